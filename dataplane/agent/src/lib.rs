@@ -1,0 +1,1 @@
+//! The sidecar: enrolment, heartbeats, the watch stream, last snapshot, socket.

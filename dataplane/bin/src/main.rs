@@ -1,0 +1,2 @@
+//! The `gitstratum` command.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Typed clients of the internal services, object reader, snapshot of the cluster.

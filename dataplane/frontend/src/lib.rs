@@ -1,0 +1,1 @@
+//! SSH and HTTPS, sessions, Git commands, plans and streams.

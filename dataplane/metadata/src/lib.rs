@@ -1,0 +1,1 @@
+//! Refs, repository records and manifests, one Raft group per partition.

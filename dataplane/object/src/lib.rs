@@ -1,0 +1,1 @@
+//! Segments, the bulk port, scrub.

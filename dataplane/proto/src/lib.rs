@@ -1,0 +1,53 @@
+//! Wire messages and services, and their conversions to core types.
+//!
+//! This crate must never decide anything: it only carries words between rooms.
+//! Its one invariant: a conversion into a core type either gives a checked value
+//! or an error that names the field.
+
+mod convert;
+
+pub use convert::{FieldError, format_from_wire, format_to_wire, object_id, pack_id, segment_id};
+
+/// Largest control message either side accepts, bytes: an `UpdateRefs` entry (S13) and its frame.
+pub const MESSAGE_BYTES_MAX: usize = 17 * 1024 * 1024;
+
+macro_rules! generated {
+    ($(#[$doc:meta])* $name:ident, $package:literal) => {
+        $(#[$doc])*
+        pub mod $name {
+            /// Version 1 of the package; the `.proto` file documents each message.
+            #[allow(
+                missing_docs,
+                unreachable_pub,
+                clippy::all,
+                clippy::str_to_string,
+                clippy::too_many_lines,
+                reason = "generated code: the .proto files carry the words"
+            )]
+            pub mod v1 {
+                tonic::include_proto!($package);
+            }
+        }
+    };
+}
+
+generated! {
+    /// Messages that more than one service speaks.
+    common, "gitstratum.common.v1"
+}
+generated! {
+    /// Refs, manifests and plans.
+    metadata, "gitstratum.metadata.v1"
+}
+generated! {
+    /// Segments and the bulk port's messages.
+    object, "gitstratum.object.v1"
+}
+generated! {
+    /// The control plane's two services.
+    control, "gitstratum.control.v1"
+}
+generated! {
+    /// The agent's Unix socket.
+    agent, "gitstratum.agent.v1"
+}

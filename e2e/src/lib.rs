@@ -1,0 +1,1 @@
+//! Real git against real processes, and the tools of proof.

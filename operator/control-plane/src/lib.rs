@@ -1,0 +1,1 @@
+//! The Raft control plane without Kubernetes.

@@ -1,0 +1,1 @@
+//! Pure state of the control plane: commands, apply, snapshot.
