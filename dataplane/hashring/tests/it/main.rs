@@ -1,0 +1,3 @@
+//! The ring against vectors that another implementation made.
+
+mod vectors;
