@@ -1,3 +1,4 @@
 //! The ring against vectors that another implementation made.
 
+#[cfg(test)]
 mod vectors;
