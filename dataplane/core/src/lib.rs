@@ -14,6 +14,7 @@ mod object;
 mod path;
 mod ref_name;
 mod role;
+mod token;
 
 pub use clock::{Clock, LogTime, ManualClock, SystemClock, UnixMillis};
 pub use entropy::{Entropy, SeededEntropy, SystemEntropy};
@@ -27,3 +28,4 @@ pub use object::{ObjectFormat, ObjectId, ObjectIdError, ObjectKind};
 pub use path::{RepoPath, RepoPathError};
 pub use ref_name::{RefName, RefNameError};
 pub use role::{ProcessRole, Role, RoleError, Visibility};
+pub use token::{Token, TokenError};
