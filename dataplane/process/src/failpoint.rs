@@ -1,0 +1,171 @@
+//! Places where a test may kill the process, make it panic or make a step fail.
+//!
+//! A place costs nothing unless the crate is built with feature `failpoints`, which
+//! only tests enable. Places are named `room.noun.step` and register themselves when
+//! they are first passed, so that a crash test can list what a run went through and
+//! then kill at each.
+
+/// Marks a place: `failpoint!("object.seal.before_fsync")`. With `return VALUE` the
+/// function ends with that value when the place is told to fail.
+#[macro_export]
+macro_rules! failpoint {
+    ($name:literal) => {
+        $crate::failpoint::pass($name)
+    };
+    ($name:literal, return $value:expr) => {
+        if $crate::failpoint::fails($name) {
+            return $value;
+        }
+    };
+}
+
+/// A place was passed that cannot fail by itself.
+#[doc(hidden)]
+#[inline]
+pub fn pass(name: &'static str) {
+    fails(name);
+}
+
+/// Whether the place is told to fail.
+#[doc(hidden)]
+#[inline]
+#[cfg(not(feature = "failpoints"))]
+pub const fn fails(_name: &'static str) -> bool {
+    false
+}
+
+#[cfg(feature = "failpoints")]
+pub use enabled::{Action, Plan, PlanError, clear, configure, fails, passed};
+
+#[cfg(feature = "failpoints")]
+mod enabled {
+    use std::collections::BTreeSet;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use parking_lot::Mutex;
+    use rustix::process::{Signal, getpid, kill_process};
+
+    static PASSED: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
+
+    /// What happens at a place.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Action {
+        /// The process is gone, as by SIGKILL.
+        Kill,
+        /// The thread panics.
+        Panic,
+        /// `failpoint!(.., return VALUE)` returns.
+        Fail,
+    }
+
+    /// An action at a place, once it has been passed `skip` times.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Plan {
+        /// What happens.
+        pub action: Action,
+        /// Times that nothing happens before.
+        pub skip: u32,
+    }
+
+    /// Text that is no plan.
+    #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+    #[error("failpoint plan must be kill, panic or fail, then @ and a number or nothing: `{0}`")]
+    pub struct PlanError(pub String);
+
+    impl Plan {
+        /// `kill`, `panic` or `fail`, with `@N` after the place was passed N times.
+        ///
+        /// # Errors
+        /// [`PlanError`] with the text given.
+        pub fn parse(text: &str) -> Result<Self, PlanError> {
+            let wrong = || PlanError(text.to_owned());
+            let (action, skip) = text.split_once('@').unwrap_or((text, "0"));
+            let action = match action {
+                "kill" => Action::Kill,
+                "panic" => Action::Panic,
+                "fail" => Action::Fail,
+                _ => return Err(wrong()),
+            };
+            Ok(Self { action, skip: skip.parse().map_err(|_| wrong())? })
+        }
+    }
+
+    /// Plans what happens at place `name`, whether or not it was passed yet.
+    pub fn configure(name: &str, plan: Plan) {
+        let configured = match plan.action {
+            Action::Kill => fail::cfg_callback(name, kill_after(plan.skip)),
+            Action::Panic => fail::cfg(name, &after(plan.skip, "panic")),
+            Action::Fail => fail::cfg(name, &after(plan.skip, "return")),
+        };
+        configured.expect("because these are the actions that the library knows");
+    }
+
+    /// Nothing happens at `name` any more.
+    pub fn clear(name: &str) {
+        fail::remove(name);
+    }
+
+    /// Every place passed since the process began, by name.
+    pub fn passed() -> Vec<&'static str> {
+        PASSED.lock().iter().copied().collect()
+    }
+
+    #[doc(hidden)]
+    pub fn fails(name: &'static str) -> bool {
+        PASSED.lock().insert(name);
+        fail::fail_point!(name, |_| true);
+        false
+    }
+
+    fn after(skip: u32, action: &str) -> String {
+        if skip == 0 { action.to_owned() } else { format!("{skip}*off->{action}") }
+    }
+
+    fn kill_after(skip: u32) -> impl Fn() + Send + Sync + 'static {
+        let left = AtomicU32::new(skip);
+        move || {
+            let is_now =
+                left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
+            if is_now.is_err() {
+                kill_process(getpid(), Signal::KILL)
+                    .expect("because a process may always kill itself");
+            }
+        }
+    }
+}
+
+#[cfg(all(test, feature = "failpoints"))]
+mod tests {
+    use super::*;
+
+    fn step() -> Result<(), &'static str> {
+        failpoint!("process.test.step", return Err("injected"));
+        Ok(())
+    }
+
+    #[test]
+    fn a_place_fails_as_planned_and_is_listed() {
+        assert_eq!(step(), Ok(()));
+        configure("process.test.step", Plan::parse("fail@2").unwrap());
+        assert_eq!((step(), step(), step()), (Ok(()), Ok(()), Err("injected")));
+        clear("process.test.step");
+        assert_eq!(step(), Ok(()));
+        assert!(passed().contains(&"process.test.step"));
+    }
+
+    #[test]
+    fn a_place_can_panic() {
+        configure("process.test.panic", Plan::parse("panic").unwrap());
+        let unwound = std::panic::catch_unwind(|| failpoint!("process.test.panic"));
+        assert!(unwound.is_err());
+    }
+
+    #[test]
+    fn plans_are_read_or_refused() {
+        let kill = Plan { action: Action::Kill, skip: 5 };
+        assert_eq!(Plan::parse("kill@5"), Ok(kill));
+        for text in ["", "kill@", "die", "kill@-1"] {
+            assert_eq!(Plan::parse(text), Err(PlanError(text.to_owned())));
+        }
+    }
+}

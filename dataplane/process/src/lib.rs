@@ -1,0 +1,32 @@
+//! What the process of every role has: supervised tasks, drain, signals, logs and
+//! request ids, metrics, the probe port, byte budgets, failpoints, a stall watchdog.
+//!
+//! This crate must never know what any role does, nor a protocol beyond its own
+//! probe port. Its one invariant: nothing started here outlives its owner unseen:
+//! a task ends with its handle or is detached by name, and a panic is logged.
+
+mod drain;
+pub mod failpoint;
+mod health;
+mod limits;
+mod log;
+mod metrics;
+mod probe_server;
+mod request_id;
+mod signals;
+mod stall;
+mod task;
+
+pub use drain::{Drain, DrainTrigger, WorkGuard};
+pub use health::{Failing, Flag, Health, Probe};
+pub use limits::{BudgetError, ByteBudget, Reservation};
+pub use log::{LogConfig, LogError, LogFormat, start_logging};
+pub use metrics::{
+    Counter, Counters, Gauge, GaugeGuard, Gauges, Histogram, Histograms, LATENCY_BUCKETS_SECONDS,
+    Metrics, Ratio,
+};
+pub use probe_server::{ProbeServer, ProbeServerError};
+pub use request_id::{RequestId, request_span};
+pub use signals::{Signal, Signals, exit_at_once};
+pub use stall::StallWatch;
+pub use task::{Task, TaskError, TaskGroup, spawn};
