@@ -11,7 +11,7 @@ fn options(path: &Path) -> RocksOptions {
     RocksOptions {
         path: path.to_owned(),
         families: vec![ROWS, OTHER],
-        memory: RocksMemory::new(1 << 20, 1 << 20),
+        memory: RocksMemory::new(16 << 20, 16 << 20),
     }
 }
 
@@ -40,8 +40,12 @@ fn killed(synced: u32, buffered: u32) -> TempDir {
     for number in synced..synced + buffered {
         engine.write(batch(number), Durability::Buffered).unwrap();
     }
+    copy(from.path())
+}
+
+fn copy(from: &Path) -> TempDir {
     let to = tempfile::tempdir().unwrap();
-    for entry in std::fs::read_dir(from.path()).unwrap() {
+    for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
         std::fs::copy(entry.path(), to.path().join(entry.file_name())).unwrap();
     }
@@ -91,11 +95,7 @@ fn a_torn_tail_that_was_not_synced_is_dropped() {
     half[tail..].fill(0xa5);
     for torn in [bytes[..tail].to_vec(), zeroed, half] {
         std::fs::write(&path, torn).unwrap();
-        let copy = tempfile::tempdir().unwrap();
-        for entry in std::fs::read_dir(directory.path()).unwrap() {
-            let entry = entry.unwrap();
-            std::fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
-        }
+        let copy = copy(directory.path());
         let engine = open(copy.path()).unwrap();
         assert_eq!(count(&engine), 19);
         engine.write(batch(99), Durability::Synced).unwrap();
@@ -145,9 +145,9 @@ fn p_d4_a_log_cut_or_zeroed_before_synced_bytes_is_an_error() {
 
 #[test]
 fn p_d4_damage_after_a_clean_close_is_never_served() {
+    let closed = closed();
     let names = {
-        let directory = closed();
-        let entries = std::fs::read_dir(directory.path()).unwrap();
+        let entries = std::fs::read_dir(closed.path()).unwrap();
         let mut names: Vec<_> =
             entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         // RocksDB's diary, lock and record of options hold no rows.
@@ -157,7 +157,7 @@ fn p_d4_damage_after_a_clean_close_is_never_served() {
     assert!(names.iter().any(|name| name.ends_with(".sst")), "{names:?}");
     for name in names.iter().filter(|name| *name != "IDENTITY") {
         for damage in [flip, truncate, remove] {
-            let directory = closed();
+            let directory = copy(closed.path());
             damage(&directory.path().join(name));
             check_not_served(directory.path(), name);
         }

@@ -97,7 +97,7 @@ impl Examination {
                     Record::Bad => {
                         self.tear_at(path, place)?;
                         fragments = None;
-                        break;
+                        at = resume(block, at);
                     }
                     Record::Good { kind, payload } => {
                         at += HEADER_BYTES + payload.len();
@@ -183,6 +183,12 @@ fn record(block: &[u8]) -> Record<'_> {
         return Record::Bad;
     }
     Record::Good { kind, payload }
+}
+
+/// Where the next whole batch, or the first part of one, begins behind a bad record.
+fn resume(block: &[u8], bad: usize) -> usize {
+    let begins = |at: &usize| matches!(record(&block[*at..]), Record::Good { kind: 1 | 2, .. });
+    (bad + 1..block.len()).find(begins).unwrap_or(block.len())
 }
 
 /// RocksDB stores checksums rotated and offset.
