@@ -12,7 +12,7 @@ const REASON_BYTES_MAX: usize = 1_000;
 /// What became of one command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verdict<'a> {
-    /// The ref's name as the client sent it.
+    /// The ref's name as the client sent it, so that with two ids it fitted a packet.
     pub raw_name: &'a [u8],
     /// The reason, if it was refused.
     pub outcome: Result<(), &'a str>,
@@ -39,6 +39,9 @@ impl Reporter {
 
     /// Appends the report, which ends the conversation: what became of the pack, then of
     /// each command in the order sent. Nothing but the end if the client asked for none.
+    ///
+    /// # Panics
+    /// When a verdict's name is longer than a command can be.
     pub fn report<'a>(
         &self,
         unpack: Result<(), &str>,
