@@ -10,7 +10,7 @@ pub mod failpoint;
 mod health;
 mod limits;
 mod log;
-mod metrics;
+pub mod metrics;
 mod probe_server;
 mod request_id;
 mod signals;
@@ -21,10 +21,7 @@ pub use drain::{Drain, DrainTrigger, WorkGuard};
 pub use health::{Failing, Flag, Health, Probe};
 pub use limits::{BudgetError, ByteBudget, Reservation};
 pub use log::{LogConfig, LogError, LogFormat, start_logging};
-pub use metrics::{
-    Counter, Counters, Gauge, GaugeGuard, Gauges, Histogram, Histograms, LATENCY_BUCKETS_SECONDS,
-    Metrics, Ratio,
-};
+pub use metrics::Metrics;
 pub use probe_server::{ProbeServer, ProbeServerError};
 pub use request_id::{RequestId, request_span};
 pub use signals::{Signal, Signals, exit_at_once};

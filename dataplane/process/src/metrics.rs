@@ -1,3 +1,5 @@
+//! The metrics of a process, by their exact names, and handles to them.
+
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,0 +1,114 @@
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use gitstratum_core::{NodeId, ProcessRole};
+use gitstratum_process::{Drain, Metrics, spawn};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+
+use super::{ACCEPT_QUEUE_MAX, BoxStream, Dialer, Listener, Peer, PeerStream, Service};
+use crate::accept::{AcceptConfig, Conn, Server, Transport};
+use crate::{InternalTls, TlsError};
+
+/// Longest TLS handshake between nodes.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Where the services of nodes listen.
+pub trait AddressBook: Send + Sync {
+    /// The address of `service` of `node`, if it is known.
+    fn address(&self, node: NodeId, service: Service) -> Option<SocketAddr>;
+}
+
+/// Opens mutually authenticated TLS connections over TCP.
+pub struct TcpDialer {
+    tls: Arc<InternalTls>,
+    book: Arc<dyn AddressBook>,
+}
+
+impl std::fmt::Debug for TcpDialer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TcpDialer").field("tls", &self.tls).finish_non_exhaustive()
+    }
+}
+
+impl TcpDialer {
+    /// Dials as the node of `tls`, to the addresses in `book`.
+    pub fn new(tls: Arc<InternalTls>, book: Arc<dyn AddressBook>) -> Self {
+        Self { tls, book }
+    }
+}
+
+impl Dialer for TcpDialer {
+    fn dial(&self, node: NodeId, service: Service) -> BoxFuture<'static, io::Result<BoxStream>> {
+        let expected = Peer { cluster: self.tls.cluster(), role: service.served_by(), node };
+        let (tls, address) = (self.tls.client(expected), self.book.address(node, service));
+        async move {
+            let address = address.ok_or_else(|| {
+                let message = format!("no address of {} of node {node}", service.as_str());
+                io::Error::new(io::ErrorKind::ConnectionRefused, message)
+            })?;
+            let tls = tls.map_err(io::Error::other)?;
+            let stream = TcpStream::connect(address).await?;
+            stream.set_nodelay(true)?;
+            Ok(Box::new(tls.connect(stream).await?) as BoxStream)
+        }
+        .boxed()
+    }
+}
+
+/// Who may connect to a service, and how many.
+#[derive(Clone, Copy, Debug)]
+pub struct Admitted<'a> {
+    /// Roles of the nodes that may.
+    pub roles: &'a [ProcessRole],
+    /// Most connections at a time.
+    pub connections_max: usize,
+}
+
+/// Accepts connections to `service` on `listener`, from nodes that prove themselves,
+/// until `drain` starts or the returned listener is dropped.
+///
+/// # Errors
+/// When the TLS library refuses the settings.
+pub fn listen_tcp(
+    listener: TcpListener,
+    service: Service,
+    tls: &InternalTls,
+    admitted: Admitted<'_>,
+    metrics: &Metrics,
+    drain: Drain,
+) -> Result<Listener, TlsError> {
+    let config = AcceptConfig {
+        name: service.as_str(),
+        // Handshakes under way: a handler ends as soon as its connection is queued.
+        connections_max: ACCEPT_QUEUE_MAX,
+        per_client_max: ACCEPT_QUEUE_MAX,
+        handshake_timeout: HANDSHAKE_TIMEOUT,
+        close_after: Duration::ZERO,
+        drain_within: Duration::ZERO,
+        refusal: b"",
+    };
+    let transport = Transport::Tls(tls.server(admitted.roles)?);
+    let server = Server::new(listener, transport, config, metrics);
+    let (sender, incoming) = mpsc::channel(ACCEPT_QUEUE_MAX);
+    let accepting = spawn(
+        service.as_str(),
+        server.run(move |conn| hand_over(conn, sender.clone()), drain.clone()),
+    );
+    Ok(Listener::new(incoming, admitted.connections_max, drain, accepting))
+}
+
+/// Queues an accepted connection. Should the listener be gone, so is the connection.
+async fn hand_over(conn: Conn, queue: mpsc::Sender<PeerStream>) {
+    let Some(peer) = conn.peer else { return };
+    if queue.send(PeerStream::new(peer, Box::new(conn.io))).await.is_err() {
+        tracing::debug!(%peer, "listener is gone");
+    }
+}
+
+#[cfg(test)]
+mod tests;
