@@ -5,9 +5,16 @@ use gitstratum_hashring::{Key, Layout, NodeState, Ring, RingNode};
 /// with the ring.
 const VECTORS: &str = include_str!("ring-1.txt");
 
+/// The page that describes the ring, with some vectors of its own.
+const PAGE: &str = include_str!("../../../../docs/formats/ring.md");
+
 fn lines(kind: &str) -> Vec<Vec<&'static str>> {
+    lines_of(VECTORS, kind)
+}
+
+fn lines_of(text: &'static str, kind: &str) -> Vec<Vec<&'static str>> {
     let words = |line: &'static str| line.split(' ').collect::<Vec<_>>();
-    VECTORS.lines().map(words).filter(|words| words[0] == kind).map(|w| w[1..].to_vec()).collect()
+    text.lines().map(words).filter(|words| words[0] == kind).map(|w| w[1..].to_vec()).collect()
 }
 
 fn layout() -> Layout {
@@ -46,10 +53,22 @@ fn s48_rv_m4_owners_match_the_vectors() {
 #[test]
 fn s48_points_match_the_vectors() {
     for words in lines("point") {
-        let node = NodeId::parse(words[0]).unwrap();
-        let mut name = b"gs-ring-1".to_vec();
-        name.extend(node.0.to_be_bytes());
-        name.extend(words[1].parse::<u32>().unwrap().to_be_bytes());
-        assert_eq!(format!("{:016x}", Key::from_bytes(&name).0), words[2]);
+        assert_point(&words);
     }
+}
+
+fn assert_point(words: &[&str]) {
+    let node = NodeId::parse(words[0]).unwrap();
+    let mut name = b"gs-ring-1".to_vec();
+    name.extend(node.0.to_be_bytes());
+    name.extend(words[1].parse::<u32>().unwrap().to_be_bytes());
+    assert_eq!(format!("{:016x}", Key::from_bytes(&name).0), words[2]);
+}
+
+#[test]
+fn s48_the_page_tells_the_ring_as_it_is() {
+    let (points, keys) = (lines_of(PAGE, "point"), lines_of(PAGE, "key"));
+    assert_eq!((points.len(), keys.len()), (2, 2));
+    points.iter().for_each(|words| assert_point(words));
+    assert!(keys.iter().all(|words| lines("key").contains(words)));
 }

@@ -173,7 +173,7 @@ async fn bad_input_011_plain_text_on_a_tls_port_is_cut_at_once() {
 /// The order of design §9: accept on for a while, close the port, then tell handlers.
 #[tokio::test]
 async fn a_drain_accepts_on_then_closes_the_port_then_ends_handlers() {
-    let limits = AcceptConfig { close_after: Duration::from_millis(300), ..config() };
+    let limits = AcceptConfig { close_after: Duration::from_secs(1), ..config() };
     let mut fixture = start(Transport::Plain, limits).await;
     let mut early = fixture.connect().await;
     fixture.arrival().await;

@@ -68,6 +68,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_page_shows_a_name_as_it_is() {
+        let page = include_str!("../../../../docs/formats/certificate.md");
+        let example = page.split("```uri\n").nth(1).and_then(|rest| rest.lines().next()).unwrap();
+        let peer = parse_uri(example).unwrap();
+        assert_eq!(peer.cluster, ClusterId([0xc1; 16]));
+        assert_eq!((peer.role, peer.node), (ProcessRole::Object, NodeId::allocate(1, 7)));
+    }
+
+    #[test]
     fn peers_have_one_spelling() {
         let cluster = ClusterId([0xab; 16]);
         for role in ROLES {
