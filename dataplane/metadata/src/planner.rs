@@ -2,7 +2,9 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use gitstratum_client::manifest::Pack;
-use gitstratum_core::{ErrorKind, LogTime, ObjectFormat, ObjectId, ObjectKind, PackId, RepoId, Version};
+use gitstratum_core::{
+    ErrorKind, LogTime, ObjectFormat, ObjectId, ObjectKind, PackId, RepoId, Version,
+};
 use roaring::RoaringBitmap;
 
 use crate::refs::RefList;
@@ -240,8 +242,11 @@ pub trait Planner: Send + Sync {
     ) -> PlanFuture<'_, bool>;
 
     /// What each of `ids` is, in order; `None` for one that is no member of the repository.
-    fn describe(&self, view: RepoView, ids: Vec<ObjectId>)
-    -> PlanFuture<'_, Vec<Option<Described>>>;
+    fn describe(
+        &self,
+        view: RepoView,
+        ids: Vec<ObjectId>,
+    ) -> PlanFuture<'_, Vec<Option<Described>>>;
 
     /// Verifies that everything the view's refs reach is stored and sound.
     fn check(&self, view: RepoView) -> PlanFuture<'_, CheckAnswer>;

@@ -1,0 +1,218 @@
+//! What readers ask of a partition's rows. Each answer is of one state: the caller
+//! passes rows as they were at one log index.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use gitstratum_core::{
+    LogTime, NodeId, ObjectId, PackId, PushNumber, RepoId, SegmentId, SessionId, Version,
+};
+use gitstratum_proto::common::v1::Pack;
+use gitstratum_proto::metadata::v1::{SegmentQuery, SegmentState};
+
+use super::record::{
+    AuditRow, GroupRow, NumberRow, OutcomeRow, PlaceRow, RefLogRow, RefRow, RepairRow,
+    RepositoryRow, SessionRow,
+};
+use super::rows::{decode, find, walk};
+use super::{Error, Rows, WANT_GRACE, keys};
+use crate::planner::ReplacedTip;
+
+/// The group's own row.
+pub fn group(rows: &dyn Rows) -> Result<GroupRow, Error> {
+    Ok(find(rows, "group", &keys::group())?.unwrap_or_default())
+}
+
+/// The record of a repository, in any state.
+pub fn repository(rows: &dyn Rows, repo: RepoId) -> Result<Option<RepositoryRow>, Error> {
+    find(rows, "repository", &keys::repository(repo))
+}
+
+/// Every repository record, by id.
+pub fn repositories(rows: &dyn Rows, see: &mut dyn FnMut(RepositoryRow)) -> Result<(), Error> {
+    walk(rows, keys::repositories(), &mut |_, value| {
+        see(decode("repository", value)?);
+        Ok(())
+    })
+}
+
+/// One ref.
+pub fn reference(rows: &dyn Rows, repo: RepoId, name: &[u8]) -> Result<Option<RefRow>, Error> {
+    find(rows, "ref", &keys::reference(repo, name))
+}
+
+/// Refs whose names begin with `prefix`, by name, until `see` says stop with `false`.
+pub fn references(
+    rows: &dyn Rows,
+    repo: RepoId,
+    prefix: &[u8],
+    see: &mut dyn FnMut(Bytes, RefRow),
+) -> Result<(), Error> {
+    walk(rows, keys::references(repo, prefix), &mut |key, value| {
+        let name = key.slice_ref(keys::reference_name(key));
+        see(name, decode("ref", value)?);
+        Ok(())
+    })
+}
+
+/// A ref that changed, with its value now.
+pub type ChangedRef = (Bytes, Option<RefRow>);
+
+/// Refs that changed after `held`, by name, with what they are now; `None` when the refs log does
+/// not reach back so far (S31).
+pub fn changed_refs(
+    rows: &dyn Rows,
+    repository: &RepositoryRow,
+    held: Version,
+) -> Result<Option<Vec<ChangedRef>>, Error> {
+    if held.0 < repository.ref_log_from || held.0 > repository.refs_version {
+        return Ok(None);
+    }
+    let repo = RepoId(repository.repo_id);
+    let mut names = BTreeMap::new();
+    walk(rows, keys::ref_log_after(repo, held), &mut |_, value| {
+        let row: RefLogRow = decode("refs log", value)?;
+        names.extend(row.names.into_iter().map(|name| (name, ())));
+        Ok(())
+    })?;
+    let current = |(name, ()): (Bytes, ())| {
+        let row = reference(rows, repo, &name)?;
+        Ok((name, row))
+    };
+    names.into_iter().map(current).collect::<Result<_, _>>().map(Some)
+}
+
+/// Packs listed after `version`, in the order they were listed; all of them after version 0.
+pub fn packs_after(rows: &dyn Rows, repo: RepoId, version: Version) -> Result<Vec<Pack>, Error> {
+    let mut packs = Vec::new();
+    walk(rows, keys::manifest_after(repo, version), &mut |_, value| {
+        packs.push(decode("manifest", value)?);
+        Ok(())
+    })?;
+    Ok(packs)
+}
+
+/// Tips of the repository that were replaced within their grace (S24).
+pub fn replaced_tips(rows: &dyn Rows, repo: RepoId) -> Result<Vec<ReplacedTip>, Error> {
+    let now = LogTime(group(rows)?.log_time);
+    let mut tips = Vec::new();
+    walk(rows, keys::graces(repo), &mut |key, value| {
+        let row: NumberRow = decode("grace", value)?;
+        let replaced_at = LogTime(row.number);
+        let id = keys::grace_id(key).and_then(ObjectId::from_slice);
+        let id = id.ok_or(Error::Damaged { what: "grace key" })?;
+        if replaced_at.after(WANT_GRACE) >= now {
+            tips.push(ReplacedTip { id, replaced_at });
+        }
+        Ok(())
+    })?;
+    Ok(tips)
+}
+
+/// Whether some replaced tip is within its grace, so that time must go on (S14).
+pub fn has_graces(rows: &dyn Rows) -> Result<bool, Error> {
+    Ok(!rows.scan(&keys::grace_queue_all(), 1)?.is_empty())
+}
+
+/// A session, open or closed.
+pub fn session(rows: &dyn Rows, session: SessionId) -> Result<Option<SessionRow>, Error> {
+    find(rows, "session", &keys::session(session))
+}
+
+/// Every session that is remembered.
+pub fn sessions(rows: &dyn Rows) -> Result<Vec<(SessionId, SessionRow)>, Error> {
+    let mut found = Vec::new();
+    walk(rows, keys::sessions(), &mut |key, value| {
+        found.push((keys::session_of(key)?, decode("session", value)?));
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// The recorded outcome of a push.
+pub fn outcome(
+    rows: &dyn Rows,
+    session: SessionId,
+    number: PushNumber,
+) -> Result<Option<OutcomeRow>, Error> {
+    find(rows, "outcome", &keys::outcome(session, number))
+}
+
+/// The incarnation that a node last showed; 0 when it has shown none.
+pub fn incarnation(rows: &dyn Rows, node: NodeId) -> Result<u64, Error> {
+    let row: Option<NumberRow> = find(rows, "incarnation", &keys::incarnation(node))?;
+    Ok(row.map_or(0, |row| row.number))
+}
+
+/// The number of a node's fence; 0 when it is not fenced.
+pub fn fence(rows: &dyn Rows, node: NodeId) -> Result<u64, Error> {
+    let row: Option<NumberRow> = find(rows, "fence", &keys::fence(node))?;
+    Ok(row.map_or(0, |row| row.number))
+}
+
+/// The pack that lists a segment, and where it is listed.
+pub fn listed_segment(rows: &dyn Rows, id: SegmentId) -> Result<Option<(PlaceRow, Pack)>, Error> {
+    let Some(place) = find::<PlaceRow>(rows, "segment", &keys::segment(id))? else {
+        return Ok(None);
+    };
+    let pack = PackId::from_slice(&place.pack_id).ok_or(Error::Damaged { what: "segment" })?;
+    let key = keys::manifest(RepoId(place.repo_id), Version(place.listed), pack);
+    let pack = find(rows, "manifest", &key)?
+        .ok_or(Error::Contradiction { problem: "a listed segment has no manifest row" })?;
+    Ok(Some((place, pack)))
+}
+
+/// What the partition says of a segment: both facts from the same state (S12).
+pub fn segment_state(rows: &dyn Rows, query: &SegmentQuery) -> Result<SegmentState, Error> {
+    let id =
+        SegmentId::from_slice(&query.segment_id).ok_or(Error::Damaged { what: "segment id" })?;
+    let writer_closed =
+        writer_closed(rows, SessionId(query.session), PushNumber(query.push_number))?;
+    let state = SegmentState {
+        segment_id: query.segment_id.clone(),
+        writer_closed,
+        ..SegmentState::default()
+    };
+    let Some((_, pack)) = listed_segment(rows, id)? else { return Ok(state) };
+    let found = pack.segments.into_iter().find(|segment| segment.segment_id == query.segment_id);
+    let segment = found.ok_or(Error::Contradiction { problem: "a segment is not in its pack" })?;
+    Ok(SegmentState {
+        listed: true,
+        owners: segment.owners,
+        list_number: segment.list_number,
+        ..state
+    })
+}
+
+/// Whether nothing of this push can be listed any more: its session is closed or forgotten, its
+/// number is below the committed floor, or its outcome is final (S12).
+fn writer_closed(rows: &dyn Rows, id: SessionId, number: PushNumber) -> Result<bool, Error> {
+    let Some(row) = session(rows, id)?.filter(|row| !row.closed) else { return Ok(true) };
+    if number.0 < row.floor {
+        return Ok(true);
+    }
+    Ok(outcome(rows, id, number)?.is_some_and(|row| row.closed))
+}
+
+/// Segments that lack owners, at most `limit` of them (S18).
+pub fn repairs(rows: &dyn Rows, limit: usize) -> Result<Vec<(SegmentId, RepairRow)>, Error> {
+    let found = rows.scan(&keys::repairs(), limit)?;
+    let decoded = found.iter().map(|(key, value)| {
+        let id = key.get(1..).and_then(SegmentId::from_slice);
+        let id = id.ok_or(Error::Damaged { what: "repair key" })?;
+        Ok((id, decode("repair", value)?))
+    });
+    decoded.collect()
+}
+
+/// Audit lines after `index`, at most `limit` of them, oldest first.
+pub fn audit_after(
+    rows: &dyn Rows,
+    index: Version,
+    limit: usize,
+) -> Result<Vec<(Version, AuditRow)>, Error> {
+    let found = rows.scan(&keys::audit_after(index), limit)?;
+    let decoded =
+        found.iter().map(|(key, value)| Ok((keys::audit_index(key)?, decode("audit", value)?)));
+    decoded.collect()
+}

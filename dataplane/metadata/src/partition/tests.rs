@@ -1,0 +1,8 @@
+//! The state machine against the sequences that its rules forbid.
+
+mod invariants;
+mod owners;
+mod pushes;
+mod refs;
+mod rig;
+mod sessions;

@@ -1,0 +1,249 @@
+//! Answers about a repository's history: what may be served, what to send, what is an
+//! ancestor of what (S24, S27). Reads packs through `client::objects`, walks the merged
+//! commit graph, never reads the partition.
+
+mod check;
+mod introduced;
+mod negotiate;
+mod select;
+mod shallow;
+mod standing;
+
+use std::fmt;
+use std::sync::Arc;
+
+use gitstratum_client::manifest::Pack;
+use gitstratum_client::objects::Reader;
+use gitstratum_core::{ErrorKind, ObjectId, ObjectKind, RepoId};
+use gitstratum_git::rows::RowIds;
+use moka::sync::Cache;
+use parking_lot::RwLock;
+
+use crate::graph::{History, OverBudget, Reach};
+use crate::planner::{
+    CheckAnswer, Described, Line, PlanAnswer, PlanError, PlanFuture, PlanRequest, Planner, RepoView,
+};
+
+/// What a planner may hold and do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Commits that one question may look at.
+    pub steps_max: u64,
+    /// Tree entries that one question may look at.
+    pub entries_max: u64,
+    /// Repositories whose merged graph is kept.
+    pub histories_max: u64,
+    /// Rows rebuilt from trees that are kept, in ids.
+    pub rows_ids_max: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { steps_max: 20_000_000, entries_max: 50_000_000, histories_max: 64, rows_ids_max: 500_000 }
+    }
+}
+
+/// The planner over commit graphs in memory.
+pub struct HistoryPlanner {
+    reader: Arc<Reader>,
+    limits: Limits,
+    histories: Cache<RepoId, Arc<RwLock<History>>>,
+    rows: Cache<(RepoId, ObjectId), Arc<RowIds>>,
+}
+
+impl fmt::Debug for HistoryPlanner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HistoryPlanner").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+/// One question: what it is asked of, and the merged graph that it walks.
+#[derive(Clone)]
+struct Question {
+    view: RepoView,
+    history: Arc<RwLock<History>>,
+    limits: Limits,
+}
+
+impl HistoryPlanner {
+    /// A planner that reads through `reader`.
+    pub fn new(reader: Arc<Reader>, limits: Limits) -> Self {
+        let rows = Cache::builder()
+            .max_capacity(limits.rows_ids_max)
+            .weigher(|_, row: &Arc<RowIds>| {
+                u32::try_from(row.trees.len() + row.blobs.len() + 1).unwrap_or(u32::MAX)
+            })
+            .build();
+        Self { reader, limits, histories: Cache::new(limits.histories_max), rows }
+    }
+
+    /// Commits in the graphs that are kept, for `gitstratum_metadata_commit_graph_size`.
+    pub fn commits_held(&self) -> u64 {
+        self.histories.iter().map(|(_, history)| history.read().len() as u64).sum()
+    }
+
+    /// The question's graph: brought up to date with the view's packs.
+    async fn question(&self, view: RepoView) -> Result<Question, PlanError> {
+        let slot = self.histories.get_with(view.repo, Arc::default);
+        let swapped = {
+            let held = slot.read();
+            held.packs().iter().any(|pack| !view.packs.iter().any(|live| live.id == *pack))
+        };
+        // A graph with packs that the view lacks is of a newer view or of packs since swapped:
+        // this question then gets its own.
+        let history = if swapped { Arc::default() } else { slot };
+        for pack in view.packs.iter() {
+            if !history.read().packs().contains(&pack.id) {
+                let graph = self.reader.graph(pack).await.map_err(|e| read(&view, "a commit graph", e))?;
+                history.write().absorb(pack.id, &graph);
+            }
+        }
+        if swapped {
+            self.histories.insert(view.repo, Arc::clone(&history));
+        }
+        Ok(Question { view, history, limits: self.limits })
+    }
+
+    async fn first_unreachable_of(
+        &self,
+        view: RepoView,
+        ids: Vec<ObjectId>,
+    ) -> Result<Option<ObjectId>, PlanError> {
+        let question = self.question(view).await?;
+        let judged = question.clone().blocking(move |q, history| q.judge(history, &ids, &[])).await?;
+        if judged.refused.is_some() {
+            return Ok(judged.refused);
+        }
+        self.first_not_introduced(&question, &judged.open).await
+    }
+
+    async fn is_ancestor_of(
+        &self,
+        view: RepoView,
+        line: Line,
+        pack: Option<Arc<Pack>>,
+    ) -> Result<bool, PlanError> {
+        let mut overlay = History::default();
+        if let Some(pack) = pack {
+            let graph = self.reader.graph(&pack).await.map_err(|e| read(&view, "a commit graph", e))?;
+            overlay.absorb(pack.id, &graph);
+        }
+        let question = self.question(view).await?;
+        question.blocking(move |q, history| q.descends(history, &overlay, line)).await
+    }
+
+    async fn describe_all(
+        &self,
+        view: RepoView,
+        ids: Vec<ObjectId>,
+    ) -> Result<Vec<Option<Described>>, PlanError> {
+        let located = self.reader.locate(&view.packs, &ids).await;
+        let located = located.map_err(|e| read(&view, "an index", e))?;
+        let question = self.question(view).await?;
+        question
+            .blocking(move |_, history| {
+                let describe = |(id, location): (&ObjectId, &Option<_>)| {
+                    let location: &gitstratum_client::objects::Location = location.as_ref()?;
+                    let kind = location.record.kind;
+                    let peeled = (kind == ObjectKind::Tag).then(|| standing::peel(history, *id).0);
+                    Some(Described { kind, peeled })
+                };
+                Ok(ids.iter().zip(&located).map(describe).collect())
+            })
+            .await
+    }
+}
+
+impl Question {
+    /// Walks the graph on a thread that may block.
+    async fn blocking<T: Send + 'static>(
+        self,
+        walk: impl FnOnce(&Self, &History) -> Result<T, PlanError> + Send + 'static,
+    ) -> Result<T, PlanError> {
+        let repo = self.view.repo;
+        let walking = tokio::task::spawn_blocking(move || {
+            let history = self.history.read();
+            walk(&self, &history)
+        });
+        let bug = |_| PlanError::Bug { repo, problem: "a walk did not finish".to_owned() };
+        walking.await.map_err(bug)?
+    }
+
+    /// Whether `old` is `new` or an ancestor of it; commits may lie in the overlay.
+    fn descends(
+        &self,
+        history: &History,
+        overlay: &History,
+        line: Line,
+    ) -> Result<bool, PlanError> {
+        if line.old == line.new {
+            return Ok(true);
+        }
+        let mut entries = Vec::new();
+        match overlay.find(&line.new) {
+            None => entries.extend(history.find(&line.new)),
+            Some(new) => {
+                let mut reach = Reach::new(overlay, self.limits.steps_max);
+                reach.add(new);
+                let walked = reach.all().map_err(|e| self.over_budget(e))?;
+                if walked.iter().any(|commit| overlay.id(*commit) == line.old) {
+                    return Ok(true);
+                }
+                let parents = walked.iter().flat_map(|commit| overlay.parents(*commit));
+                entries.extend(parents.filter_map(|commit| history.find(&overlay.id(*commit))));
+            }
+        }
+        let Some(old) = history.find(&line.old) else { return Ok(false) };
+        let mut reach = Reach::new(history, self.limits.steps_max);
+        entries.into_iter().for_each(|entry| reach.add(entry));
+        reach.contains(old).map_err(|e| self.over_budget(e))
+    }
+
+    fn over_budget(&self, _: OverBudget) -> PlanError {
+        PlanError::Budget { repo: self.view.repo, steps: self.limits.steps_max }
+    }
+}
+
+impl Planner for HistoryPlanner {
+    fn plan(&self, view: RepoView, request: PlanRequest) -> PlanFuture<'_, PlanAnswer> {
+        Box::pin(self.negotiate(view, request))
+    }
+
+    fn first_unreachable(
+        &self,
+        view: RepoView,
+        ids: Vec<ObjectId>,
+    ) -> PlanFuture<'_, Option<ObjectId>> {
+        Box::pin(self.first_unreachable_of(view, ids))
+    }
+
+    fn is_ancestor(
+        &self,
+        view: RepoView,
+        line: Line,
+        pack: Option<Arc<Pack>>,
+    ) -> PlanFuture<'_, bool> {
+        Box::pin(self.is_ancestor_of(view, line, pack))
+    }
+
+    fn describe(
+        &self,
+        view: RepoView,
+        ids: Vec<ObjectId>,
+    ) -> PlanFuture<'_, Vec<Option<Described>>> {
+        Box::pin(self.describe_all(view, ids))
+    }
+
+    fn check(&self, view: RepoView) -> PlanFuture<'_, CheckAnswer> {
+        Box::pin(self.check_repository(view))
+    }
+}
+
+fn read(
+    view: &RepoView,
+    what: &'static str,
+    source: gitstratum_client::objects::Error,
+) -> PlanError {
+    let kind: ErrorKind = source.kind();
+    PlanError::Read { repo: view.repo, what, kind, source: Box::new(source) }
+}

@@ -1,0 +1,138 @@
+use std::collections::{BTreeSet, HashSet};
+
+use gitstratum_core::ObjectId;
+use gitstratum_git::rows::{EntryBudget, TreeWalk};
+
+use super::{HistoryPlanner, Question, standing};
+use crate::graph::{Commit, History};
+use crate::planner::{CheckAnswer, PlanError, RepoView};
+
+/// Root trees walked at once, and ids looked up at once.
+const ROOTS_AT_ONCE: usize = 4_096;
+const IDS_AT_ONCE: usize = 65_536;
+/// Most problems told; the rest would be the same.
+const PROBLEMS_MAX: usize = 1_000;
+
+/// What the refs need, found by walking commits and tags.
+struct Needed {
+    problems: Vec<String>,
+    objects: Vec<ObjectId>,
+    roots: Vec<ObjectId>,
+}
+
+impl HistoryPlanner {
+    /// Walks everything that the refs reach: commits and tags by the graph, trees by their
+    /// content, blobs by the indexes. A read that fails is a problem told, not an error.
+    pub(super) async fn check_repository(&self, view: RepoView) -> Result<CheckAnswer, PlanError> {
+        let mut answer = CheckAnswer::default();
+        let question = match self.question(view).await {
+            Ok(question) => question,
+            Err(error) => {
+                answer.problems.push(words(&error));
+                return Ok(answer);
+            }
+        };
+        let needed = question.clone().blocking(|q, history| q.needed(history)).await?;
+        answer.problems.extend(needed.problems);
+        let mut blobs: BTreeSet<ObjectId> = BTreeSet::new();
+        let mut seen: HashSet<ObjectId> = HashSet::new();
+        for roots in needed.roots.chunks(ROOTS_AT_ONCE) {
+            match self.walk_trees(&question, roots, &seen).await {
+                Ok((trees, found)) => {
+                    answer.objects_checked += trees.len() as u64;
+                    seen.extend(trees);
+                    blobs.extend(found);
+                }
+                Err(error) => answer.problems.push(words(&error)),
+            }
+        }
+        answer.objects_checked += (needed.objects.len() + blobs.len()) as u64;
+        let all: Vec<ObjectId> = needed.objects.into_iter().chain(blobs).collect();
+        self.check_members(&question, &all, &mut answer.problems).await;
+        answer.problems.truncate(PROBLEMS_MAX);
+        Ok(answer)
+    }
+
+    async fn walk_trees(
+        &self,
+        question: &Question,
+        roots: &[ObjectId],
+        seen: &HashSet<ObjectId>,
+    ) -> Result<(Vec<ObjectId>, Vec<ObjectId>), PlanError> {
+        let budget = EntryBudget(u64::MAX);
+        let mut walk = TreeWalk::new(roots.iter().copied(), seen.clone(), budget);
+        let damaged = |problem: String| PlanError::Damaged { repo: question.view.repo, problem };
+        while !walk.is_done() {
+            for ids in walk.wanted().chunks(ROOTS_AT_ONCE) {
+                let mut trees = self.trees(question, ids).await?;
+                for id in ids {
+                    let tree = trees.remove(id);
+                    let tree = tree.ok_or_else(|| damaged(format!("tree {id} is missing")))?;
+                    walk.provide(*id, &tree).map_err(|error| damaged(error.to_string()))?;
+                }
+            }
+        }
+        let found = walk.finish().map_err(|error| damaged(error.to_string()))?;
+        Ok((found.trees, found.blobs))
+    }
+
+    async fn check_members(
+        &self,
+        question: &Question,
+        ids: &[ObjectId],
+        problems: &mut Vec<String>,
+    ) {
+        for ids in ids.chunks(IDS_AT_ONCE) {
+            match self.reader.locate(&question.view.packs, ids).await {
+                Ok(located) => {
+                    let missing = ids.iter().zip(located).filter(|(_, at)| at.is_none());
+                    problems.extend(missing.map(|(id, _)| format!("object {id} is missing")));
+                }
+                Err(error) => problems.push(words(&super::read(&question.view, "an index", error))),
+            }
+        }
+    }
+}
+
+impl Question {
+    fn needed(&self, history: &History) -> Result<Needed, PlanError> {
+        let tips = self.tips(history, &[]);
+        let commits = self.reach(history, &tips).all().map_err(|e| self.over_budget(e))?;
+        let mut needed = Needed { problems: Vec::new(), objects: Vec::new(), roots: Vec::new() };
+        for commit in &commits {
+            needed.add_commit(history, *commit);
+        }
+        needed.objects.extend(tips.tags);
+        needed.objects.extend(tips.others);
+        for entry in self.view.refs.iter() {
+            let peeled = standing::peel(history, entry.target).0;
+            if entry.peeled.is_some_and(|stored| stored != peeled) {
+                let name = entry.name.escape_ascii();
+                needed.problems.push(format!("ref {name} has a wrong peeled value"));
+            }
+        }
+        Ok(needed)
+    }
+}
+
+impl Needed {
+    fn add_commit(&mut self, history: &History, commit: Commit) {
+        self.objects.push(history.id(commit));
+        self.roots.extend(history.tree(commit));
+        for parent in history.parents(commit).iter().filter(|parent| !history.has(**parent)) {
+            let (child, parent) = (history.id(commit), history.id(*parent));
+            self.problems.push(format!("commit {child} lacks its parent {parent}"));
+        }
+    }
+}
+
+/// An error and what caused it, in one line.
+fn words(error: &PlanError) -> String {
+    let mut words = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(source) = cause {
+        words = format!("{words}: {source}");
+        cause = source.source();
+    }
+    words
+}

@@ -1,0 +1,160 @@
+use std::collections::{BTreeSet, HashSet, VecDeque};
+
+use gitstratum_core::ObjectId;
+use gitstratum_git::graph::CommitDate;
+
+use super::negotiate::Wants;
+use super::{Question, standing};
+use crate::graph::{Commit, History, OverBudget, Reach};
+use crate::planner::{PlanError, Shape};
+
+/// The commits of a request for part of the history.
+pub(super) struct Depth {
+    /// Every commit within it.
+    pub(super) included: BTreeSet<Commit>,
+    /// Those of them whose parents are not: the new shallow border.
+    pub(super) border: BTreeSet<Commit>,
+}
+
+impl Question {
+    /// The commits that a depth, date or exclusion leaves; `None` when the whole history
+    /// is wanted.
+    pub(super) fn depth(
+        &self,
+        history: &History,
+        shape: &Shape,
+        wants: &Wants,
+        client_shallow: &HashSet<Commit>,
+    ) -> Result<Option<Depth>, PlanError> {
+        if shape.depth > 0 {
+            return self.levels(history, shape, wants, client_shallow).map(Some);
+        }
+        if shape.deepen_since.is_none() && shape.deepen_not.is_empty() {
+            return Ok(None);
+        }
+        let depth = self.newer(history, shape, wants)?;
+        if depth.included.is_empty() && !wants.commits.is_empty() {
+            let problem = "no commits selected for shallow requests".to_owned();
+            return Err(PlanError::Request { problem });
+        }
+        Ok(Some(depth))
+    }
+
+    /// Commits fewer than `depth` steps away: from the wants, or below the client's border.
+    fn levels(
+        &self,
+        history: &History,
+        shape: &Shape,
+        wants: &Wants,
+        client_shallow: &HashSet<Commit>,
+    ) -> Result<Depth, PlanError> {
+        let relative = shape.deepen_relative && !client_shallow.is_empty();
+        let (starts, levels): (Vec<Commit>, u32) = match relative {
+            true => {
+                let mut starts: Vec<_> = client_shallow.iter().copied().collect();
+                starts.sort_unstable();
+                (starts, shape.depth.saturating_add(1))
+            }
+            false => (wants.commits.clone(), shape.depth),
+        };
+        let mut included = BTreeSet::new();
+        let mut border = BTreeSet::new();
+        let mut open: VecDeque<(Commit, u32)> = VecDeque::new();
+        for start in starts {
+            if included.insert(start) {
+                open.push_back((start, 1));
+            }
+        }
+        let mut steps = self.limits.steps_max;
+        while let Some((commit, level)) = open.pop_front() {
+            steps = steps.checked_sub(1).ok_or_else(|| self.over_budget(OverBudget))?;
+            if level >= levels {
+                if !history.parents(commit).is_empty() {
+                    border.insert(commit);
+                }
+                continue;
+            }
+            for parent in history.parents(commit) {
+                if history.has(*parent) && included.insert(*parent) {
+                    open.push_back((*parent, level + 1));
+                }
+            }
+        }
+        if relative {
+            self.add_above(history, wants, client_shallow, &mut included)?;
+        }
+        Ok(Depth { included, border })
+    }
+
+    /// With a depth below the client's border, everything above it is within too.
+    fn add_above(
+        &self,
+        history: &History,
+        wants: &Wants,
+        client_shallow: &HashSet<Commit>,
+        included: &mut BTreeSet<Commit>,
+    ) -> Result<(), PlanError> {
+        let mut steps = self.limits.steps_max;
+        let mut open = wants.commits.clone();
+        while let Some(commit) = open.pop() {
+            steps = steps.checked_sub(1).ok_or_else(|| self.over_budget(OverBudget))?;
+            let new = history.has(commit) && included.insert(commit);
+            if new && !client_shallow.contains(&commit) {
+                open.extend(history.parents(commit));
+            }
+        }
+        Ok(())
+    }
+
+    /// Commits not older than a date and not reached from the excluded refs.
+    fn newer(&self, history: &History, shape: &Shape, wants: &Wants) -> Result<Depth, PlanError> {
+        let excluded = self.excluded(history, &shape.deepen_not)?;
+        let since = shape.deepen_since.map(|seconds| CommitDate(u64::try_from(seconds).unwrap_or(0)));
+        let within = |commit: &Commit| {
+            let new = since.is_none_or(|since| history.date(*commit) >= since);
+            new && history.has(*commit) && !excluded.contains(commit)
+        };
+        let mut included: BTreeSet<Commit> = wants.commits.iter().copied().filter(within).collect();
+        let mut border = BTreeSet::new();
+        let mut open: Vec<Commit> = included.iter().copied().collect();
+        let mut steps = self.limits.steps_max;
+        while let Some(commit) = open.pop() {
+            steps = steps.checked_sub(1).ok_or_else(|| self.over_budget(OverBudget))?;
+            for parent in history.parents(commit) {
+                if !within(parent) {
+                    border.insert(commit);
+                } else if included.insert(*parent) {
+                    open.push(*parent);
+                }
+            }
+        }
+        Ok(Depth { included, border })
+    }
+
+    fn excluded(
+        &self,
+        history: &History,
+        names: &[Vec<u8>],
+    ) -> Result<HashSet<Commit>, PlanError> {
+        let mut reach = Reach::new(history, self.limits.steps_max);
+        for name in names {
+            let target = self.named(name).ok_or_else(|| {
+                let name = String::from_utf8_lossy(name);
+                PlanError::Request { problem: format!("git upload-pack: ambiguous deepen-not: {name}") }
+            })?;
+            let (end, _) = standing::peel(history, target);
+            history.find(&end).into_iter().for_each(|commit| reach.add(commit));
+        }
+        let all = reach.all().map_err(|e| self.over_budget(e))?;
+        Ok(all.into_iter().collect())
+    }
+
+    /// The ref that a client means by `name`, as git looks short names up.
+    fn named(&self, name: &[u8]) -> Option<ObjectId> {
+        const PREFIXES: [&[u8]; 4] = [b"", b"refs/", b"refs/tags/", b"refs/heads/"];
+        PREFIXES.iter().find_map(|prefix| {
+            let full = [prefix, name].concat();
+            self.view.refs.get(&full).map(|value| value.target)
+        })
+    }
+}
