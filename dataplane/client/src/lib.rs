@@ -1,1 +1,12 @@
-//! Typed clients of the internal services, object reader, snapshot of the cluster.
+//! Typed clients of the internal services, the object reader, and the view of the
+//! cluster that every role decides by.
+//!
+//! This crate must never serve, and never decide what a push or a fetch means. Its
+//! one invariant: every call has a deadline and every retry a limit.
+
+pub mod bulk;
+pub mod cluster;
+pub mod grpc;
+pub mod manifest;
+pub mod metadata;
+pub mod objects;

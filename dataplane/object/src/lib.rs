@@ -1,1 +1,19 @@
-//! Segments, the bulk port, scrub.
+//! Segments: written, verified, read by range, swept when nobody lists them.
+//!
+//! This room must never know what a ref, a user or a Git object means; it keeps bytes
+//! of segments. Its one invariant: what it has acknowledged is durable, and no byte
+//! leaves it that its block's checksum does not vouch for (S4, S29).
+
+mod bulk;
+mod config;
+mod error;
+mod metric_names;
+mod rpc;
+mod segments;
+mod service;
+mod sweep;
+
+pub use config::Config;
+pub use error::Error;
+pub use segments::FAMILIES;
+pub use service::{Deps, Service};

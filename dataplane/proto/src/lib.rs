@@ -4,6 +4,7 @@
 //! Its one invariant: a conversion into a core type either gives a checked value
 //! or an error that names the field.
 
+pub mod bulk;
 mod convert;
 
 pub use convert::{FieldError, format_from_wire, format_to_wire, object_id, pack_id, segment_id};

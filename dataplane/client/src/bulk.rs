@@ -1,0 +1,163 @@
+//! Segments on the wire (S50): ranged reads and streamed writes, HTTP/1.1 over the
+//! dialler, connections pooled by node.
+
+mod error;
+mod frames;
+mod pool;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::stream::{BoxStream, StreamExt};
+use gitstratum_core::{Incarnation, NodeId, SegmentId};
+use gitstratum_identity::Dialer;
+use gitstratum_proto::bulk::{RANGES_MAX, READ_PATH, segment_path};
+use gitstratum_proto::object::v1::{Range, ReadRequest, WriteResponse};
+use http_body_util::{Full, StreamBody};
+use hyper::body::Frame;
+use prost::Message;
+
+pub use error::Error;
+use pool::{Pool, RequestBody};
+
+/// Longest wait for the first byte of an answer.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
+
+/// A run of bytes in a segment's body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Span {
+    /// Offset in the body.
+    pub offset: u64,
+    /// Bytes.
+    pub length: u64,
+}
+
+/// What an owner answered to a write, after the bytes were durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// The node.
+    pub node: NodeId,
+    /// The incarnation it acknowledged under (S23).
+    pub incarnation: Incarnation,
+    /// Bytes it holds of the segment.
+    pub length: u64,
+}
+
+/// A piece of a read's answer: bytes of one range, in order, never crossing into the next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chunk {
+    /// Which of the asked ranges.
+    pub range: usize,
+    /// Its next bytes.
+    pub bytes: Bytes,
+}
+
+/// The pieces of a read's answer.
+pub type Chunks = BoxStream<'static, Result<Chunk, Error>>;
+
+/// Reads of segments. A trait so that a room can count calls and a test can answer them.
+pub trait BulkRead: Send + Sync {
+    /// Asks `node` for ranges of one segment, in one request. Every byte of the answer has
+    /// been verified by the node against the segment's checksums, and by us against the frame's.
+    fn read(
+        &self,
+        node: NodeId,
+        segment: SegmentId,
+        ranges: Vec<Span>,
+    ) -> BoxFuture<'static, Result<Chunks, Error>>;
+}
+
+/// The pooled client.
+#[derive(Clone, Debug)]
+pub struct Client {
+    pool: Arc<Pool>,
+}
+
+impl Client {
+    /// A client that dials through `dialer`.
+    pub fn new(dialer: Arc<dyn Dialer>) -> Self {
+        Self { pool: Arc::new(Pool::new(dialer)) }
+    }
+
+    /// Streams a segment to `node` and waits until it is durable there.
+    ///
+    /// # Errors
+    /// When the node refuses, breaks off, or does not answer in time.
+    pub async fn write(
+        &self,
+        node: NodeId,
+        segment: SegmentId,
+        body: BoxStream<'static, Bytes>,
+    ) -> Result<Written, Error> {
+        let frames = body.map(|bytes| Ok::<_, std::convert::Infallible>(Frame::data(bytes)));
+        let request = hyper::Request::put(segment_path(segment))
+            .header(http::header::HOST, "bulk.internal")
+            .body(RequestBody::new(StreamBody::new(frames)))
+            .map_err(|source| Error::Request { source })?;
+        // No deadline on the whole: the owner's own limits and the writer's lag rule (S18) bound it.
+        let answer = self.pool.send(node, request).await?;
+        let answer = error::check(node, answer).await?;
+        let body = answer.collect_body(ANSWER_DEADLINE).await?;
+        let written =
+            WriteResponse::decode(body).map_err(|source| Error::Answer { node, source })?;
+        Ok(Written {
+            node: NodeId(written.node),
+            incarnation: Incarnation(written.incarnation),
+            length: written.length,
+        })
+    }
+}
+
+impl BulkRead for Client {
+    fn read(
+        &self,
+        node: NodeId,
+        segment: SegmentId,
+        ranges: Vec<Span>,
+    ) -> BoxFuture<'static, Result<Chunks, Error>> {
+        let pool = Arc::clone(&self.pool);
+        Box::pin(async move {
+            if ranges.len() > RANGES_MAX {
+                return Err(Error::TooManyRanges { count: ranges.len() });
+            }
+            let body = read_request(segment, &ranges).encode_to_vec();
+            let request = hyper::Request::post(READ_PATH)
+                .header(http::header::HOST, "bulk.internal")
+                .body(RequestBody::new(Full::new(Bytes::from(body))))
+                .map_err(|source| Error::Request { source })?;
+            let sent = tokio::time::timeout(ANSWER_DEADLINE, pool.send(node, request)).await;
+            let answer = sent.map_err(|_| Error::Deadline { node })??;
+            let answer = error::check(node, answer).await?;
+            Ok(frames::chunks(node, answer, ranges).boxed())
+        })
+    }
+}
+
+fn read_request(segment: SegmentId, ranges: &[Span]) -> ReadRequest {
+    let ranges =
+        ranges.iter().map(|span| Range { offset: span.offset, length: span.length }).collect();
+    ReadRequest { segment_id: segment.0.to_vec().into(), ranges }
+}
+
+/// Gathers a read's answer: the bytes of each asked range.
+///
+/// # Errors
+/// The first failure of the stream.
+pub async fn collect(mut chunks: Chunks, ranges: usize) -> Result<Vec<Bytes>, Error> {
+    let mut gathered: Vec<Vec<Bytes>> = vec![Vec::new(); ranges];
+    while let Some(chunk) = chunks.next().await {
+        let Chunk { range, bytes } = chunk?;
+        gathered[range].push(bytes);
+    }
+    Ok(gathered.into_iter().map(join).collect())
+}
+
+fn join(mut pieces: Vec<Bytes>) -> Bytes {
+    match pieces.len() {
+        0 => Bytes::new(),
+        1 => pieces.remove(0),
+        _ => pieces.concat().into(),
+    }
+}

@@ -1,0 +1,13 @@
+//! The control plane's state as the roles hold it: one immutable view at a time,
+//! brought up to date by differences, and the one function that decides who may do
+//! what in a repository.
+
+mod access;
+mod feed;
+mod follow;
+mod snapshot;
+
+pub use access::allowed;
+pub use feed::{Feed, Publisher};
+pub use follow::{Applied, Follow, follow};
+pub use snapshot::Snapshot;

@@ -1,0 +1,142 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+use gitstratum_core::{GrantsVersion, ProcessRole};
+use gitstratum_process::Drain;
+use gitstratum_proto::MESSAGE_BYTES_MAX;
+use gitstratum_proto::agent::v1::WatchRequest;
+use gitstratum_proto::agent::v1::agent_client::AgentClient;
+use gitstratum_proto::control::v1::{ProcessReport, SnapshotUpdate};
+use hyper_util::rt::TokioIo;
+use tokio::net::UnixStream;
+use tokio::sync::watch;
+use tonic::transport::{Channel, Endpoint, Uri};
+
+use super::{Publisher, Snapshot};
+
+/// First and longest pause between two tries to reach the agent.
+const RETRY_FIRST: Duration = Duration::from_millis(20);
+const RETRY_LONGEST: Duration = Duration::from_secs(1);
+/// How often a process tells the agent that it is alive, when nothing else is told.
+const REPORT_EVERY: Duration = Duration::from_secs(1);
+
+/// What a process says that it has made its own.
+#[derive(Clone, Debug)]
+pub enum Applied {
+    /// Whatever it has published.
+    Published,
+    /// What another part of it says, e.g. the partitions once they hold the rows (S43).
+    Told(watch::Receiver<GrantsVersion>),
+}
+
+/// Follows the agent of this node for one process.
+#[derive(Debug)]
+pub struct Follow {
+    /// The agent's Unix socket.
+    pub socket: PathBuf,
+    /// The process that follows.
+    pub role: ProcessRole,
+    /// Where snapshots go.
+    pub publisher: Publisher,
+    /// What is reported back.
+    pub applied: Applied,
+}
+
+/// Keeps the publisher's snapshot up to date until `drain` starts. The agent may come
+/// and go; the last snapshot stays.
+pub async fn follow(mut following: Follow, drain: Drain) {
+    let mut pause = RETRY_FIRST;
+    while !drain.is_started() {
+        let before = following.publisher.current().version();
+        tokio::select! {
+            biased;
+            () = drain.started() => return,
+            outcome = session(&mut following) => {
+                if let Err(status) = outcome {
+                    tracing::debug!(role = %following.role, %status, "the agent's stream ended");
+                }
+            }
+        }
+        let progressed = following.publisher.current().version() > before;
+        pause = if progressed { RETRY_FIRST } else { (pause * 2).min(RETRY_LONGEST) };
+        tokio::select! {
+            biased;
+            () = drain.started() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+/// One connection: the stream of snapshots one way, reports the other.
+async fn session(following: &mut Follow) -> Result<(), tonic::Status> {
+    let mut agent = AgentClient::new(connect(following.socket.clone()))
+        .max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let role = following.role.as_str().to_owned();
+    let from_version = following.publisher.current().version().0;
+    let mut updates = agent.watch(WatchRequest { role, from_version }).await?.into_inner();
+    let mut gathered: Option<Snapshot> = None;
+    let mut told = None;
+    let mut tick = tokio::time::interval(REPORT_EVERY);
+    loop {
+        tokio::select! {
+            biased;
+            update = updates.message() => {
+                let Some(update) = update? else { return Ok(()) };
+                gather(&following.publisher, &mut gathered, &update);
+            }
+            () = changed(&mut following.applied) => {}
+            _ = tick.tick() => told = None,
+        }
+        let applied = applied(following);
+        if told != Some(applied) {
+            agent.report(report(following.role, applied)).await?;
+            told = Some(applied);
+        }
+    }
+}
+
+/// Publishes when the last message of a version has come.
+fn gather(publisher: &Publisher, gathered: &mut Option<Snapshot>, update: &SnapshotUpdate) {
+    let base = gathered.take().unwrap_or_else(|| publisher.current().as_ref().clone());
+    let next = base.apply(update);
+    if update.more {
+        *gathered = Some(next);
+    } else {
+        publisher.publish(next);
+    }
+}
+
+async fn changed(applied: &mut Applied) {
+    match applied {
+        Applied::Published => std::future::pending().await,
+        Applied::Told(receiver) => {
+            if receiver.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+}
+
+fn applied(following: &Follow) -> GrantsVersion {
+    match &following.applied {
+        Applied::Published => following.publisher.current().version(),
+        Applied::Told(receiver) => *receiver.borrow(),
+    }
+}
+
+fn report(role: ProcessRole, applied: GrantsVersion) -> ProcessReport {
+    ProcessReport {
+        role: role.as_str().to_owned(),
+        applied_version: applied.0,
+        ready: true,
+        load: 0,
+    }
+}
+
+fn connect(socket: PathBuf) -> Channel {
+    let connector = tower::service_fn(move |_: Uri| {
+        let socket = socket.clone();
+        async move { UnixStream::connect(socket).await.map(TokioIo::new) }
+    });
+    Endpoint::from_static("http://agent.internal").connect_with_connector_lazy(connector)
+}

@@ -1,0 +1,170 @@
+//! tonic over the transport of `identity`, and the one translation between error
+//! kinds and gRPC codes.
+
+use std::fmt::Display;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures::StreamExt;
+use gitstratum_core::{ErrorKind, NodeId};
+use gitstratum_identity::{Dialer, Listener, Peer, PeerStream, Service};
+use gitstratum_process::Drain;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tonic::transport::server::Connected;
+use tonic::transport::{Channel, Endpoint, Server, Uri};
+use tonic::{Code, Status};
+
+/// Flow-control window of a stream and of a connection, bytes.
+const WINDOW_BYTES: u32 = 4 * 1024 * 1024;
+/// Longest wait for a connection.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(2);
+
+/// A channel to `service` on `node`, connected when first used and again after a break.
+pub fn channel(dialer: Arc<dyn Dialer>, node: NodeId, service: Service) -> Channel {
+    let connector = tower::service_fn(move |_: Uri| {
+        let dialer = Arc::clone(&dialer);
+        async move { dialer.dial(node, service).await.map(TokioIo::new) }
+    });
+    Endpoint::from_static("http://gitstratum.internal")
+        .connect_timeout(CONNECT_DEADLINE)
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES)
+        .connect_with_connector_lazy(connector)
+}
+
+/// Serves `routes` on `listener` until `drain` starts, then finishes the open calls.
+/// Every request carries its [`Peer`] in its extensions.
+///
+/// # Errors
+/// When the HTTP/2 server itself fails, which ends only this listener.
+pub async fn serve(
+    listener: Listener,
+    routes: tonic::service::Routes,
+    drain: Drain,
+) -> Result<(), tonic::transport::Error> {
+    let incoming = listener.into_stream().map(|accepted| accepted.map(PeerConnection));
+    Server::builder()
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES)
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(incoming, async move { drain.started().await })
+        .await
+}
+
+/// The authenticated peer of a request.
+///
+/// # Errors
+/// `Unauthenticated` when the connection had none.
+pub fn peer<T>(request: &tonic::Request<T>) -> Result<Peer, Status> {
+    request
+        .extensions()
+        .get::<Peer>()
+        .copied()
+        .ok_or_else(|| Status::unauthenticated("the connection carries no node identity"))
+}
+
+/// The status of a failure of `kind`, with `message` for the log of the other side.
+pub fn status(kind: ErrorKind, message: impl Display) -> Status {
+    let code = match kind {
+        ErrorKind::NotFound => Code::NotFound,
+        ErrorKind::Conflict => Code::FailedPrecondition,
+        ErrorKind::Denied => Code::PermissionDenied,
+        ErrorKind::Busy => Code::ResourceExhausted,
+        ErrorKind::Corrupt => Code::DataLoss,
+        ErrorKind::Unavailable => Code::Unavailable,
+        ErrorKind::Invalid => Code::InvalidArgument,
+        ErrorKind::Bug => Code::Internal,
+    };
+    Status::new(code, message.to_string())
+}
+
+/// The kind of failure that `status` tells.
+pub fn kind(status: &Status) -> ErrorKind {
+    match status.code() {
+        Code::NotFound => ErrorKind::NotFound,
+        Code::FailedPrecondition | Code::AlreadyExists | Code::Aborted => ErrorKind::Conflict,
+        Code::PermissionDenied | Code::Unauthenticated => ErrorKind::Denied,
+        Code::ResourceExhausted => ErrorKind::Busy,
+        Code::DataLoss => ErrorKind::Corrupt,
+        Code::InvalidArgument | Code::OutOfRange => ErrorKind::Invalid,
+        Code::Internal | Code::Unimplemented | Code::Ok => ErrorKind::Bug,
+        Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Unknown => {
+            ErrorKind::Unavailable
+        }
+    }
+}
+
+/// An accepted connection, in the form tonic wants.
+struct PeerConnection(PeerStream);
+
+impl Connected for PeerConnection {
+    type ConnectInfo = Peer;
+
+    fn connect_info(&self) -> Peer {
+        self.0.peer()
+    }
+}
+
+impl AsyncRead for PeerConnection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for PeerConnection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[std::io::IoSlice<'_>],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write_vectored(cx, pieces)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_survive_the_wire() {
+        for each in [
+            ErrorKind::NotFound,
+            ErrorKind::Conflict,
+            ErrorKind::Denied,
+            ErrorKind::Busy,
+            ErrorKind::Corrupt,
+            ErrorKind::Unavailable,
+            ErrorKind::Invalid,
+            ErrorKind::Bug,
+        ] {
+            assert_eq!(kind(&status(each, "x")), each);
+        }
+    }
+}

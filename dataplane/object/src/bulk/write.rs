@@ -1,0 +1,45 @@
+use gitstratum_core::SegmentId;
+use gitstratum_git::segment::SEGMENT_BYTES_MAX;
+use gitstratum_proto::object::v1::WriteResponse;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::{Request, Response};
+use prost::Message;
+
+use super::Bulk;
+use super::answer::{AnswerBody, whole};
+use crate::error::Error;
+
+/// Takes a segment and answers once it is durable.
+pub(super) async fn answer(
+    bulk: Bulk,
+    id: &str,
+    request: Request<Incoming>,
+) -> Result<Response<AnswerBody>, Error> {
+    let segment = SegmentId::parse(id).ok_or(Error::Request("path names no segment id"))?;
+    let idle = bulk.write_idle;
+    let place = tokio::time::timeout(idle, bulk.writes.acquire()).await;
+    let _place = place.map_err(|_| Error::Busy)?.map_err(|_| Error::Busy)?;
+    let mut write = bulk.segments.begin(segment).await?;
+    let mut body = request.into_body();
+    let mut taken = 0;
+    loop {
+        let frame = tokio::time::timeout(idle, body.frame()).await;
+        let gone = |why: String| Error::WriterGone { segment, why };
+        let Some(frame) = frame.map_err(|_| gone("silent for too long".into()))? else { break };
+        let frame = frame.map_err(|error| gone(error.to_string()))?;
+        let Ok(bytes) = frame.into_data() else { continue };
+        taken += bytes.len();
+        if taken > SEGMENT_BYTES_MAX {
+            return Err(Error::Request("segment is too long"));
+        }
+        write.update(bytes).await?;
+    }
+    let layout = write.seal().await?;
+    let written = WriteResponse {
+        node: bulk.node.0,
+        incarnation: bulk.incarnation.0,
+        length: layout.total_len(),
+    };
+    Ok(whole(written.encode_to_vec()))
+}

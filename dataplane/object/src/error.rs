@@ -1,0 +1,115 @@
+use gitstratum_core::{ErrorKind, SegmentId};
+use gitstratum_git::segment;
+use gitstratum_store::{commit, engine, files};
+
+/// Why a segment was not written, read or removed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Not here: never written, or swept.
+    #[error("segment {segment} is not held here")]
+    NotHeld {
+        /// The segment.
+        segment: SegmentId,
+    },
+    /// It was here, sealed, and its file is gone.
+    #[error("file of segment {segment} is missing: {path}")]
+    FileMissing {
+        /// The segment.
+        segment: SegmentId,
+        /// Where it should be.
+        path: String,
+    },
+    /// Its bytes are damaged, or those that came are not a segment.
+    #[error("{place}: {source}")]
+    Segment {
+        /// Its file or row.
+        place: String,
+        /// What is wrong.
+        #[source]
+        source: segment::Error,
+    },
+    /// Another write of the same id is under way, or it is already sealed.
+    #[error("segment {segment} is being written or already sealed")]
+    Exists {
+        /// The segment.
+        segment: SegmentId,
+    },
+    /// It belongs to another cluster.
+    #[error("segment {segment} is of another cluster")]
+    ForeignCluster {
+        /// The segment.
+        segment: SegmentId,
+    },
+    /// Too many writes at once.
+    #[error("too many segments are being written")]
+    Busy,
+    /// The writer went silent or broke off.
+    #[error("writer of segment {segment} broke off: {why}")]
+    WriterGone {
+        /// The segment.
+        segment: SegmentId,
+        /// How.
+        why: String,
+    },
+    /// The disk is full or failed.
+    #[error("segment files: {source}")]
+    Files {
+        /// What failed.
+        #[from]
+        source: files::Error,
+    },
+    /// The engine failed.
+    #[error("segment rows: {source}")]
+    Engine {
+        /// What failed.
+        #[from]
+        source: engine::Error,
+    },
+    /// The commit of a row failed.
+    #[error("segment rows: {source}")]
+    Commit {
+        /// What failed.
+        #[from]
+        source: commit::Error,
+    },
+    /// The node has refused writes since a sync failed (P-D5).
+    #[error("node refuses writes: {why}")]
+    RefusingWrites {
+        /// Since what.
+        why: String,
+    },
+    /// A request that is not what the port takes.
+    #[error("bulk request: {0}")]
+    Request(&'static str),
+    /// The peer's role may not do this.
+    #[error("a process of this role may not do this")]
+    NotAllowed,
+    /// No such path or method.
+    #[error("no such call on the bulk port")]
+    NoSuchCall,
+    /// Our own fault.
+    #[error("{0}")]
+    Bug(&'static str),
+}
+
+impl Error {
+    /// What kind of failure it is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotHeld { .. } => ErrorKind::NotFound,
+            Self::FileMissing { .. } => ErrorKind::Corrupt,
+            Self::Segment { source, .. } => source.kind(),
+            Self::Exists { .. } => ErrorKind::Conflict,
+            Self::ForeignCluster { .. } => ErrorKind::Denied,
+            Self::Busy => ErrorKind::Busy,
+            Self::WriterGone { .. } => ErrorKind::Invalid,
+            Self::Files { source } => source.kind(),
+            Self::Engine { source } => source.kind(),
+            Self::Commit { source } => source.kind(),
+            Self::RefusingWrites { .. } => ErrorKind::Unavailable,
+            Self::Request(_) | Self::NoSuchCall => ErrorKind::Invalid,
+            Self::NotAllowed => ErrorKind::Denied,
+            Self::Bug(_) => ErrorKind::Bug,
+        }
+    }
+}

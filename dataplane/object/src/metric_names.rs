@@ -1,0 +1,37 @@
+use gitstratum_process::Metrics;
+use gitstratum_process::metrics::{Counter, Gauge};
+
+/// What an object node counts.
+#[derive(Clone, Debug)]
+pub(crate) struct ObjectMetrics {
+    /// GS-MX-11.
+    pub(crate) stored_bytes: Gauge,
+    /// GS-MX-12.
+    pub(crate) read_bytes: Counter,
+    /// Segments held.
+    pub(crate) segments: Gauge,
+    /// Segments swept because nobody lists them.
+    pub(crate) swept: Counter,
+    /// Reads that found damage.
+    pub(crate) damage: Counter,
+}
+
+impl ObjectMetrics {
+    pub(crate) fn new(metrics: &Metrics) -> Self {
+        Self {
+            stored_bytes: metrics
+                .gauge("gitstratum_object_stored_bytes", "Bytes of the segments held here"),
+            read_bytes: metrics
+                .counter("gitstratum_object_read_bytes_total", "Bytes of segments read here"),
+            segments: metrics.gauge("gitstratum_object_segments", "Segments held here"),
+            swept: metrics.counter(
+                "gitstratum_object_segments_swept_total",
+                "Segments removed because no manifest lists them",
+            ),
+            damage: metrics.counter(
+                "gitstratum_object_damage_found_total",
+                "Reads that found damaged bytes and gave none",
+            ),
+        }
+    }
+}

@@ -1,0 +1,202 @@
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures::{Stream, StreamExt};
+use gitstratum_client::grpc;
+use gitstratum_core::{Incarnation, NodeId, ProcessRole, SegmentId};
+use gitstratum_git::segment::{Layout, Origin};
+use gitstratum_proto::object::v1 as wire;
+use gitstratum_proto::object::v1::object_server::Object;
+use tokio::sync::mpsc;
+use tonic::{Request, Response, Status};
+
+use crate::error::Error;
+use crate::segments::{Segments, blocking};
+
+/// Most ids in one request.
+const IDS_MAX: usize = 65_536;
+/// Answers waiting for a slow caller at most.
+const ANSWERS_WAITING_MAX: usize = 16;
+
+type AnswerStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+/// The gRPC face of the segments.
+pub(crate) struct Rpc {
+    pub(crate) segments: Arc<Segments>,
+    pub(crate) node: NodeId,
+    pub(crate) incarnation: Incarnation,
+}
+
+#[tonic::async_trait]
+impl Object for Rpc {
+    type ListStream = AnswerStream<wire::SegmentRecord>;
+    type VerifyStream = AnswerStream<wire::VerifyResult>;
+
+    async fn give_up(
+        &self,
+        request: Request<wire::GiveUpRequest>,
+    ) -> Result<Response<wire::GiveUpResponse>, Status> {
+        let peer = grpc::peer(&request)?;
+        if peer.role != ProcessRole::Frontend {
+            return Err(to_status(&Error::NotAllowed));
+        }
+        let request = request.into_inner();
+        let ids = segment_ids(&request.segment_ids)?;
+        let segments = Arc::clone(&self.segments);
+        let writer = (request.session, request.push_number);
+        let swept = blocking(move || give_up(&segments, &ids, writer)).await;
+        let swept = swept.map_err(|error| to_status(&error))?;
+        Ok(Response::new(wire::GiveUpResponse { swept }))
+    }
+
+    async fn stat(
+        &self,
+        request: Request<wire::StatRequest>,
+    ) -> Result<Response<wire::StatResponse>, Status> {
+        let ids = segment_ids(&request.into_inner().segment_ids)?;
+        let segments = Arc::clone(&self.segments);
+        let found = blocking(move || {
+            Ok(ids.into_iter().filter_map(|id| describe(&segments, id)).collect())
+        });
+        let segments = found.await.map_err(|error| to_status(&error))?;
+        Ok(Response::new(wire::StatResponse { segments }))
+    }
+
+    async fn list(
+        &self,
+        _request: Request<wire::ListRequest>,
+    ) -> Result<Response<Self::ListStream>, Status> {
+        let segments = Arc::clone(&self.segments);
+        Ok(stream(move |answers| {
+            for id in segments.ids().map_err(|error| to_status(&error))? {
+                if let Some(record) = describe(&segments, id) {
+                    answers(record)?;
+                }
+            }
+            Ok(())
+        }))
+    }
+
+    async fn verify(
+        &self,
+        request: Request<wire::VerifyRequest>,
+    ) -> Result<Response<Self::VerifyStream>, Status> {
+        let asked = segment_ids(&request.into_inner().segment_ids)?;
+        let segments = Arc::clone(&self.segments);
+        Ok(stream(move |answers| {
+            let ids = match asked.is_empty() {
+                true => segments.ids().map_err(|error| to_status(&error))?.into_iter().collect(),
+                false => asked,
+            };
+            ids.into_iter().try_for_each(|id| answers(verify(&segments, id)))
+        }))
+    }
+
+    async fn status(
+        &self,
+        _request: Request<wire::StatusRequest>,
+    ) -> Result<Response<wire::StatusResponse>, Status> {
+        let segments = Arc::clone(&self.segments);
+        let free = blocking(move || segments.free_bytes()).await;
+        let metrics = self.segments.metrics();
+        Ok(Response::new(wire::StatusResponse {
+            node: self.node.0,
+            segments: u64::try_from(metrics.segments.get()).unwrap_or(0),
+            stored_bytes: u64::try_from(metrics.stored_bytes.get()).unwrap_or(0),
+            free_bytes: free.unwrap_or(0),
+            incarnation: self.incarnation.0,
+            refusing_writes: self.segments.refusing().unwrap_or_default(),
+        }))
+    }
+}
+
+/// S12: a frontend gives up only a whole push, before any `UpdateRefs` of it was sent. Only
+/// segments that carry the caller's own session and number are touched.
+fn give_up(segments: &Segments, ids: &[SegmentId], writer: (u64, u64)) -> Result<u32, Error> {
+    let mut swept = 0;
+    for id in ids {
+        let Ok(opened) = segments.open_segment(*id) else { continue };
+        if push_of(&opened.layout) == Some(writer) {
+            segments.remove(*id)?;
+            swept += 1;
+        }
+    }
+    Ok(swept)
+}
+
+fn push_of(layout: &Layout) -> Option<(u64, u64)> {
+    match layout.header().origin {
+        Origin::Push { session, number } => Some((session.0, number.0)),
+        Origin::Claim { .. } => None,
+    }
+}
+
+fn describe(segments: &Segments, id: SegmentId) -> Option<wire::SegmentRecord> {
+    let bare = wire::SegmentRecord { segment_id: id.0.to_vec().into(), ..Default::default() };
+    match segments.open_segment(id) {
+        Ok(opened) => {
+            let header = opened.layout.header();
+            let (session, push_number) = push_of(&opened.layout).unwrap_or_default();
+            Some(wire::SegmentRecord {
+                length: opened.layout.total_len(),
+                repo_id: header.repo.0,
+                pack_id: header.pack.0.to_vec().into(),
+                partition: header.partition.0,
+                session,
+                push_number,
+                sealed: true,
+                in_file: matches!(opened.place, crate::segments::Place::File(_)),
+                ..bare
+            })
+        }
+        Err(Error::NotHeld { .. }) => None,
+        Err(_) => Some(bare),
+    }
+}
+
+fn verify(segments: &Segments, id: SegmentId) -> wire::VerifyResult {
+    let segment_id = id.0.to_vec().into();
+    match segments.verify(id) {
+        Ok(layout) => wire::VerifyResult {
+            segment_id,
+            repo_id: layout.header().repo.0,
+            problem: String::new(),
+            bytes: layout.total_len(),
+        },
+        Err(error) => {
+            wire::VerifyResult { segment_id, problem: error.to_string(), ..Default::default() }
+        }
+    }
+}
+
+fn segment_ids(ids: &[bytes::Bytes]) -> Result<Vec<SegmentId>, Status> {
+    if ids.len() > IDS_MAX {
+        return Err(Status::invalid_argument("more than 65536 segment ids"));
+    }
+    let parsed = ids.iter().map(|id| gitstratum_proto::segment_id("segment_ids", id));
+    parsed.collect::<Result<_, _>>().map_err(|error| Status::invalid_argument(error.to_string()))
+}
+
+/// Streams what `produce` makes on a blocking thread; it stops when the caller has gone.
+fn stream<T: Send + 'static>(
+    produce: impl FnOnce(&dyn Fn(T) -> Result<(), Status>) -> Result<(), Status> + Send + 'static,
+) -> Response<AnswerStream<T>> {
+    let (sender, receiver) = mpsc::channel(ANSWERS_WAITING_MAX);
+    let producing = tokio::task::spawn_blocking(move || {
+        let send = |answer| {
+            sender.blocking_send(Ok(answer)).map_err(|_| Status::cancelled("the caller has gone"))
+        };
+        if let Err(status) = produce(&send) {
+            // A caller that has gone hears nothing; any other failure ends its stream.
+            drop(sender.blocking_send(Err(status)));
+        }
+    });
+    let stream = futures::stream::unfold((receiver, producing), |(mut receiver, task)| async {
+        Some((receiver.recv().await?, (receiver, task)))
+    });
+    Response::new(stream.boxed())
+}
+
+fn to_status(error: &Error) -> Status {
+    grpc::status(error.kind(), error)
+}

@@ -1,0 +1,250 @@
+//! The segments of this node: small ones as rows, the rest as files. The row that
+//! describes a file is a hint that can be rebuilt (S4).
+
+mod place;
+mod read;
+mod record;
+mod write;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gitstratum_core::{Clock, ClusterId, SegmentId};
+use gitstratum_git::segment::{Header, Layout};
+use gitstratum_store::{
+    Batch, Committer, Durability, Engine, Family, Files, KeyRange, SpaceGuard, pages,
+};
+use moka::sync::Cache;
+use parking_lot::Mutex;
+
+use crate::error::Error;
+use crate::metric_names::ObjectMetrics;
+pub(crate) use place::Place;
+pub(crate) use record::Record;
+pub(crate) use write::blocking;
+
+/// Whole segments of at most `inline_bytes_max`, by id.
+const INLINE: Family = Family("segments_inline");
+/// What is known of each sealed segment, by id.
+const RECORDS: Family = Family("segment_records");
+/// The families an object node's engine needs.
+pub const FAMILIES: [Family; 2] = [INLINE, RECORDS];
+
+/// Rows read at a time in a scan.
+const PAGE: usize = 1_000;
+
+/// What the store works with.
+pub(crate) struct StoreDeps {
+    pub(crate) files: Arc<dyn Files>,
+    pub(crate) engine: Arc<dyn Engine>,
+    pub(crate) committer: Arc<Committer>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) space: Arc<SpaceGuard>,
+    pub(crate) metrics: ObjectMetrics,
+}
+
+/// The segments of this node.
+pub(crate) struct Segments {
+    deps: StoreDeps,
+    cluster: ClusterId,
+    directory: PathBuf,
+    inline_bytes_max: usize,
+    opened: Cache<SegmentId, Arc<Opened>>,
+    writing: Mutex<BTreeSet<SegmentId>>,
+    unlisted: Mutex<BTreeMap<SegmentId, Unlisted>>,
+    refusing: Mutex<Option<String>>,
+}
+
+/// A sealed segment that can be read.
+pub(crate) struct Opened {
+    pub(crate) layout: Layout,
+    pub(crate) place: Place,
+}
+
+/// A segment that no manifest is known to list yet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unlisted {
+    pub(crate) header: Header,
+    pub(crate) since: Duration,
+}
+
+impl Segments {
+    /// Opens the store and takes stock of what is there. Blocking.
+    pub(crate) fn open(
+        deps: StoreDeps,
+        cluster: ClusterId,
+        config: &crate::Config,
+    ) -> Result<Self, Error> {
+        let opened = Cache::builder()
+            .max_capacity(config.layout_cache_bytes)
+            .weigher(|_, opened: &Arc<Opened>| opened.weight())
+            .build();
+        let segments = Self {
+            deps,
+            cluster,
+            directory: config.segments.clone(),
+            inline_bytes_max: config.inline_bytes_max,
+            opened,
+            writing: Mutex::new(BTreeSet::new()),
+            unlisted: Mutex::new(BTreeMap::new()),
+            refusing: Mutex::new(None),
+        };
+        segments.make_directories()?;
+        segments.take_stock()?;
+        Ok(segments)
+    }
+
+    /// All folders are made, and made durable, before the first segment: a new segment then
+    /// needs one directory sync only.
+    fn make_directories(&self) -> Result<(), Error> {
+        let files = &self.deps.files;
+        let last = self.directory.join(place::shard_name(u8::MAX));
+        if files.metadata(&last)?.is_some() {
+            return Ok(());
+        }
+        files.create_directory(&self.directory)?;
+        for shard in 0..=u8::MAX {
+            files.create_directory(&self.directory.join(place::shard_name(shard)))?;
+        }
+        files.sync_directory(&self.directory)?;
+        if let Some(parent) = self.directory.parent() {
+            files.sync_directory(parent)?;
+        }
+        Ok(())
+    }
+
+    /// Counts what is held and finds what may have to be swept: sealed segments that are not
+    /// known to be listed. A file without a sound footer was never acknowledged or is
+    /// damaged: it stays until the partition says which.
+    fn take_stock(&self) -> Result<(), Error> {
+        let mut bytes = 0;
+        let mut count = 0;
+        for segment in self.ids()? {
+            let record = self.record(segment)?;
+            if record.is_some_and(|record| record.listed) {
+                bytes += record.map_or(0, |record| record.length);
+                count += 1;
+                continue;
+            }
+            match self.open_segment(segment) {
+                Ok(opened) => {
+                    bytes += opened.layout.total_len();
+                    count += 1;
+                    self.note_unlisted(segment, *opened.layout.header());
+                }
+                Err(error) => {
+                    tracing::warn!(%segment, %error, "a segment that cannot be opened stays");
+                }
+            }
+        }
+        self.deps.metrics.stored_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        self.deps.metrics.segments.set(count);
+        Ok(())
+    }
+
+    /// Every segment that has a row or a file, by id. Blocking.
+    pub(crate) fn ids(&self) -> Result<BTreeSet<SegmentId>, Error> {
+        let mut ids = BTreeSet::new();
+        for family in FAMILIES {
+            for row in pages(self.deps.engine.as_ref(), family, KeyRange::all(), PAGE) {
+                let (key, _) = row?;
+                ids.extend(SegmentId::from_slice(&key));
+            }
+        }
+        for shard in 0..=u8::MAX {
+            let folder = self.directory.join(place::shard_name(shard));
+            let names = self.deps.files.list(&folder)?;
+            ids.extend(names.iter().filter_map(|entry| place::segment_of(&entry.name)));
+        }
+        Ok(ids)
+    }
+
+    /// What is recorded of a segment. Blocking.
+    pub(crate) fn record(&self, segment: SegmentId) -> Result<Option<Record>, Error> {
+        let row = self.deps.engine.get(RECORDS, &segment.0)?;
+        Ok(row.and_then(|row| Record::decode(&row)))
+    }
+
+    /// Remembers that a manifest lists the segment, so that it is not asked about again.
+    pub(crate) async fn mark_listed(&self, segment: SegmentId) -> Result<(), Error> {
+        let Some(length) = self.unlisted_length(segment) else { return Ok(()) };
+        let mut batch = Batch::new();
+        batch.put(RECORDS, segment.0.to_vec(), Record { length, listed: true }.encode());
+        self.deps.committer.commit(batch, Durability::Buffered).await?;
+        self.unlisted.lock().remove(&segment);
+        Ok(())
+    }
+
+    fn unlisted_length(&self, segment: SegmentId) -> Option<u64> {
+        let held = self.unlisted.lock().contains_key(&segment);
+        if !held {
+            return None;
+        }
+        self.opened.get(&segment).map(|opened| opened.layout.total_len()).or(Some(0))
+    }
+
+    /// Removes a segment for good. Blocking; late and repeated removals are harmless (S21).
+    pub(crate) fn remove(&self, segment: SegmentId) -> Result<(), Error> {
+        let length = self.open_segment(segment).map_or(0, |opened| opened.layout.total_len());
+        let path = self.path(segment);
+        if self.deps.files.metadata(&path)?.is_some() {
+            self.deps.files.remove(&path)?;
+        }
+        let mut batch = Batch::new();
+        batch.delete(INLINE, segment.0.to_vec());
+        batch.delete(RECORDS, segment.0.to_vec());
+        self.deps.engine.write(batch, Durability::Buffered)?;
+        self.opened.invalidate(&segment);
+        if self.unlisted.lock().remove(&segment).is_some() || length > 0 {
+            self.deps.metrics.segments.dec();
+            self.deps.metrics.stored_bytes.add(-i64::try_from(length).unwrap_or(0));
+        }
+        Ok(())
+    }
+
+    /// Segments not known to be listed, those sealed before `before` first.
+    pub(crate) fn unlisted_before(&self, before: Duration) -> Vec<Header> {
+        let unlisted = self.unlisted.lock();
+        let old = unlisted.values().filter(|entry| entry.since <= before);
+        old.map(|entry| entry.header).collect()
+    }
+
+    /// Why writes are refused, if they are (P-D5, P-D6).
+    pub(crate) fn refusing(&self) -> Option<String> {
+        self.refusing.lock().clone()
+    }
+
+    /// Free bytes on the disk of the segment files. Blocking.
+    pub(crate) fn free_bytes(&self) -> Result<u64, Error> {
+        Ok(self.deps.files.space(&self.directory)?.free)
+    }
+
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.deps.clock
+    }
+
+    pub(crate) fn metrics(&self) -> &ObjectMetrics {
+        &self.deps.metrics
+    }
+
+    fn note_unlisted(&self, segment: SegmentId, header: Header) {
+        let since = self.deps.clock.monotonic();
+        self.unlisted.lock().insert(segment, Unlisted { header, since });
+    }
+
+    fn path(&self, segment: SegmentId) -> PathBuf {
+        place::path(&self.directory, segment)
+    }
+}
+
+impl Opened {
+    fn weight(&self) -> u32 {
+        let inline = match &self.place {
+            Place::Row(bytes) => bytes.len(),
+            Place::File(_) => 256,
+        };
+        u32::try_from(inline + self.layout.block_count() * 4 + 512).unwrap_or(u32::MAX)
+    }
+}

@@ -1,0 +1,103 @@
+use std::sync::Arc;
+
+use bytes::Bytes;
+use gitstratum_client::bulk::Span;
+use gitstratum_core::SegmentId;
+use gitstratum_git::segment::{FOOTER_BYTES_MAX, HEADER_BYTES, Layout};
+
+use super::{INLINE, Opened, Place, Segments};
+use crate::error::Error;
+
+/// Most bytes verified in one step of a whole-segment check.
+const VERIFY_STEP_BYTES: u64 = 4 * 1024 * 1024;
+
+impl Segments {
+    /// A sealed segment, from the cache or the disk. Blocking.
+    pub(crate) fn open_segment(&self, segment: SegmentId) -> Result<Arc<Opened>, Error> {
+        if let Some(opened) = self.opened.get(&segment) {
+            return Ok(opened);
+        }
+        let opened = Arc::new(match self.deps.engine.get(INLINE, &segment.0)? {
+            Some(bytes) => open_row(segment, bytes)?,
+            None => self.open_file(segment)?,
+        });
+        self.opened.insert(segment, Arc::clone(&opened));
+        Ok(opened)
+    }
+
+    fn open_file(&self, segment: SegmentId) -> Result<Opened, Error> {
+        let path = self.path(segment);
+        if self.deps.files.metadata(&path)?.is_none() {
+            return Err(match self.record(segment)? {
+                Some(_) => Error::FileMissing { segment, path: path.display().to_string() },
+                None => Error::NotHeld { segment },
+            });
+        }
+        let file = self.deps.files.open(&path)?;
+        let total = file.length()?;
+        let tail = total.min(FOOTER_BYTES_MAX as u64);
+        let head = file.read_at(0, HEADER_BYTES.min(usize_of(total)))?;
+        let tail = file.read_at(total - tail, usize_of(tail))?;
+        let layout = Layout::open(segment, total, &head, &tail)
+            .map_err(|source| Error::Segment { place: path.display().to_string(), source })?;
+        Ok(Opened { layout, place: Place::File(file.into()) })
+    }
+
+    /// Verified bytes of a segment's body. Blocking.
+    pub(crate) fn read(&self, segment: SegmentId, span: Span) -> Result<Bytes, Error> {
+        let opened = self.open_segment(segment)?;
+        let read = self.read_opened(segment, &opened, span);
+        match &read {
+            Ok(bytes) => self.deps.metrics.read_bytes.add(bytes.len() as u64),
+            Err(error) if error.kind() == gitstratum_core::ErrorKind::Corrupt => {
+                self.deps.metrics.damage.inc();
+                tracing::error!(%segment, %error, "damaged segment bytes were not served");
+            }
+            Err(_) => {}
+        }
+        read
+    }
+
+    fn read_opened(&self, segment: SegmentId, opened: &Opened, span: Span) -> Result<Bytes, Error> {
+        let place = || self.describe(segment, opened);
+        let failed = |source| Error::Segment { place: place(), source };
+        let range = span.offset..span.offset.saturating_add(span.length);
+        let cover = opened.layout.cover(range.clone()).map_err(failed)?;
+        let length = usize_of(cover.end - cover.start);
+        let bytes = match &opened.place {
+            Place::Row(row) => row.slice(usize_of(cover.start)..usize_of(cover.end)),
+            Place::File(file) => file.read_at(cover.start, length)?,
+        };
+        opened.layout.verify_and_slice(range, bytes).map_err(failed)
+    }
+
+    /// Reads and verifies a whole segment from the disk, not from any cache. Blocking.
+    pub(crate) fn verify(&self, segment: SegmentId) -> Result<Layout, Error> {
+        self.opened.invalidate(&segment);
+        let opened = self.open_segment(segment)?;
+        let mut offset = 0;
+        while offset < opened.layout.body_len() {
+            let length = VERIFY_STEP_BYTES.min(opened.layout.body_len() - offset);
+            self.read(segment, Span { offset, length })?;
+            offset += length;
+        }
+        Ok(opened.layout.clone())
+    }
+
+    fn describe(&self, segment: SegmentId, opened: &Opened) -> String {
+        match &opened.place {
+            Place::Row(_) => format!("row {segment} in {}", self.deps.engine.place()),
+            Place::File(_) => self.path(segment).display().to_string(),
+        }
+    }
+}
+
+fn open_row(segment: SegmentId, bytes: Bytes) -> Result<Opened, Error> {
+    let layout = Layout::open_whole(segment, &bytes)
+        .map_err(|source| Error::Segment { place: format!("row {segment}"), source })?;
+    Ok(Opened { layout, place: Place::Row(bytes) })
+}
+
+fn usize_of(length: u64) -> usize {
+    usize::try_from(length).expect("because a segment fits in memory")
+}

@@ -1,0 +1,214 @@
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use gitstratum_core::SegmentId;
+use gitstratum_git::segment::{Header, Layout, Verifier};
+use gitstratum_process::{Task, failpoint, spawn};
+use gitstratum_store::{Batch, Durability, File, Permissions};
+use tokio::task::spawn_blocking;
+
+use super::{INLINE, Opened, Place, RECORDS, Record, Segments};
+use crate::error::Error;
+
+/// Bytes gathered before a write to the file.
+const WRITE_BYTES: usize = 1024 * 1024;
+
+/// A segment that is being written. Dropped before it is sealed, nothing of it stays:
+/// it was never acknowledged.
+pub(crate) struct SegmentWrite {
+    segments: Arc<Segments>,
+    segment: SegmentId,
+    verifier: Verifier,
+    gathered: BytesMut,
+    file: Option<OpenFile>,
+    sealed: bool,
+}
+
+struct OpenFile {
+    file: Arc<dyn File>,
+    path: PathBuf,
+    /// The directory is synced while bytes stream in (S4).
+    named: Option<Task<Result<(), Error>>>,
+}
+
+impl Segments {
+    /// Begins to write `segment`.
+    pub(crate) async fn begin(self: &Arc<Self>, segment: SegmentId) -> Result<SegmentWrite, Error> {
+        if let Some(why) = self.refusing() {
+            return Err(Error::RefusingWrites { why });
+        }
+        if !self.writing.lock().insert(segment) {
+            return Err(Error::Exists { segment });
+        }
+        // From here on the write's drop takes the id out again.
+        let write = SegmentWrite {
+            segments: Arc::clone(self),
+            segment,
+            verifier: Verifier::new(segment),
+            gathered: BytesMut::new(),
+            file: None,
+            sealed: false,
+        };
+        let segments = Arc::clone(self);
+        blocking(move || {
+            segments.deps.space.admit(gitstratum_git::segment::SEGMENT_BYTES_MAX as u64)?;
+            match segments.open_segment(segment) {
+                Ok(_) => Err(Error::Exists { segment }),
+                Err(_) => Ok(()),
+            }
+        })
+        .await?;
+        Ok(write)
+    }
+}
+
+impl SegmentWrite {
+    /// Takes the next bytes; a small segment stays in memory until it is sealed.
+    pub(crate) async fn update(&mut self, bytes: Bytes) -> Result<(), Error> {
+        self.verifier.update(&bytes).map_err(|source| self.unsound(source))?;
+        if let Some(header) = self.verifier.header() {
+            self.check_header(header)?;
+        }
+        self.gathered.extend_from_slice(&bytes);
+        if self.file.is_none() && self.gathered.len() > self.segments.inline_bytes_max {
+            self.create_file().await?;
+        }
+        if self.file.is_some() && self.gathered.len() >= WRITE_BYTES {
+            self.append().await?;
+        }
+        Ok(())
+    }
+
+    /// Makes the segment durable; only after this may it be acknowledged.
+    pub(crate) async fn seal(mut self) -> Result<Layout, Error> {
+        let verifier = std::mem::replace(&mut self.verifier, Verifier::new(self.segment));
+        let layout = verifier.finish().map_err(|source| self.unsound(source))?;
+        failpoint!("object.seal.before_sync");
+        let place = match self.file.is_some() {
+            true => self.seal_file(&layout).await?,
+            false => self.seal_row(&layout).await?,
+        };
+        failpoint!("object.seal.after_sync");
+        self.sealed = true;
+        let opened = Arc::new(Opened { layout: layout.clone(), place });
+        self.segments.opened.insert(self.segment, opened);
+        self.segments.note_unlisted(self.segment, *layout.header());
+        let metrics = &self.segments.deps.metrics;
+        metrics.segments.inc();
+        metrics.stored_bytes.add(i64::try_from(layout.total_len()).unwrap_or(0));
+        Ok(layout)
+    }
+
+    fn check_header(&self, header: &Header) -> Result<(), Error> {
+        if header.cluster != self.segments.cluster {
+            return Err(Error::ForeignCluster { segment: self.segment });
+        }
+        Ok(())
+    }
+
+    async fn seal_row(&mut self, layout: &Layout) -> Result<Place, Error> {
+        let bytes = self.gathered.split().freeze();
+        let mut batch = self.record(layout);
+        batch.put(INLINE, self.segment.0.to_vec(), bytes.clone());
+        let committed = self.segments.deps.committer.commit(batch, Durability::Synced).await;
+        committed.map_err(|source| self.refuse_from_now(source.into()))?;
+        Ok(Place::Row(bytes))
+    }
+
+    async fn seal_file(&mut self, layout: &Layout) -> Result<Place, Error> {
+        self.append().await?;
+        let open = self.file.as_mut().ok_or(Error::Bug("sealing a file that is not open"))?;
+        if let Some(named) = open.named.take() {
+            let synced = named.await.map_err(|_| Error::Bug("directory sync did not finish"))?;
+            synced.map_err(|error| self.refuse_from_now(error))?;
+        }
+        let open = self.file.as_ref().ok_or(Error::Bug("sealing a file that is not open"))?;
+        let file = Arc::clone(&open.file);
+        let synced = blocking(move || Ok(file.sync()?)).await;
+        synced.map_err(|error| self.refuse_from_now(error))?;
+        let place = Place::File(Arc::clone(&open.file));
+        let hint = self.record(layout);
+        self.segments.deps.committer.commit(hint, Durability::Buffered).await?;
+        Ok(place)
+    }
+
+    fn record(&self, layout: &Layout) -> Batch {
+        let record = Record { length: layout.total_len(), listed: false };
+        let mut batch = Batch::new();
+        batch.put(RECORDS, self.segment.0.to_vec(), record.encode());
+        batch
+    }
+
+    async fn create_file(&mut self) -> Result<(), Error> {
+        let path = self.segments.path(self.segment);
+        let (segments, at) = (Arc::clone(&self.segments), path.clone());
+        let file = blocking(move || {
+            // What a crash left of an earlier try was never sealed: `begin` looked.
+            if segments.deps.files.metadata(&at)?.is_some() {
+                segments.deps.files.remove(&at)?;
+            }
+            Ok(segments.deps.files.create(&at, Permissions::Private)?)
+        })
+        .await?;
+        let (segments, at) = (Arc::clone(&self.segments), path.clone());
+        let named = spawn("segment directory sync", async move {
+            blocking(move || {
+                let folder = at.parent().ok_or(Error::Bug("a segment file has a folder"))?;
+                Ok(segments.deps.files.sync_directory(folder)?)
+            })
+            .await
+        });
+        self.file = Some(OpenFile { file: file.into(), path, named: Some(named) });
+        Ok(())
+    }
+
+    async fn append(&mut self) -> Result<(), Error> {
+        let Some(open) = &self.file else { return Ok(()) };
+        let file = Arc::clone(&open.file);
+        let bytes = self.gathered.split().freeze();
+        blocking(move || Ok(file.append(&bytes)?)).await
+    }
+
+    fn unsound(&self, source: gitstratum_git::segment::Error) -> Error {
+        Error::Segment { place: format!("incoming segment {}", self.segment), source }
+    }
+
+    /// After a failed sync nothing more is acknowledged until the node has started anew and
+    /// verified itself (P-D5). A full disk is no such failure.
+    fn refuse_from_now(&self, error: Error) -> Error {
+        if error.kind() != gitstratum_core::ErrorKind::Busy {
+            tracing::error!(%error, "a sync failed: writes are refused from now on");
+            *self.segments.refusing.lock() = Some(error.to_string());
+        }
+        error
+    }
+}
+
+impl Drop for SegmentWrite {
+    fn drop(&mut self) {
+        let unsealed = self.file.take().filter(|_| !self.sealed);
+        let (segments, segment) = (Arc::clone(&self.segments), self.segment);
+        let Some(open) = unsealed else {
+            segments.writing.lock().remove(&segment);
+            return;
+        };
+        // The id stays taken until the file is gone, so that a retry does not lose its own.
+        spawn("unsealed segment removal", async move {
+            let worker = Arc::clone(&segments);
+            let removed = blocking(move || Ok(worker.deps.files.remove(&open.path)?)).await;
+            segments.writing.lock().remove(&segment);
+            if let Err(error) = removed {
+                tracing::warn!(%segment, %error, "an unsealed segment's file stays");
+            }
+        })
+        .detach();
+    }
+}
+
+/// Runs `work` on a thread that may block.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    spawn_blocking(work).await.map_err(|_| Error::Bug("a blocking task did not finish"))?
+}

@@ -1,0 +1,108 @@
+use std::sync::Arc;
+
+use gitstratum_client::grpc;
+use gitstratum_client::metadata::Partitions;
+use gitstratum_core::{Clock, ClusterId, Incarnation, NodeId};
+use gitstratum_identity::Listener;
+use gitstratum_process::{Drain, Metrics, spawn};
+use gitstratum_proto::MESSAGE_BYTES_MAX;
+use gitstratum_proto::object::v1::object_server::ObjectServer;
+use gitstratum_store::{Committer, Engine, Files, SpaceGuard};
+use tokio::sync::Semaphore;
+use tonic::service::Routes;
+
+use crate::bulk::{self, Bulk};
+use crate::config::Config;
+use crate::error::Error;
+use crate::metric_names::ObjectMetrics;
+use crate::rpc::Rpc;
+use crate::segments::{Segments, StoreDeps, blocking};
+use crate::sweep;
+
+/// What an object node works with.
+pub struct Deps {
+    /// The node.
+    pub node: NodeId,
+    /// Its cluster: segments of another are refused.
+    pub cluster: ClusterId,
+    /// How often this node has started (S23).
+    pub incarnation: Incarnation,
+    /// The disk.
+    pub files: Arc<dyn Files>,
+    /// Rows: families [`crate::FAMILIES`].
+    pub engine: Arc<dyn Engine>,
+    /// Group commit over `engine`.
+    pub committer: Arc<Committer>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Refuses writes before the disk is full (P-D6).
+    pub space: Arc<SpaceGuard>,
+    /// Whom to ask about unlisted segments.
+    pub partitions: Partitions,
+    /// Where metrics go.
+    pub metrics: Metrics,
+}
+
+/// An object node.
+pub struct Service {
+    config: Config,
+    node: NodeId,
+    incarnation: Incarnation,
+    segments: Arc<Segments>,
+    partitions: Partitions,
+}
+
+impl Service {
+    /// Opens the segments and takes stock of them.
+    ///
+    /// # Errors
+    /// When the configuration is wrong or the disk or the engine fails.
+    pub async fn open(config: Config, deps: Deps) -> Result<Self, Error> {
+        config.validate().map_err(Error::Bug)?;
+        let store = StoreDeps {
+            files: deps.files,
+            engine: deps.engine,
+            committer: deps.committer,
+            clock: deps.clock,
+            space: deps.space,
+            metrics: ObjectMetrics::new(&deps.metrics),
+        };
+        let (cluster, options) = (deps.cluster, config.clone());
+        let segments = blocking(move || Segments::open(store, cluster, &options)).await?;
+        Ok(Self {
+            config,
+            node: deps.node,
+            incarnation: deps.incarnation,
+            segments: Arc::new(segments),
+            partitions: deps.partitions,
+        })
+    }
+
+    /// Serves control calls on `control` and bytes on `bytes` until `drain` starts.
+    pub async fn run(self, control: Listener, bytes: Listener, drain: Drain) {
+        let rpc = Rpc {
+            segments: Arc::clone(&self.segments),
+            node: self.node,
+            incarnation: self.incarnation,
+        };
+        let server = ObjectServer::new(rpc).max_decoding_message_size(MESSAGE_BYTES_MAX);
+        let bulk = Bulk {
+            segments: Arc::clone(&self.segments),
+            writes: Arc::new(Semaphore::new(self.config.writes_max)),
+            write_idle: self.config.write_idle,
+            node: self.node,
+            incarnation: self.incarnation,
+        };
+        let times = (self.config.sweep_every, self.config.sweep_age);
+        let _sweeping = spawn(
+            "segment sweep",
+            sweep::run(self.segments, self.partitions, times, drain.clone()),
+        );
+        let bytes_served = bulk::serve(bulk, bytes, drain.clone());
+        let calls_served = grpc::serve(control, Routes::new(server), drain);
+        let (calls, ()) = tokio::join!(calls_served, bytes_served);
+        if let Err(error) = calls {
+            tracing::error!(%error, "the object service's gRPC server failed");
+        }
+    }
+}
