@@ -1,1 +1,32 @@
-//! Pure state of the control plane: commands, apply, snapshot.
+//! What the control plane knows and how a command changes it: directory, users,
+//! keys, tokens, grants, nodes, layout, settings and the audit lines of
+//! administration.
+//!
+//! This crate must never know a clock, randomness, a file, a network or an async
+//! runtime: time and fresh secrets arrive inside the command. Its one invariant:
+//! the same commands at the same log indices make the same rows on every replica.
+
+pub mod command;
+pub mod record;
+pub mod row;
+
+mod apply;
+mod authorize;
+mod decide;
+mod differences;
+mod export;
+mod outcome;
+mod public_key;
+mod refusal;
+mod state;
+mod stored;
+
+pub use apply::Applied;
+pub use authorize::{Caller, Subject, Verb};
+pub use decide::Preview;
+pub use differences::{DIFFERENCES_MAX, Differences};
+pub use outcome::{Outcome, Rejection, Reply};
+pub use public_key::{PublicKey, PublicKeyError};
+pub use refusal::{Denial, Refusal};
+pub use state::{Counts, State};
+pub use stored::RowError;

@@ -1,0 +1,114 @@
+use prost::Message;
+
+/// The first command of a cluster: who it is, its nodes and partitions, its first admin.
+#[derive(Clone, PartialEq, Message)]
+pub struct Found {
+    /// 16 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub cluster: Vec<u8>,
+    /// 1 for a new cluster; one more each time it is rebuilt (S45).
+    #[prost(uint32, tag = "2")]
+    pub generation: u32,
+    /// Metadata partitions, fixed for ever.
+    #[prost(uint32, tag = "3")]
+    pub partitions: u32,
+    /// Copies of a segment.
+    #[prost(uint32, tag = "4")]
+    pub replication_factor: u32,
+    /// The nodes, at least one.
+    #[prost(message, repeated, tag = "5")]
+    pub nodes: Vec<FoundNode>,
+    /// Name of the first cluster admin.
+    #[prost(string, tag = "6")]
+    pub admin: String,
+    /// SHA-256 of that user's first token, scope admin, without end.
+    #[prost(bytes = "vec", tag = "7")]
+    pub admin_token: Vec<u8>,
+}
+
+/// A node of a new cluster; it has every data role.
+#[derive(Clone, PartialEq, Message)]
+pub struct FoundNode {
+    /// Its id, made from log indices before the founding command's own.
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    /// Failure domain; may be empty.
+    #[prost(string, tag = "2")]
+    pub zone: String,
+}
+
+/// A node has started.
+#[derive(Clone, PartialEq, Message)]
+pub struct RegisterNode {
+    /// 0: a new node.
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    /// control, frontend, metadata, object.
+    #[prost(string, repeated, tag = "2")]
+    pub roles: Vec<String>,
+    /// `HOST:PORT` for people.
+    #[prost(string, tag = "3")]
+    pub address: String,
+    /// May be empty.
+    #[prost(string, tag = "4")]
+    pub region: String,
+    /// May be empty.
+    #[prost(string, tag = "5")]
+    pub zone: String,
+    /// Number of this start.
+    #[prost(uint64, tag = "6")]
+    pub incarnation: u64,
+    /// Version of its software.
+    #[prost(string, tag = "7")]
+    pub software: String,
+}
+
+/// A partition has applied the directory up to a version (S42).
+#[derive(Clone, PartialEq, Message)]
+pub struct PartitionApplied {
+    /// The partition.
+    #[prost(uint32, tag = "1")]
+    pub partition: u32,
+    /// The version.
+    #[prost(uint64, tag = "2")]
+    pub version: u64,
+}
+
+/// Sets a cluster-wide setting or, under `flag.`, a flag.
+#[derive(Clone, PartialEq, Message)]
+pub struct SetSetting {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub key: String,
+    /// Its value as people write it.
+    #[prost(string, tag = "2")]
+    pub value: String,
+}
+
+/// Drops the audit lines before a log index (S41).
+#[derive(Clone, PartialEq, Message)]
+pub struct PruneAudit {
+    /// First line that stays.
+    #[prost(uint64, tag = "1")]
+    pub floor: u64,
+    /// Bytes of the rows that go, as the proposer counted them.
+    #[prost(uint64, tag = "2")]
+    pub bytes: u64,
+}
+
+/// An audit line for a call that was refused before it became a command.
+#[derive(Clone, PartialEq, Message)]
+pub struct RecordRefusal {
+    /// What was asked.
+    #[prost(string, tag = "1")]
+    pub action: String,
+    /// Of what.
+    #[prost(string, tag = "2")]
+    pub subject: String,
+    /// Why it was refused.
+    #[prost(string, tag = "3")]
+    pub reason: String,
+    /// Refusals of the same source since its last line that have none of their own.
+    #[prost(uint64, tag = "4")]
+    pub suppressed: u64,
+}

@@ -1,0 +1,233 @@
+use std::collections::BTreeSet;
+
+use gitstratum_core::{ClusterId, Epoch, Incarnation, NodeId, PartitionId, ProcessRole, UserId};
+use gitstratum_hashring::Ring;
+
+use super::names::check_user_name;
+use super::{At, Desk, Plan};
+use crate::command::{Found, FoundNode, PruneAudit, SetSetting};
+use crate::outcome::Reply;
+use crate::record::{Layout, Node, NodeState, Placement, Scope, Setting, Token, User, stamp};
+use crate::state::{Header, Mutation};
+use crate::{Refusal, Subject, Verb};
+
+/// Metadata partitions of a cluster.
+const PARTITIONS_MAX: u32 = 1_024;
+/// Voters of a partition.
+const VOTERS_MAX: usize = 3;
+/// Settings and flags.
+const SETTINGS_MAX: usize = 1_000;
+/// Longest name or value of a setting, bytes.
+const SETTING_BYTES_MAX: usize = 1_000;
+/// What a flag's name starts with.
+const FLAG_PREFIX: &str = "flag.";
+/// Settings that are spans of time.
+const SPANS: &[&str] = &["offlineGrace", "undeleteWindow", "wantGrace"];
+
+pub(super) fn found(desk: &Desk<'_>, found: &Found) -> Result<Plan, Refusal> {
+    desk.require_system()?;
+    if desk.state.header.cluster.is_some() {
+        return Err(Refusal::Founding("founded already"));
+    }
+    let cluster = ClusterId::from_slice(&found.cluster)
+        .ok_or_else(|| Refusal::invalid("cluster id", "has not 16 bytes"))?;
+    let generation = u16::try_from(found.generation).ok().filter(|generation| *generation > 0);
+    let generation =
+        generation.ok_or_else(|| Refusal::invalid("generation", "is not 1 to 65535"))?;
+    check_user_name(&found.admin)?;
+    let at = At { generation, ..desk.at };
+    let nodes = found_nodes(found, at)?;
+    let layout = found_layout(found, &nodes, at)?;
+    let (user, token) = first_admin(found, at)?;
+    let header = Header {
+        cluster: Some(cluster),
+        generation,
+        version: stamp(generation, at.index),
+        change_floor: stamp(generation, at.index),
+        ..desk.state.header.clone()
+    };
+    let reply = Reply::User(user.id);
+    let mut mutations = vec![
+        Mutation::PutHeader(header),
+        Mutation::PutLayout(layout),
+        Mutation::PutUser(user),
+        Mutation::PutToken(token),
+    ];
+    mutations.extend(nodes.into_iter().map(Mutation::PutNode));
+    Ok(Plan::new(reply, mutations))
+}
+
+fn found_nodes(found: &Found, at: At) -> Result<Vec<Node>, Refusal> {
+    let ids: BTreeSet<u64> = found.nodes.iter().map(|node| node.id).collect();
+    if ids.is_empty() || ids.len() != found.nodes.len() || ids.contains(&0) {
+        return Err(Refusal::invalid("nodes", "are none, or two have one id"));
+    }
+    let node = |spec: &FoundNode| Node {
+        id: NodeId(spec.id),
+        roles: [
+            ProcessRole::Control,
+            ProcessRole::Frontend,
+            ProcessRole::Metadata,
+            ProcessRole::Object,
+        ]
+        .into(),
+        address: String::new(),
+        region: String::new(),
+        zone: spec.zone.clone(),
+        weight: 1,
+        state: NodeState::Joining,
+        incarnation: Incarnation(0),
+        software: String::new(),
+        in_ring: true,
+        version: at.stamp(),
+    };
+    Ok(found.nodes.iter().map(node).collect())
+}
+
+fn found_layout(found: &Found, nodes: &[Node], at: At) -> Result<Layout, Refusal> {
+    if !(1..=PARTITIONS_MAX).contains(&found.partitions) {
+        return Err(Refusal::invalid("partitions", "are not 1 to 1024"));
+    }
+    let replication_factor = u8::try_from(found.replication_factor)
+        .ok()
+        .filter(|factor| usize::from(*factor) <= nodes.len())
+        .ok_or_else(|| Refusal::invalid("replication factor", "is larger than the cluster"))?;
+    let voters = nodes.len().min(VOTERS_MAX);
+    let place = |partition: u32| {
+        let first = usize::try_from(partition).expect("because a u32 fits a usize here");
+        let turn = nodes.iter().cycle().skip(first % nodes.len()).map(|node| node.id);
+        let voters: Vec<NodeId> = turn.take(voters).collect();
+        Placement { partition: PartitionId(partition), preferred_leader: voters[0], voters }
+    };
+    let layout = Layout {
+        epoch: Epoch(1),
+        replication_factor,
+        partitions: (0..found.partitions).map(place).collect(),
+        version: at.stamp(),
+    };
+    Ring::new(&ring_of(&layout, nodes))
+        .map_err(|error| Refusal::invalid("layout", error.to_string()))?;
+    Ok(layout)
+}
+
+fn ring_of(layout: &Layout, nodes: &[Node]) -> gitstratum_hashring::Layout {
+    let ring_node = |node: &Node| gitstratum_hashring::RingNode {
+        id: node.id,
+        weight: node.weight,
+        zone: node.zone.clone(),
+        region: node.region.clone(),
+        state: gitstratum_hashring::NodeState::Active,
+    };
+    gitstratum_hashring::Layout {
+        epoch: layout.epoch,
+        replication_factor: layout.replication_factor,
+        nodes: nodes.iter().map(ring_node).collect(),
+    }
+}
+
+fn first_admin(found: &Found, at: At) -> Result<(User, Token), Refusal> {
+    let hash = found
+        .admin_token
+        .as_slice()
+        .try_into()
+        .map_err(|_| Refusal::invalid("token hash", "has not 32 bytes"))?;
+    let user = User {
+        id: UserId::allocate(at.generation, at.index),
+        name: found.admin.clone(),
+        email: String::new(),
+        keys: Vec::new(),
+        suspended: false,
+        cluster_admin: true,
+        version: at.stamp(),
+    };
+    let token = Token {
+        hash,
+        user: user.id,
+        scope: Scope::Admin,
+        repositories: Vec::new(),
+        expires: None,
+        created: at.wall,
+        version: at.stamp(),
+    };
+    Ok((user, token))
+}
+
+pub(super) fn set_setting(desk: &Desk<'_>, set: &SetSetting) -> Result<Plan, Refusal> {
+    check_setting(&set.key, &set.value)?;
+    desk.require(Verb::Manage, Subject::Cluster)?;
+    match desk.state.settings.get(&set.key) {
+        Some(old) if old.value == set.value => return Ok(Plan::unchanged(Reply::Done)),
+        Some(_) => {}
+        None if desk.state.settings.len() >= SETTINGS_MAX => {
+            let (limit, of) = (SETTINGS_MAX, "settings");
+            return Err(Refusal::Full { what: "cluster".to_owned(), limit, of });
+        }
+        None => {}
+    }
+    let (key, value, version) = (set.key.clone(), set.value.clone(), desk.at.stamp());
+    Ok(Plan::new(Reply::Done, vec![Mutation::PutSetting(Setting { key, value, version })]))
+}
+
+fn check_setting(key: &str, value: &str) -> Result<(), Refusal> {
+    if key.len() > SETTING_BYTES_MAX || value.len() > SETTING_BYTES_MAX {
+        return Err(Refusal::invalid("setting", "is longer than 1000 bytes"));
+    }
+    if let Some(flag) = key.strip_prefix(FLAG_PREFIX) {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        if flag.is_empty() || !flag.bytes().all(plain) {
+            return Err(Refusal::invalid("flag", "has a name other than A-Z a-z 0-9 . _ -"));
+        }
+        return match value {
+            "on" | "off" => Ok(()),
+            _ => Err(Refusal::invalid("flag", "is neither on nor off")),
+        };
+    }
+    if !SPANS.contains(&key) {
+        return Err(Refusal::invalid("setting", format!("`{key}` is not known")));
+    }
+    if is_span(value) {
+        return Ok(());
+    }
+    Err(Refusal::invalid("setting", format!("`{key}` is not a number and s, m, h or d")))
+}
+
+fn is_span(value: &str) -> bool {
+    let digits = value.strip_suffix(['s', 'm', 'h', 'd']);
+    digits.is_some_and(|digits| {
+        (1..=9).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())
+    })
+}
+
+pub(super) fn prune_audit(desk: &Desk<'_>, prune: &PruneAudit) -> Result<Plan, Refusal> {
+    desk.require_system()?;
+    let old = &desk.state.header;
+    if prune.floor <= old.audit_floor || prune.floor > desk.at.index {
+        return Err(Refusal::Stale { what: "the audit floor", known: old.audit_floor });
+    }
+    let audit_bytes = old.audit_bytes.saturating_sub(prune.bytes);
+    let header = Header { audit_floor: prune.floor, audit_bytes, ..old.clone() };
+    Ok(Plan::new(Reply::Done, vec![Mutation::PutHeader(header)]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_known_names_with_values_of_their_kind() {
+        for (key, value) in [("wantGrace", "60s"), ("undeleteWindow", "7d"), ("flag.a-b", "on")] {
+            assert_eq!(check_setting(key, value), Ok(()), "{key}");
+        }
+        for (key, value) in [
+            ("wantGrace", "60"),
+            ("wantGrace", "-1s"),
+            ("wantGrace", "s"),
+            ("wantgrace", "60s"),
+            ("flag.", "on"),
+            ("flag.x", "yes"),
+            ("", ""),
+        ] {
+            assert!(check_setting(key, value).is_err(), "{key}={value}");
+        }
+    }
+}

@@ -1,0 +1,112 @@
+use std::collections::BTreeSet;
+
+use gitstratum_core::{GrantsVersion, Incarnation, NodeId, PartitionId, ProcessRole};
+
+use super::{Desk, Plan};
+use crate::Refusal;
+use crate::command::{PartitionApplied, RegisterNode};
+use crate::outcome::Reply;
+use crate::record::{Node, NodeState};
+use crate::state::Mutation;
+
+/// Nodes of a cluster, those that left too.
+const NODES_MAX: usize = 10_000;
+/// Longest address, region, zone or software version, bytes.
+const TEXT_BYTES_MAX: usize = 255;
+
+pub(super) fn register(desk: &Desk<'_>, register: &RegisterNode) -> Result<Plan, Refusal> {
+    desk.require_system()?;
+    let roles = parse_roles(&register.roles)?;
+    let texts = [&register.address, &register.region, &register.zone, &register.software];
+    if texts.iter().any(|text| text.len() > TEXT_BYTES_MAX || text.contains(char::is_control)) {
+        return Err(Refusal::invalid("node", "has a text that is too long or not one line"));
+    }
+    if register.id == 0 {
+        return admit(desk, register, roles);
+    }
+    let id = NodeId(register.id);
+    let old = desk.state.node(id).ok_or_else(|| Refusal::missing("node", id.to_string()))?;
+    if register.incarnation < old.incarnation.0 || old.state == NodeState::Removed {
+        return Err(Refusal::Stale { what: "the node's incarnation", known: old.incarnation.0 });
+    }
+    let mut new = Node { roles, ..described(old, register) };
+    let reply = Reply::Node(id);
+    if new == *old {
+        return Ok(Plan::unchanged(reply));
+    }
+    new.version = desk.at.stamp();
+    Ok(Plan::new(reply, vec![Mutation::PutNode(new)]))
+}
+
+fn admit(
+    desk: &Desk<'_>,
+    register: &RegisterNode,
+    roles: BTreeSet<ProcessRole>,
+) -> Result<Plan, Refusal> {
+    let id = NodeId::allocate(desk.at.generation, desk.at.index);
+    if desk.state.nodes.contains_key(&id) {
+        // A founding node has the id of this log index: the next index is free.
+        return Err(Refusal::exists("node", id.to_string()));
+    }
+    if desk.state.nodes.len() >= NODES_MAX {
+        let (limit, of) = (NODES_MAX, "nodes");
+        return Err(Refusal::Full { what: "cluster".to_owned(), limit, of });
+    }
+    let blank = Node {
+        id,
+        roles,
+        address: String::new(),
+        region: String::new(),
+        zone: String::new(),
+        weight: 1,
+        state: NodeState::Up,
+        incarnation: Incarnation(0),
+        software: String::new(),
+        in_ring: false,
+        version: desk.at.stamp(),
+    };
+    let node = described(&blank, register);
+    Ok(Plan::new(Reply::Node(id), vec![Mutation::PutNode(node)]))
+}
+
+/// The node as it describes itself; what was decided about it stays.
+fn described(old: &Node, register: &RegisterNode) -> Node {
+    let state = match old.state {
+        NodeState::Joining | NodeState::Suspect | NodeState::Down => NodeState::Up,
+        NodeState::Up | NodeState::Leaving | NodeState::Removed => old.state,
+    };
+    Node {
+        address: register.address.clone(),
+        region: register.region.clone(),
+        zone: register.zone.clone(),
+        incarnation: Incarnation(register.incarnation),
+        software: register.software.clone(),
+        state,
+        ..old.clone()
+    }
+}
+
+fn parse_roles(words: &[String]) -> Result<BTreeSet<ProcessRole>, Refusal> {
+    const DATA_ROLES: [ProcessRole; 4] =
+        [ProcessRole::Control, ProcessRole::Frontend, ProcessRole::Metadata, ProcessRole::Object];
+    let parse = |word: &String| DATA_ROLES.into_iter().find(|role| role.as_str() == word);
+    let roles: Option<BTreeSet<_>> = words.iter().map(parse).collect();
+    roles.filter(|roles| !roles.is_empty()).ok_or_else(|| {
+        Refusal::invalid("roles", "are not some of control, frontend, metadata, object")
+    })
+}
+
+pub(super) fn partition_applied(
+    desk: &Desk<'_>,
+    applied: &PartitionApplied,
+) -> Result<Plan, Refusal> {
+    desk.require_system()?;
+    let (partition, version) = (PartitionId(applied.partition), GrantsVersion(applied.version));
+    let settled = desk
+        .state
+        .waits
+        .values()
+        .filter(|wait| wait.partition == partition && wait.name_version <= version);
+    let mutations = settled.map(|wait| Mutation::RemovePathWait(wait.path.clone())).collect();
+    Ok(Plan::new(Reply::Done, mutations))
+}

@@ -1,0 +1,121 @@
+use std::collections::BTreeSet;
+
+use gitstratum_core::{Epoch, GrantsVersion, Incarnation, NodeId, PartitionId, ProcessRole};
+
+/// A node of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// Bound to its volume (S23).
+    pub id: NodeId,
+    /// What runs there.
+    pub roles: BTreeSet<ProcessRole>,
+    /// `HOST:PORT` for people; the transport has its own book.
+    pub address: String,
+    /// Geographic region; may be empty.
+    pub region: String,
+    /// Failure domain; may be empty.
+    pub zone: String,
+    /// Share of the ring.
+    pub weight: u16,
+    /// Where it is in its life.
+    pub state: NodeState,
+    /// Number of its last start; an older one is a zombie (RV-S3).
+    pub incarnation: Incarnation,
+    /// Version of its software.
+    pub software: String,
+    /// Whether the ring may choose it for new segments.
+    pub in_ring: bool,
+    /// Version of the last change.
+    pub version: GrantsVersion,
+}
+
+/// Where a node is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NodeState {
+    /// Registered, not yet seen.
+    Joining,
+    /// Seen lately.
+    Up,
+    /// Missing heartbeats.
+    Suspect,
+    /// Taken for dead.
+    Down,
+    /// Being emptied.
+    Leaving,
+    /// Gone for good.
+    Removed,
+}
+
+impl NodeState {
+    /// The state of wire number 1 to 6.
+    pub const fn from_wire(number: u32) -> Option<Self> {
+        match number {
+            1 => Some(Self::Joining),
+            2 => Some(Self::Up),
+            3 => Some(Self::Suspect),
+            4 => Some(Self::Down),
+            5 => Some(Self::Leaving),
+            6 => Some(Self::Removed),
+            _ => None,
+        }
+    }
+
+    /// Its wire number.
+    pub const fn to_wire(self) -> u32 {
+        match self {
+            Self::Joining => 1,
+            Self::Up => 2,
+            Self::Suspect => 3,
+            Self::Down => 4,
+            Self::Leaving => 5,
+            Self::Removed => 6,
+        }
+    }
+
+    /// The word people read.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Joining => "joining",
+            Self::Up => "up",
+            Self::Suspect => "suspect",
+            Self::Down => "down",
+            Self::Leaving => "leaving",
+            Self::Removed => "removed",
+        }
+    }
+}
+
+/// Which nodes vote in a partition, and who should lead (S39).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placement {
+    /// The partition.
+    pub partition: PartitionId,
+    /// Its voters.
+    pub voters: Vec<NodeId>,
+    /// One of them.
+    pub preferred_leader: NodeId,
+}
+
+/// How data is placed. The nodes are records of their own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Layout {
+    /// Rises with every change of the ring or of a placement.
+    pub epoch: Epoch,
+    /// Copies of a segment when all is well.
+    pub replication_factor: u8,
+    /// One for each partition, in order.
+    pub partitions: Vec<Placement>,
+    /// Version of the last change.
+    pub version: GrantsVersion,
+}
+
+/// A cluster-wide setting or, under `flag.`, a flag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// Its name.
+    pub key: String,
+    /// Its value as people write it.
+    pub value: String,
+    /// Version of the last change.
+    pub version: GrantsVersion,
+}

@@ -1,0 +1,142 @@
+use std::collections::BTreeSet;
+
+use gitstratum_core::{RepoPath, UserId};
+
+use super::{Header, State};
+use crate::record::{
+    Grant, GrantKey, Layout, Node, PathWait, Repository, RepositoryState, Setting, Token, User,
+};
+use crate::row::Key;
+
+/// One step of a change that was decided. Carrying it out cannot fail.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Mutation {
+    PutHeader(Header),
+    PutLayout(Layout),
+    PutSetting(Setting),
+    PutNode(Node),
+    PutUser(User),
+    RemoveUser(UserId),
+    PutToken(Token),
+    RemoveToken([u8; 32]),
+    PutGrant(Grant),
+    RemoveGrant(GrantKey),
+    PutRepository(Repository),
+    AddOwner(String),
+    PutPathWait(PathWait),
+    RemovePathWait(RepoPath),
+}
+
+impl State {
+    /// Carries out `mutations` and returns the rows they touched.
+    pub(crate) fn execute(&mut self, mutations: Vec<Mutation>) -> BTreeSet<Key> {
+        let mut touched = BTreeSet::new();
+        for mutation in mutations {
+            touched.insert(self.execute_one(mutation));
+        }
+        if touched.iter().any(|key| matches!(key, Key::Node(_))) {
+            // Nodes travel in the layout.
+            touched.insert(Key::Layout);
+        }
+        touched
+    }
+
+    fn execute_one(&mut self, mutation: Mutation) -> Key {
+        match mutation {
+            Mutation::PutHeader(header) => {
+                self.header = header;
+                Key::Header
+            }
+            Mutation::PutLayout(layout) => {
+                self.layout = layout;
+                Key::Layout
+            }
+            Mutation::PutSetting(setting) => {
+                let key = Key::Setting(setting.key.clone());
+                self.settings.insert(setting.key.clone(), setting);
+                key
+            }
+            Mutation::PutNode(node) => {
+                let key = Key::Node(node.id);
+                self.nodes.insert(node.id, node);
+                key
+            }
+            Mutation::PutUser(user) => self.put_user(user),
+            Mutation::RemoveUser(id) => self.remove_user(id),
+            Mutation::PutToken(token) => {
+                let key = Key::Token(token.hash);
+                self.indexes.user_tokens.insert((token.user, token.hash));
+                self.tokens.insert(token.hash, token);
+                key
+            }
+            Mutation::RemoveToken(hash) => {
+                if let Some(token) = self.tokens.remove(&hash) {
+                    self.indexes.user_tokens.remove(&(token.user, hash));
+                }
+                Key::Token(hash)
+            }
+            Mutation::PutGrant(grant) => {
+                let key = Key::Grant(grant.key.clone());
+                self.grants.insert(grant.key.clone(), grant);
+                key
+            }
+            Mutation::RemoveGrant(grant) => {
+                self.grants.remove(&grant);
+                Key::Grant(grant)
+            }
+            Mutation::PutRepository(repository) => self.put_repository(repository),
+            Mutation::AddOwner(owner) => {
+                self.owners.insert(owner.clone());
+                Key::Owner(owner)
+            }
+            Mutation::PutPathWait(wait) => {
+                let key = Key::PathWait(wait.path.clone());
+                self.waits.insert(wait.path.clone(), wait);
+                key
+            }
+            Mutation::RemovePathWait(path) => {
+                self.waits.remove(&path);
+                Key::PathWait(path)
+            }
+        }
+    }
+
+    fn put_user(&mut self, user: User) -> Key {
+        let id = user.id;
+        self.unindex_user(id);
+        self.indexes.user_names.insert(user.name.clone(), id);
+        for key in &user.keys {
+            self.indexes.keys.insert(key.fingerprint.clone(), id);
+        }
+        self.users.insert(id, user);
+        Key::User(id)
+    }
+
+    fn remove_user(&mut self, id: UserId) -> Key {
+        self.unindex_user(id);
+        self.users.remove(&id);
+        Key::User(id)
+    }
+
+    fn unindex_user(&mut self, id: UserId) {
+        let Some(old) = self.users.get(&id) else { return };
+        self.indexes.user_names.remove(&old.name);
+        for key in &old.keys {
+            self.indexes.keys.remove(&key.fingerprint);
+        }
+    }
+
+    fn put_repository(&mut self, repository: Repository) -> Key {
+        let id = repository.id;
+        if let Some(old) = self.repositories.get(&id)
+            && old.state == RepositoryState::Live
+        {
+            self.indexes.paths.remove(&old.path);
+        }
+        if repository.state == RepositoryState::Live {
+            self.indexes.paths.insert(repository.path.clone(), id);
+        }
+        self.repositories.insert(id, repository);
+        Key::Repository(id)
+    }
+}

@@ -1,0 +1,298 @@
+use gitstratum_core::{
+    ClusterId, Epoch, GrantsVersion, Incarnation, NodeId, PartitionId, ProcessRole, UnixMillis,
+};
+
+use super::{BadField, Stored};
+use crate::outcome::{Outcome, OutcomeMessage};
+use crate::record::{AuditLine, Layout, Node, NodeState, Placement, Setting};
+use crate::row::Key;
+use crate::state::{Header, Remembered};
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct HeaderMessage {
+    #[prost(bytes = "vec", tag = "1")]
+    cluster: Vec<u8>,
+    #[prost(uint32, tag = "2")]
+    generation: u32,
+    #[prost(uint64, tag = "3")]
+    version: u64,
+    #[prost(uint64, tag = "4")]
+    change_floor: u64,
+    #[prost(uint64, tag = "5")]
+    audit_floor: u64,
+    #[prost(uint64, tag = "6")]
+    audit_bytes: u64,
+}
+
+impl Stored for Header {
+    type Message = HeaderMessage;
+
+    fn to_message(&self) -> HeaderMessage {
+        HeaderMessage {
+            cluster: self.cluster.map(|id| id.0.to_vec()).unwrap_or_default(),
+            generation: u32::from(self.generation),
+            version: self.version.0,
+            change_floor: self.change_floor.0,
+            audit_floor: self.audit_floor,
+            audit_bytes: self.audit_bytes,
+        }
+    }
+
+    fn from_message(message: HeaderMessage) -> Result<Self, BadField> {
+        Ok(Self {
+            cluster: Some(ClusterId::from_slice(&message.cluster).ok_or(BadField("cluster id"))?),
+            generation: u16::try_from(message.generation).map_err(|_| BadField("generation"))?,
+            version: GrantsVersion(message.version),
+            change_floor: GrantsVersion(message.change_floor),
+            audit_floor: message.audit_floor,
+            audit_bytes: message.audit_bytes,
+        })
+    }
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct PlacementMessage {
+    #[prost(uint32, tag = "1")]
+    partition: u32,
+    #[prost(uint64, repeated, tag = "2")]
+    voters: Vec<u64>,
+    #[prost(uint64, tag = "3")]
+    preferred_leader: u64,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct LayoutMessage {
+    #[prost(uint64, tag = "1")]
+    epoch: u64,
+    #[prost(uint32, tag = "2")]
+    replication_factor: u32,
+    #[prost(message, repeated, tag = "3")]
+    partitions: Vec<PlacementMessage>,
+    #[prost(uint64, tag = "4")]
+    version: u64,
+}
+
+impl Stored for Layout {
+    type Message = LayoutMessage;
+
+    fn to_message(&self) -> LayoutMessage {
+        let placement = |placement: &Placement| PlacementMessage {
+            partition: placement.partition.0,
+            voters: placement.voters.iter().map(|id| id.0).collect(),
+            preferred_leader: placement.preferred_leader.0,
+        };
+        LayoutMessage {
+            epoch: self.epoch.0,
+            replication_factor: u32::from(self.replication_factor),
+            partitions: self.partitions.iter().map(placement).collect(),
+            version: self.version.0,
+        }
+    }
+
+    fn from_message(message: LayoutMessage) -> Result<Self, BadField> {
+        let placement = |placement: PlacementMessage| Placement {
+            partition: PartitionId(placement.partition),
+            voters: placement.voters.into_iter().map(NodeId).collect(),
+            preferred_leader: NodeId(placement.preferred_leader),
+        };
+        Ok(Self {
+            epoch: Epoch(message.epoch),
+            replication_factor: u8::try_from(message.replication_factor)
+                .map_err(|_| BadField("replication factor"))?,
+            partitions: message.partitions.into_iter().map(placement).collect(),
+            version: GrantsVersion(message.version),
+        })
+    }
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct NodeMessage {
+    #[prost(uint64, tag = "1")]
+    id: u64,
+    #[prost(string, repeated, tag = "2")]
+    roles: Vec<String>,
+    #[prost(string, tag = "3")]
+    address: String,
+    #[prost(string, tag = "4")]
+    region: String,
+    #[prost(string, tag = "5")]
+    zone: String,
+    #[prost(uint32, tag = "6")]
+    weight: u32,
+    #[prost(uint32, tag = "7")]
+    state: u32,
+    #[prost(uint64, tag = "8")]
+    incarnation: u64,
+    #[prost(string, tag = "9")]
+    software: String,
+    #[prost(bool, tag = "10")]
+    in_ring: bool,
+    #[prost(uint64, tag = "11")]
+    version: u64,
+}
+
+impl Stored for Node {
+    type Message = NodeMessage;
+
+    fn to_message(&self) -> NodeMessage {
+        NodeMessage {
+            id: self.id.0,
+            roles: self.roles.iter().map(|role| role.as_str().to_owned()).collect(),
+            address: self.address.clone(),
+            region: self.region.clone(),
+            zone: self.zone.clone(),
+            weight: u32::from(self.weight),
+            state: self.state.to_wire(),
+            incarnation: self.incarnation.0,
+            software: self.software.clone(),
+            in_ring: self.in_ring,
+            version: self.version.0,
+        }
+    }
+
+    fn from_message(message: NodeMessage) -> Result<Self, BadField> {
+        Ok(Self {
+            id: NodeId(message.id),
+            roles: message.roles.iter().map(|word| role(word)).collect::<Result<_, _>>()?,
+            address: message.address,
+            region: message.region,
+            zone: message.zone,
+            weight: u16::try_from(message.weight).map_err(|_| BadField("weight"))?,
+            state: NodeState::from_wire(message.state).ok_or(BadField("state"))?,
+            incarnation: Incarnation(message.incarnation),
+            software: message.software,
+            in_ring: message.in_ring,
+            version: GrantsVersion(message.version),
+        })
+    }
+}
+
+fn role(word: &str) -> Result<ProcessRole, BadField> {
+    match word {
+        "control" => Ok(ProcessRole::Control),
+        "frontend" => Ok(ProcessRole::Frontend),
+        "metadata" => Ok(ProcessRole::Metadata),
+        "object" => Ok(ProcessRole::Object),
+        _ => Err(BadField("role")),
+    }
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct SettingMessage {
+    #[prost(string, tag = "1")]
+    key: String,
+    #[prost(string, tag = "2")]
+    value: String,
+    #[prost(uint64, tag = "3")]
+    version: u64,
+}
+
+impl Stored for Setting {
+    type Message = SettingMessage;
+
+    fn to_message(&self) -> SettingMessage {
+        let (key, value) = (self.key.clone(), self.value.clone());
+        SettingMessage { key, value, version: self.version.0 }
+    }
+
+    fn from_message(message: SettingMessage) -> Result<Self, BadField> {
+        let SettingMessage { key, value, version } = message;
+        Ok(Self { key, value, version: GrantsVersion(version) })
+    }
+}
+
+/// What one version changed.
+pub(crate) struct ChangeRow(pub(crate) Vec<Key>);
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct ChangeMessage {
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    keys: Vec<Vec<u8>>,
+}
+
+impl Stored for ChangeRow {
+    type Message = ChangeMessage;
+
+    fn to_message(&self) -> ChangeMessage {
+        ChangeMessage { keys: self.0.iter().map(Key::to_bytes).collect() }
+    }
+
+    fn from_message(message: ChangeMessage) -> Result<Self, BadField> {
+        let keys = message.keys.iter().map(|bytes| Key::from_bytes(bytes).ok_or(BadField("key")));
+        Ok(Self(keys.collect::<Result<_, _>>()?))
+    }
+}
+
+/// An outcome kept for repeats.
+pub(crate) struct RequestRow(pub(crate) Remembered);
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct RequestMessage {
+    #[prost(uint64, tag = "1")]
+    index: u64,
+    #[prost(message, optional, tag = "2")]
+    outcome: Option<OutcomeMessage>,
+}
+
+impl Stored for RequestRow {
+    type Message = RequestMessage;
+
+    fn to_message(&self) -> RequestMessage {
+        RequestMessage { index: self.0.index, outcome: Some(self.0.outcome.to_message()) }
+    }
+
+    fn from_message(message: RequestMessage) -> Result<Self, BadField> {
+        let outcome = message.outcome.and_then(Outcome::from_message).ok_or(BadField("outcome"))?;
+        Ok(Self(Remembered { index: message.index, outcome }))
+    }
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct AuditMessage {
+    #[prost(uint64, tag = "1")]
+    index: u64,
+    #[prost(uint64, tag = "2")]
+    wall_millis: u64,
+    #[prost(string, tag = "3")]
+    actor: String,
+    #[prost(string, tag = "4")]
+    action: String,
+    #[prost(string, tag = "5")]
+    subject: String,
+    #[prost(string, tag = "6")]
+    result: String,
+    #[prost(string, tag = "7")]
+    request_id: String,
+    #[prost(string, tag = "8")]
+    client_addr: String,
+}
+
+impl Stored for AuditLine {
+    type Message = AuditMessage;
+
+    fn to_message(&self) -> AuditMessage {
+        AuditMessage {
+            index: self.index,
+            wall_millis: self.wall.0,
+            actor: self.actor.clone(),
+            action: self.action.clone(),
+            subject: self.subject.clone(),
+            result: self.result.clone(),
+            request_id: self.request_id.clone(),
+            client_addr: self.client_addr.clone(),
+        }
+    }
+
+    fn from_message(message: AuditMessage) -> Result<Self, BadField> {
+        Ok(Self {
+            index: message.index,
+            wall: UnixMillis(message.wall_millis),
+            actor: message.actor,
+            action: message.action,
+            subject: message.subject,
+            result: message.result,
+            request_id: message.request_id,
+            client_addr: message.client_addr,
+        })
+    }
+}

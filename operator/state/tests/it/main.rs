@@ -1,0 +1,11 @@
+//! The state driven by commands, as the control plane's log drives it.
+
+mod world;
+
+mod authorization;
+mod determinism;
+mod differences;
+mod directory;
+mod format;
+mod founding;
+mod users;
