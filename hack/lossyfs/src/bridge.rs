@@ -1,31 +1,29 @@
 //! From FUSE's calls to the disk and back.
 
 mod listing;
+mod reply;
 
 use std::ffi::OsStr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use fuser::{
-    Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, LockOwner,
-    OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty,
-    ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, Request, TimeOrNow, WriteFlags,
+    FileAttr, FileHandle, Filesystem, FopenFlags, INodeNo, LockOwner, OpenFlags, RenameFlags,
+    ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyOpen,
+    ReplyStatfs, ReplyWrite, Request, TimeOrNow, WriteFlags,
 };
 use parking_lot::Mutex;
 use rustix::fs::FallocateFlags;
 
 use crate::bridge::listing::Listings;
+use crate::bridge::reply::{
+    GENERATION, Outcome, REMEMBERED, answer, answer_attributes, answer_entry, attributes, errno,
+};
 use crate::content::PAGE_BYTES;
 use crate::control::Space;
 use crate::disk::names::{Entry, Make, NAME_BYTES_MAX};
 use crate::disk::{DISK_BYTES, Disk, Extent, now};
 use crate::node::{Ino, Owner};
-
-/// How long the kernel may remember names and attributes. Nothing changes behind its back.
-const REMEMBERED: Duration = Duration::from_secs(1);
-
-/// Numbers of nodes are never used twice, so one generation is enough.
-const GENERATION: Generation = Generation(0);
 
 /// Files are known by their node; a handle says nothing more.
 const HANDLE: FileHandle = FileHandle(0);
@@ -35,9 +33,6 @@ pub(crate) struct Bridge {
     disk: Arc<Mutex<Disk>>,
     listings: Mutex<Listings>,
 }
-
-/// Outcome of a call on the disk.
-type Outcome<T> = Result<T, rustix::io::Errno>;
 
 impl Bridge {
     pub(crate) fn new(disk: Arc<Mutex<Disk>>) -> Self {
@@ -360,54 +355,4 @@ fn owner(request: &Request, mode: u32) -> Owner {
 
 fn permissions(mode: u32) -> u16 {
     (mode & 0o7777) as u16
-}
-
-fn errno(error: rustix::io::Errno) -> Errno {
-    Errno::from_i32(error.raw_os_error())
-}
-
-fn answer(outcome: Outcome<()>, reply: ReplyEmpty) {
-    match outcome {
-        Ok(()) => reply.ok(),
-        Err(error) => reply.error(errno(error)),
-    }
-}
-
-fn answer_entry(outcome: Outcome<FileAttr>, reply: ReplyEntry) {
-    match outcome {
-        Ok(attributes) => reply.entry(&REMEMBERED, &attributes, GENERATION),
-        Err(error) => reply.error(errno(error)),
-    }
-}
-
-fn answer_attributes(outcome: Outcome<FileAttr>, reply: ReplyAttr) {
-    match outcome {
-        Ok(attributes) => reply.attr(&REMEMBERED, &attributes),
-        Err(error) => reply.error(errno(error)),
-    }
-}
-
-fn attributes(disk: &Disk, ino: Ino) -> Outcome<FileAttr> {
-    let node = disk.node(ino)?;
-    let (kind, size, links) = match node.file() {
-        Some(file) => (FileType::RegularFile, file.live.len(), node.links),
-        None => (FileType::Directory, PAGE_BYTES as u64, 2),
-    };
-    Ok(FileAttr {
-        ino: INodeNo(ino),
-        size,
-        blocks: size.div_ceil(512),
-        atime: node.modified,
-        mtime: node.modified,
-        ctime: node.modified,
-        crtime: node.modified,
-        kind,
-        perm: node.owner.mode,
-        nlink: links,
-        uid: node.owner.uid,
-        gid: node.owner.gid,
-        rdev: 0,
-        blksize: PAGE_BYTES as u32,
-        flags: 0,
-    })
 }

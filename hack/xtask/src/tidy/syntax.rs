@@ -15,7 +15,7 @@ pub(crate) struct Function<'a> {
     pub(crate) lines: usize,
     /// How deep conditions and loops stand in one another.
     pub(crate) nesting: usize,
-    /// Whether it takes a bare `bool`.
+    /// Whether it takes a bare `bool`, and nobody else's trait makes it.
     pub(crate) takes_bool: bool,
     /// Index of the word `fn` among the tokens.
     pub(crate) at: usize,
@@ -32,11 +32,29 @@ pub(crate) struct TestRegion<'a> {
 
 /// Finds every function that has a body, nested ones too.
 pub(crate) fn functions<'a>(tokens: &[Token<'a>]) -> Vec<Function<'a>> {
+    let traits = trait_impls(tokens);
     let starts = tokens
         .windows(2)
         .enumerate()
         .filter(|(_, pair)| pair[0].is("fn") && pair[1].kind == super::lexer::Kind::Word);
-    starts.filter_map(|(at, pair)| function(tokens, at, pair[1].text)).collect()
+    let mut found: Vec<_> =
+        starts.filter_map(|(at, pair)| function(tokens, at, pair[1].text)).collect();
+    for function in &mut found {
+        function.takes_bool &= !traits.iter().any(|body| body.contains(&function.at));
+    }
+    found
+}
+
+/// The stretches of `impl Trait for Type { … }`, whose signatures are the trait's choice.
+fn trait_impls(tokens: &[Token<'_>]) -> Vec<std::ops::Range<usize>> {
+    let impls = tokens.iter().enumerate().filter(|(_, token)| token.is("impl"));
+    let bodies = impls.filter_map(|(at, _)| {
+        let end = item_end(tokens, at)?;
+        let head = tokens[at..end].split(|token| token.is("{")).next().unwrap_or_default();
+        let of_trait = head.windows(2).any(|pair| pair[0].is("for") && !pair[1].is("<"));
+        of_trait.then_some(at..end)
+    });
+    bodies.collect()
 }
 
 fn function<'a>(tokens: &[Token<'a>], at: usize, name: &'a str) -> Option<Function<'a>> {

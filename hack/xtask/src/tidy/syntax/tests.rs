@@ -58,6 +58,9 @@ fn a_bare_bool_among_the_parameters_is_seen() {
     assert!(takes_bool("fn f<F: Fn(u8) -> u8>(b: bool, f: F) {}"));
     assert!(!takes_bool("fn f<F: Fn(u8) -> bool>(f: F) -> bool { true }"));
     assert!(!takes_bool("fn f(f: impl Fn(x: bool), a: Option<bool>) {}"));
+    assert!(!takes_bool("impl<T> Other for Own<T> { fn f(&self, b: bool) {} }"));
+    assert!(takes_bool("impl Own { fn f(&self, b: bool) {} }"));
+    assert!(takes_bool("impl<F: for<'a> Fn(&'a u8)> Own<F> { fn f(&self, b: bool) {} }"));
 }
 
 #[test]
