@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::part::example::{bytes_of, flips};
-use crate::part::{Error, Kind};
+use crate::part::{Error, Kind, Prefix};
 
 const PACK: PackId = PackId([0x22; 16]);
 
@@ -84,6 +84,36 @@ fn damage_and_parts_of_other_packs_are_found() {
     let other = PackId([1; 16]);
     let refused = Reader::open(other, bytes).unwrap_err();
     assert_eq!(refused, Error::OtherPack { part: Kind::Graph, pack: other, found: PACK });
+}
+
+/// The example with other bytes at `at`, under a checksum that holds.
+fn contradiction(at: usize, bytes: &[u8]) -> Bytes {
+    let mut part = example().to_vec();
+    part[at..at + bytes.len()].copy_from_slice(bytes);
+    let prefix = Prefix::decode(Kind::Graph, PACK, &part).unwrap();
+    part.truncate(part.len() - 4);
+    prefix.close(&mut part);
+    part.into()
+}
+
+#[test]
+fn a_part_that_contradicts_itself_is_damaged_whatever_its_checksum() {
+    assert!(Reader::open(PACK, contradiction(104, &[0, 0, 0, 1])).is_ok(), "as it was");
+    let impossible = [
+        (104, 9u32),        // a row by id that is not there
+        (104, 0),           // a row by id twice
+        (132, 5),           // ordinals that fall
+        (136, 2),           // a parent's row that is not there
+        (136, 0x4000_0002), // an outside parent that is not there
+        (136, u32::MAX),    // a second parent without a first
+        (140, 0x8000_0002), // further parents that are not there
+        (252, 0),           // further parents without an end
+        (280, 0x0910_1010), // a tag of something unheard of
+    ];
+    for (at, word) in impossible {
+        let refused = Reader::open(PACK, contradiction(at, &word.to_be_bytes())).unwrap_err();
+        assert!(matches!(refused, Error::Damaged { .. }), "{word:x} at {at}");
+    }
 }
 
 #[test]

@@ -212,6 +212,35 @@ fn damage_and_parts_of_other_packs_are_found() {
 }
 
 #[test]
+fn a_block_that_contradicts_the_head_is_damaged_whatever_its_checksum() {
+    let whole = example();
+    let head = Head::open(PACK, &whole).unwrap();
+    let open = |number: u32, at: usize, bytes: &[u8]| {
+        let range = head.block_range(BlockNumber(number)).unwrap();
+        let mut block = whole[range.start as usize..range.end as usize - 4].to_vec();
+        block[at..at + bytes.len()].copy_from_slice(bytes);
+        let sum = block::block_sum(&head.prefix, BlockNumber(number), &block);
+        block.extend(sum.to_be_bytes());
+        head.open_block(BlockNumber(number), block.into())
+    };
+    assert!(open(0, 20, &[0, 0, 0, 1]).is_ok(), "as it was");
+    let impossible: [(u32, usize, &[u8]); 8] = [
+        (0, 0, &[0]),              // not the id that the head says
+        (0, 70, &[0]),             // ids that fall
+        (0, 20, &[0, 0, 0, 4]),    // an ordinal that is not there
+        (0, 40, &[5]),             // no kind of object
+        (0, 41, &[4]),             // an unknown flag
+        (0, 50, &[0, 0, 0, 4]),    // a base that is not there
+        (0, 50, &[0x80, 0, 0, 1]), // an external base that is not there
+        (1, 0, &[0, 0, 0, 3]),     // a rank that is not there
+    ];
+    for (number, at, bytes) in impossible {
+        let refused = open(number, at, bytes).unwrap_err();
+        assert!(matches!(refused, Error::Block { .. }), "{bytes:?} at {at}");
+    }
+}
+
+#[test]
 fn s8_an_id_or_ordinal_is_indexed_once() {
     let build = |records: &[Record]| {
         let mut builder = Builder::new(PACK, ObjectFormat::Sha1, 4);

@@ -119,6 +119,17 @@ fn a_file_that_becomes_a_directory_and_back_is_listed() {
 }
 
 #[test]
+fn a_directory_is_found_behind_names_that_sort_before_its_slash() {
+    let mut trees = Trees::default();
+    let before = trees.add(&[("100644", "x", blob("x")), ("100644", "y", blob("y1"))]);
+    let after = trees.add(&[("100644", "x", blob("x")), ("100644", "y", blob("y2"))]);
+    let parent = trees.add(&[("40000", "a", before)]);
+    let root = trees.add(&[("100644", "a.c", blob("c")), ("40000", "a", after)]);
+    let changed = ids([root, after, blob("y2"), blob("c")]);
+    assert_eq!(set(&trees.row(root, vec![parent])), changed);
+}
+
+#[test]
 fn a_gitlink_is_no_object_and_vouches_for_none() {
     let mut trees = Trees::default();
     let below = trees.add(&[("100644", "f", blob("f"))]);

@@ -116,6 +116,11 @@ fn a_segment_cut_short_or_grown_is_found() {
     grown.insert(200, 0);
     assert!(verify(ID, &grown, 64).is_err());
     assert!(Layout::open_whole(ID, &grown).is_err());
+    let (full, _) = written(header(ID), &noise(BLOCK_BYTES), vec![]);
+    let (body, footer) = full.split_at(HEADER_BYTES + BLOCK_BYTES);
+    let longer = [body, &noise(BLOCK_BYTES), footer].concat();
+    assert_eq!(verify(ID, &longer, 4_096).unwrap_err().kind(), ErrorKind::Corrupt);
+    assert!(Layout::open_whole(ID, &longer).is_err());
     let twice = [&bytes[..], &bytes[..]].concat();
     assert!(verify(ID, &twice, 64).is_err());
     assert!(Layout::open_whole(ID, &twice).is_err());

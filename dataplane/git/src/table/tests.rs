@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::part::example::{bytes_of, flips};
-use crate::part::{CommitRow, Error, Kind};
+use crate::part::{CommitRow, Error, Kind, Prefix};
 
 const PACK: PackId = PackId([0x22; 16]);
 const OTHER: PackId = PackId([0x44; 16]);
@@ -96,6 +96,30 @@ fn damage_and_parts_of_other_packs_are_found() {
     }
     let refused = Reader::open(OTHER, bytes).unwrap_err();
     assert_eq!(refused, Error::OtherPack { part: Kind::Table, pack: OTHER, found: PACK });
+}
+
+#[test]
+fn a_part_that_contradicts_itself_is_damaged_whatever_its_checksum() {
+    let contradiction = |at: usize, bytes: &[u8]| {
+        let mut part = example().to_vec();
+        part[at..at + bytes.len()].copy_from_slice(bytes);
+        let prefix = Prefix::decode(Kind::Table, PACK, &part).unwrap();
+        part.truncate(part.len() - 4);
+        prefix.close(&mut part);
+        Bytes::from(part)
+    };
+    // Rows that end before they begin or beyond the end, a first row that is not there.
+    for (at, word) in [(84, 17u32), (92, 17), (80, 1), (96, 3)] {
+        let refused = Reader::open(PACK, contradiction(at, &word.to_be_bytes())).unwrap_err();
+        assert!(matches!(refused, Error::Damaged { .. }), "{word} at {at}");
+    }
+    // A slot and an ordinal that are not there, an empty group, a number without end.
+    let row = 96 + 301 * 4;
+    for (at, byte) in [(row + 1, 2), (row + 6, 0xff), (row + 2, 0), (row + 13, 0x80)] {
+        let table = Reader::open(PACK, contradiction(at, &[byte])).unwrap();
+        let refused = table.row(CommitRow(0)).unwrap_err();
+        assert!(matches!(refused, Error::Damaged { .. }), "{byte} at {at}");
+    }
 }
 
 fn places() -> impl Strategy<Value = Vec<(u32, u32)>> {
