@@ -1,0 +1,240 @@
+//! A handle on one group of this node.
+
+mod compact;
+mod failure;
+mod reads;
+mod status;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use gitstratum_core::NodeId;
+use openraft::errors::{ClientWriteError, InitializeError, RaftError};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::applier::Applied;
+use crate::command::Opaque;
+use crate::error::{Error, ProposeError, ReadError};
+use crate::host::Registration;
+use crate::id::{GroupId, LogIndex};
+use crate::machine::{State, StateMachine};
+use crate::raft::{Raft, Types};
+
+pub(crate) use compact::Compactor;
+pub(crate) use failure::Failure;
+pub(crate) use reads::Reads;
+pub(crate) use status::follow;
+pub use status::{LeaderView, Role, Status};
+
+/// What a proposal was answered with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// The place of its entry in the log.
+    pub index: LogIndex,
+    /// What the state machine returned.
+    pub bytes: Bytes,
+}
+
+/// One group of this node. Clones are cheap and the same group; it stops when
+/// [`Group::shutdown`] or [`crate::Host::shutdown`] is called.
+pub struct Group<M: StateMachine> {
+    inner: Arc<Inner<M>>,
+}
+
+impl<M: StateMachine> Clone for Group<M> {
+    fn clone(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner) }
+    }
+}
+
+pub(crate) struct Inner<M: StateMachine> {
+    pub(crate) id: GroupId,
+    pub(crate) node: NodeId,
+    pub(crate) raft: Raft<M>,
+    pub(crate) applied: Arc<Applied<M>>,
+    pub(crate) reads: Reads<M>,
+    pub(crate) status: watch::Receiver<Status>,
+    pub(crate) failure: Failure,
+    pub(crate) command_bytes_max: usize,
+    pub(crate) registration: Registration,
+    /// The group's own tasks; they end with it.
+    pub(crate) _tasks: JoinSet<()>,
+}
+
+impl<M: StateMachine> Group<M> {
+    pub(crate) fn new(inner: Inner<M>) -> Self {
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Its id.
+    pub fn id(&self) -> GroupId {
+        self.inner.id
+    }
+
+    /// Makes `voters` the group's first members, once, on one of them. A group that has
+    /// members already keeps them: repeating the call is harmless.
+    ///
+    /// # Errors
+    /// [`Error::Membership`] if this node is not among `voters`; [`Error::Stopped`].
+    pub async fn initialize(&self, voters: &BTreeSet<NodeId>) -> Result<(), Error> {
+        let members: BTreeMap<u64, ()> = voters.iter().map(|node| (node.0, ())).collect();
+        match self.inner.raft.initialize(members).await {
+            Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Ok(()),
+            Err(RaftError::APIError(error @ InitializeError::NotInMembers(_))) => {
+                Err(Error::Membership { group: self.inner.id, what: error.to_string() })
+            }
+            Err(RaftError::Fatal(_)) => Err(self.stopped()),
+        }
+    }
+
+    /// Proposes `command` and returns once it is durable on a majority and applied here.
+    ///
+    /// Dropping the future does not take the proposal back.
+    ///
+    /// # Errors
+    /// [`ProposeError::NotLeader`] and [`ProposeError::TooLarge`]: it was not proposed.
+    /// [`ProposeError::Unknown`]: it may be applied, now or later.
+    pub async fn propose(&self, command: impl Into<Bytes>) -> Result<Reply, ProposeError> {
+        let command = command.into();
+        let (group, limit) = (self.inner.id, self.inner.command_bytes_max);
+        if command.len() > limit {
+            return Err(ProposeError::TooLarge { bytes: command.len(), limit });
+        }
+        match self.inner.raft.client_write(Opaque(command)).await {
+            Ok(written) => {
+                Ok(Reply { index: LogIndex(written.log_id.index), bytes: written.data.0 })
+            }
+            Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward))) => {
+                Err(ProposeError::NotLeader { group, leader: forward.leader_id.map(NodeId) })
+            }
+            Err(_) => Err(ProposeError::Unknown { group, cause: self.inner.failure.cause() }),
+        }
+    }
+
+    /// Waits until this replica has applied everything that was acknowledged anywhere
+    /// before the call (ReadIndex): a read after it is linearizable. Works on any voter.
+    ///
+    /// # Errors
+    /// [`ReadError`]; the read must not be answered then.
+    pub async fn read_barrier(&self) -> Result<LogIndex, ReadError> {
+        self.inner.reads.barrier().await
+    }
+
+    /// Runs `read` on the machine and its rows, both of one log index. Blocks while
+    /// entries are applied, and as long as `read` reads rows: call it from a blocking
+    /// thread, unless `read` only looks at the machine's memory.
+    pub fn read<R>(&self, read: impl FnOnce(&M, &State<'_>) -> R) -> R {
+        self.inner.applied.read(read)
+    }
+
+    /// What this node knows of the group now.
+    pub fn status(&self) -> Status {
+        self.inner.status.borrow().clone()
+    }
+
+    /// The same, with changes told. `last_applied` follows within a heartbeat; see
+    /// [`Group::watch_applied`].
+    pub fn watch(&self) -> watch::Receiver<Status> {
+        self.inner.status.clone()
+    }
+
+    /// The index applied last on this replica, with changes told at once.
+    pub fn watch_applied(&self) -> watch::Receiver<Option<LogIndex>> {
+        self.inner.applied.watch()
+    }
+
+    /// The index applied last on this replica; 0 before the first.
+    pub fn last_applied(&self) -> LogIndex {
+        self.inner.applied.watch().borrow().unwrap_or_default()
+    }
+
+    /// Whether this node leads, as far as it knows. Only [`Group::read_barrier`] and an
+    /// acknowledged proposal prove it.
+    pub fn is_leader(&self) -> bool {
+        self.inner.status.borrow().role == Role::Leader
+    }
+
+    /// Waits until somebody leads.
+    ///
+    /// # Errors
+    /// [`Error::Timeout`]; [`Error::Stopped`].
+    pub async fn wait_for_leader(&self, within: Duration) -> Result<LeaderView, Error> {
+        let mut status = self.inner.status.clone();
+        let found = status.wait_for(|status| status.leader.is_some() || status.is_stopped());
+        match tokio::time::timeout(within, found).await {
+            Ok(Ok(status)) => status.leader.ok_or_else(|| self.stopped()),
+            Ok(Err(_)) => Err(self.stopped()),
+            Err(_) => Err(Error::Timeout { group: self.inner.id, awaited: "leader", within }),
+        }
+    }
+
+    /// Hands leadership to `target`, which must be a voter. Returns when the hand-over has
+    /// begun; [`Group::watch`] tells when it is done.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`].
+    pub async fn transfer_leader(&self, target: NodeId) -> Result<(), Error> {
+        let begun = self.inner.raft.trigger().transfer_leader(target.0).await;
+        begun.map_err(|_| self.stopped())
+    }
+
+    /// Adds `node` as a learner and returns when it has caught up.
+    ///
+    /// # Errors
+    /// [`Error::NotLeader`]; [`Error::Membership`]; [`Error::Stopped`].
+    pub async fn add_learner(&self, node: NodeId) -> Result<(), Error> {
+        let added = self.inner.raft.add_learner(node.0, (), true).await;
+        added.map(drop).map_err(|error| self.membership_error(error))
+    }
+
+    /// Makes `voters` the voters, by a joint change; nodes left out are gone.
+    ///
+    /// # Errors
+    /// [`Error::NotLeader`]; [`Error::Membership`], if one is not a learner yet or
+    /// another change is under way; [`Error::Stopped`].
+    pub async fn change_voters(&self, voters: &BTreeSet<NodeId>) -> Result<(), Error> {
+        let voters: BTreeSet<u64> = voters.iter().map(|node| node.0).collect();
+        let changed = self.inner.raft.change_membership(voters, false).await;
+        changed.map(drop).map_err(|error| self.membership_error(error))
+    }
+
+    /// A hash of the whole state and the index it belongs to: equal indexes have equal
+    /// hashes on every replica (S14). Reads every row.
+    ///
+    /// # Errors
+    /// [`Error::Engine`]; [`Error::Record`].
+    pub async fn state_hash(&self) -> Result<(LogIndex, Bytes), Error> {
+        let (applied, group) = (Arc::clone(&self.inner.applied), self.inner.id);
+        tokio::task::spawn_blocking(move || applied.hash())
+            .await
+            .map_err(|panic| Error::Task { group, what: format!("state hash: {panic}") })?
+    }
+
+    /// Stops the group on this node. Proposals under way end as unknown.
+    pub async fn shutdown(&self) {
+        self.inner.registration.close().await;
+    }
+
+    fn stopped(&self) -> Error {
+        Error::Stopped { group: self.inner.id, cause: self.inner.failure.cause() }
+    }
+
+    fn membership_error(&self, error: RaftError<Types, ClientWriteError<Types>>) -> Error {
+        let group = self.inner.id;
+        match error {
+            RaftError::Fatal(_) => self.stopped(),
+            RaftError::APIError(ClientWriteError::ForwardToLeader(forward)) => {
+                Error::NotLeader { group, leader: forward.leader_id.map(NodeId) }
+            }
+            RaftError::APIError(error) => Error::Membership { group, what: error.to_string() },
+        }
+    }
+
+    /// The node this handle is on.
+    pub fn node(&self) -> NodeId {
+        self.inner.node
+    }
+}

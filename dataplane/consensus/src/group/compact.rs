@@ -1,0 +1,57 @@
+use openraft::async_runtime::watch::WatchReceiver as _;
+
+use crate::config::Config;
+use crate::log::Length;
+use crate::machine::StateMachine;
+use crate::raft::{Raft, Store};
+
+/// Keeps a group's log short. The length that counts is that of the log as it is on
+/// disk, across restarts (GS-CP-25).
+pub(crate) struct Compactor<M: StateMachine> {
+    pub(crate) raft: Raft<M>,
+    pub(crate) log: Store,
+    pub(crate) limit: Length,
+    pub(crate) kept: Length,
+}
+
+impl Length {
+    pub(crate) fn limit(config: &Config) -> Self {
+        Self { entries: config.log_entries_max, bytes: config.log_bytes_max }
+    }
+
+    pub(crate) fn kept(config: &Config) -> Self {
+        Self { entries: config.log_entries_kept, bytes: config.log_bytes_kept }
+    }
+}
+
+impl<M: StateMachine> Compactor<M> {
+    /// Runs until the group stops.
+    pub(crate) async fn run(self) {
+        let grown = self.log.grown();
+        loop {
+            let length = self.log.length();
+            let is_due = length.entries >= self.limit.entries || length.bytes >= self.limit.bytes;
+            if is_due && self.compact().await.is_none() {
+                return;
+            }
+            grown.notified().await;
+        }
+    }
+
+    /// Declares the applied state a snapshot and purges what it covers; `None` once the
+    /// group has stopped.
+    async fn compact(&self) -> Option<()> {
+        let wanted = self.log.purge_point(self.kept)?;
+        self.raft.trigger().snapshot().await.ok()?;
+        let mut metrics = self.raft.metrics();
+        let covered = loop {
+            let snapshot = metrics.borrow_watched().snapshot.map(|id| id.index);
+            let applied = metrics.borrow_watched().last_applied.map(|id| id.index);
+            match snapshot {
+                Some(index) if index >= wanted || snapshot >= applied => break index,
+                _ => metrics.changed().await.ok()?,
+            }
+        };
+        self.raft.trigger().purge_log(wanted.min(covered)).await.ok()
+    }
+}

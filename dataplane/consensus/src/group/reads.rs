@@ -1,0 +1,156 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use gitstratum_core::NodeId;
+use openraft::ReadPolicy;
+use openraft::async_runtime::watch::WatchReceiver as _;
+use openraft::errors::{LinearizableReadError, RaftError};
+use tokio::sync::{mpsc, oneshot};
+
+use super::Failure;
+use crate::applier::Applied;
+use crate::error::ReadError;
+use crate::id::LogIndex;
+use crate::machine::StateMachine;
+use crate::network::NetworkError;
+use crate::peer::Peers;
+use crate::raft::Raft;
+use crate::wire::{Answer, Ask, ReadIndexAsk};
+
+/// Reads on a follower that may wait for an answer of the leader.
+const WAITERS_MAX: usize = 65_536;
+
+type Waiter = oneshot::Sender<Result<LogIndex, ReadError>>;
+
+/// Linearizable reads by ReadIndex, never by a lease: the leader confirms with a quorum
+/// that it leads, its answer is the index to wait for.
+pub(crate) struct Reads<M: StateMachine> {
+    raft: Raft<M>,
+    applied: Arc<Applied<M>>,
+    failure: Failure,
+    within: Duration,
+    forward: mpsc::Sender<Waiter>,
+}
+
+impl<M: StateMachine> Clone for Reads<M> {
+    fn clone(&self) -> Self {
+        Self {
+            raft: self.raft.clone(),
+            applied: Arc::clone(&self.applied),
+            failure: self.failure.clone(),
+            within: self.within,
+            forward: self.forward.clone(),
+        }
+    }
+}
+
+/// Asks the leader on behalf of reads on this follower: one question for all that wait.
+pub(crate) struct Forwarder<M: StateMachine> {
+    reads: mpsc::Receiver<Waiter>,
+    raft: Raft<M>,
+    peers: Peers,
+    within: Duration,
+}
+
+impl<M: StateMachine> Reads<M> {
+    pub(crate) fn new(
+        raft: Raft<M>,
+        applied: Arc<Applied<M>>,
+        failure: Failure,
+        within: Duration,
+        peers: Peers,
+    ) -> (Self, Forwarder<M>) {
+        let (forward, reads) = mpsc::channel(WAITERS_MAX);
+        let forwarder = Forwarder { reads, raft: raft.clone(), peers, within };
+        (Self { raft, applied, failure, within, forward }, forwarder)
+    }
+
+    /// Waits until this replica has applied what was acknowledged before the call.
+    pub(crate) async fn barrier(&self) -> Result<LogIndex, ReadError> {
+        let group = self.applied.group;
+        let waiting = async {
+            let index = if self.raft.is_leader() {
+                self.confirm_leadership().await?
+            } else {
+                self.ask_leader().await?
+            };
+            self.wait_applied(index).await
+        };
+        let within = self.within;
+        tokio::time::timeout(within, waiting)
+            .await
+            .unwrap_or(Err(ReadError::Timeout { group, within }))
+    }
+
+    /// On the leader: confirms with a quorum that it still leads. What was acknowledged
+    /// before the call is at or below the index returned.
+    pub(crate) async fn confirm_leadership(&self) -> Result<LogIndex, ReadError> {
+        let group = self.applied.group;
+        match self.raft.get_read_linearizer(ReadPolicy::ReadIndex).await {
+            Ok(linearizer) => Ok(LogIndex(linearizer.read_log_id().index())),
+            Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(forward))) => {
+                Err(ReadError::NoLeader { group, leader: forward.leader_id.map(NodeId) })
+            }
+            Err(RaftError::APIError(LinearizableReadError::QuorumNotEnough(_))) => {
+                Err(ReadError::Timeout { group, within: self.within })
+            }
+            Err(RaftError::Fatal(_)) => Err(self.stopped()),
+        }
+    }
+
+    async fn ask_leader(&self) -> Result<LogIndex, ReadError> {
+        let (waiter, answered) = oneshot::channel();
+        self.forward.send(waiter).await.map_err(|_| self.stopped())?;
+        answered.await.unwrap_or_else(|_| Err(self.stopped()))
+    }
+
+    async fn wait_applied(&self, index: LogIndex) -> Result<LogIndex, ReadError> {
+        let mut applied = self.applied.watch();
+        let mut metrics = self.raft.metrics();
+        loop {
+            if metrics.borrow_watched().running_state.is_err() {
+                return Err(self.stopped());
+            }
+            tokio::select! {
+                biased;
+                reached = applied.wait_for(|applied| *applied >= Some(index)) => {
+                    return reached.map_err(|_| self.stopped())?.ok_or_else(|| self.stopped());
+                }
+                changed = metrics.changed() => changed.map_err(|_| self.stopped())?,
+            }
+        }
+    }
+
+    fn stopped(&self) -> ReadError {
+        ReadError::Stopped { group: self.applied.group, cause: self.failure.cause() }
+    }
+}
+
+impl<M: StateMachine> Forwarder<M> {
+    pub(crate) async fn run(mut self) {
+        while let Some(first) = self.reads.recv().await {
+            let mut waiting = vec![first];
+            while let Ok(waiter) = self.reads.try_recv() {
+                waiting.push(waiter);
+            }
+            let answer = self.ask().await;
+            for waiter in waiting {
+                // Whoever waited may have given up.
+                drop(waiter.send(answer.clone()));
+            }
+        }
+    }
+
+    async fn ask(&self) -> Result<LogIndex, ReadError> {
+        let group = self.peers.group;
+        let leader = self.raft.metrics().borrow_watched().current_leader.map(NodeId);
+        let Some(target) = leader.filter(|leader| *leader != self.peers.node) else {
+            return Err(ReadError::NoLeader { group, leader });
+        };
+        match self.peers.ask(target, Ask::ReadIndex(ReadIndexAsk {}), self.within).await {
+            Ok(Answer::ReadIndex(answer)) => Ok(LogIndex(answer.index)),
+            Ok(_) | Err(NetworkError::Unreachable(_)) => Err(ReadError::NoLeader { group, leader }),
+            Err(NetworkError::Lost(_)) => Err(ReadError::Timeout { group, within: self.within }),
+        }
+    }
+}

@@ -1,0 +1,387 @@
+//! The log of a group: entries, vote and commit record, in the host's engine.
+
+mod open;
+mod tail;
+
+use std::fmt::Debug;
+use std::io;
+use std::ops::{Bound, RangeBounds};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use gitstratum_core::NodeId;
+use gitstratum_store::{Batch, Committer, Durability, Engine, Reader};
+use openraft::entry::RaftEntry as _;
+use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::error::Error;
+use crate::group::Failure;
+use crate::id::{GroupId, LogIndex};
+use crate::meta::{self, LOG, META, Record};
+use crate::raft::{Entry, LogId, Types, Vote, io_error};
+use crate::{seal, wire};
+use tail::Tail;
+
+/// Bytes of entries that one read for a peer returns; a larger entry goes alone.
+const READ_BYTES_MAX: usize = 1 << 20;
+
+/// A group's log as openraft uses it. Appended entries are readable at once from
+/// memory; the commit thread writes and syncs them and then reports to openraft.
+#[derive(Clone)]
+pub(crate) struct LogStore {
+    shared: Arc<Shared>,
+}
+
+/// What a log needs to know of its host.
+#[derive(Clone)]
+pub(crate) struct Context {
+    pub(crate) node: NodeId,
+    pub(crate) group: GroupId,
+    pub(crate) engine: Arc<dyn Engine>,
+    pub(crate) committer: Arc<Committer>,
+    pub(crate) failure: Failure,
+}
+
+struct Shared {
+    context: Context,
+    state: Mutex<State>,
+    /// Told after every append: the log may be due for compaction.
+    grown: Arc<Notify>,
+}
+
+struct State {
+    vote: Option<Vote>,
+    committed: Option<LogId>,
+    /// Set while `committed` is newer than what was handed to the commit thread.
+    committed_unsaved: bool,
+    purged: Option<LogId>,
+    last: Option<LogId>,
+    tail: Tail,
+    /// Sizes of the entries present, for limits counted in bytes.
+    sizes: std::collections::VecDeque<u32>,
+    bytes: u64,
+}
+
+/// How long a log is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Length {
+    pub(crate) entries: u64,
+    pub(crate) bytes: u64,
+}
+
+impl LogStore {
+    /// Told after every append.
+    pub(crate) fn grown(&self) -> Arc<Notify> {
+        Arc::clone(&self.shared.grown)
+    }
+
+    pub(crate) fn length(&self) -> Length {
+        let state = self.shared.state.lock();
+        Length { entries: state.sizes.len() as u64, bytes: state.bytes }
+    }
+
+    /// The last index to purge so that at most `kept` remains; `None` if there is none.
+    pub(crate) fn purge_point(&self, kept: Length) -> Option<u64> {
+        let state = self.shared.state.lock();
+        let mut left = Length { entries: state.sizes.len() as u64, bytes: state.bytes };
+        let mut dropped = 0;
+        for size in &state.sizes {
+            if left.entries <= kept.entries && left.bytes <= kept.bytes {
+                break;
+            }
+            left.entries -= 1;
+            left.bytes -= u64::from(*size);
+            dropped += 1;
+        }
+        let first = state.purged.map_or(0, |id| id.index + 1);
+        (dropped > 0).then(|| first + dropped - 1)
+    }
+
+    async fn commit(&self, batch: Batch, durability: Durability) -> io::Result<()> {
+        let Context { group, committer, failure, .. } = &self.shared.context;
+        let result = committer.commit(batch, durability).await;
+        result.map_err(|source| io_error(failure.record(Error::Commit { group: *group, source })))
+    }
+}
+
+impl Shared {
+    /// Entries of `first..=last` that the engine holds, at one moment. Blocks.
+    fn read(&self, first: u64, last: u64, bytes_max: usize) -> Result<Vec<Entry>, Error> {
+        let group = self.context.group;
+        let mut entries = Ok(Vec::new());
+        let viewed = self.context.engine.view(&mut |view| {
+            entries = self.read_view(view, first, last, bytes_max);
+            Ok(())
+        });
+        viewed.map_err(|source| Error::Engine { group, source })?;
+        entries
+    }
+
+    fn read_view(
+        &self,
+        view: &dyn Reader,
+        first: u64,
+        last: u64,
+        bytes_max: usize,
+    ) -> Result<Vec<Entry>, Error> {
+        /// Entries decoded at a time.
+        const PAGE: usize = 64;
+        let group = self.context.group;
+        let (mut entries, mut bytes, mut expected) = (Vec::new(), 0, first);
+        for row in gitstratum_store::pages(view, LOG, meta::entries_from(group, first), PAGE) {
+            let (key, value) = row.map_err(|source| Error::Engine { group, source })?;
+            if entries.is_empty() {
+                // Compaction may have removed the first ones since they were asked for.
+                let purged = self.state.lock().purged.map_or(0, |id| id.index + 1);
+                expected = expected.max(purged);
+            }
+            if expected > last || bytes >= bytes_max {
+                break;
+            }
+            bytes += value.len();
+            entries.push(decode(group, expected, &key, &value)?);
+            expected += 1;
+        }
+        Ok(entries)
+    }
+
+    /// Entries of `first..=last` that the log holds, from memory where they are there.
+    async fn entries(
+        self: &Arc<Self>,
+        first: u64,
+        last: u64,
+        bytes_max: usize,
+    ) -> io::Result<Vec<Entry>> {
+        let (first, in_memory) = {
+            let state = self.state.lock();
+            let first = state.purged.map_or(first, |id| first.max(id.index + 1));
+            (first, state.tail.range(first, last))
+        };
+        let stored_last = in_memory.first().map_or(last, |entry| entry.index().saturating_sub(1));
+        let mut entries = if in_memory.first().is_some_and(|entry| entry.index() == first) {
+            Vec::new()
+        } else {
+            let shared = Arc::clone(self);
+            let read = move || shared.read(first, stored_last, bytes_max);
+            let read = tokio::task::spawn_blocking(read).await.map_err(io_error)?;
+            read.map_err(|error| io_error(self.context.failure.record(error)))?
+        };
+        let mut bytes: usize = entries.iter().map(size).sum();
+        let complete = entries.last().is_none_or(|entry| entry.index() == stored_last);
+        for entry in in_memory.into_iter().take_while(|_| complete) {
+            if bytes >= bytes_max {
+                break;
+            }
+            bytes += size(&entry);
+            entries.push(entry);
+        }
+        Ok(entries)
+    }
+}
+
+/// Bytes of an entry, near enough for limits.
+fn size(entry: &Entry) -> usize {
+    /// What an entry takes beside its command.
+    const OVERHEAD: usize = 32;
+    match &entry.payload {
+        openraft::EntryPayload::Normal(command) => OVERHEAD + command.0.len(),
+        openraft::EntryPayload::Blank | openraft::EntryPayload::Membership(_) => OVERHEAD,
+    }
+}
+
+/// The entry that `value` holds, if it is the one expected at `index`.
+fn decode(group: GroupId, index: u64, key: &Bytes, value: &Bytes) -> Result<Entry, Error> {
+    let damaged = |what: String| Error::Log { group, index: LogIndex(index), what };
+    if meta::entry_index(key) != Some(index) {
+        return Err(damaged("it is missing".to_owned()));
+    }
+    let read: wire::Entry = seal::open(key, value).map_err(|broken| damaged(broken.to_string()))?;
+    let entry = read.read().map_err(damaged)?;
+    if entry.index() != index {
+        return Err(damaged(format!("it says that it is entry {}", entry.index())));
+    }
+    Ok(entry)
+}
+
+/// First and last index of `range`, if it is not empty.
+fn bounds(range: &impl RangeBounds<u64>) -> Option<(u64, u64)> {
+    let first = match range.start_bound() {
+        Bound::Included(first) => *first,
+        Bound::Excluded(before) => before.checked_add(1)?,
+        Bound::Unbounded => 0,
+    };
+    let last = match range.end_bound() {
+        Bound::Included(last) => *last,
+        Bound::Excluded(end) => end.checked_sub(1)?,
+        Bound::Unbounded => u64::MAX,
+    };
+    (first <= last).then_some((first, last))
+}
+
+impl RaftLogReader<Types> for LogStore {
+    async fn try_get_log_entries<RB: RangeBounds<u64> + Clone + Debug + Send>(
+        &mut self,
+        range: RB,
+    ) -> io::Result<Vec<Entry>> {
+        match bounds(&range) {
+            Some((first, last)) => self.shared.entries(first, last, usize::MAX).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
+        let Some((first, last)) = bounds(&(start..end)) else { return Ok(Vec::new()) };
+        let entries = self.shared.entries(first, last, READ_BYTES_MAX).await?;
+        // Only replication asks here. Once another leads, the log may have been cut and
+        // filled with its entries: they must not go out under our old vote.
+        let vote = self.shared.state.lock().vote;
+        let is_ours =
+            vote.is_none_or(|vote| vote.leader_id.voted_for == self.shared.context.node.0);
+        Ok(if is_ours { entries } else { Vec::new() })
+    }
+
+    async fn read_vote(&mut self) -> io::Result<Option<Vote>> {
+        Ok(self.shared.state.lock().vote)
+    }
+}
+
+impl RaftLogStorage<Types> for LogStore {
+    type LogReader = Self;
+
+    async fn get_log_state(&mut self) -> io::Result<LogState<Types>> {
+        let state = self.shared.state.lock();
+        Ok(LogState { last_purged_log_id: state.purged, last_log_id: state.last.or(state.purged) })
+    }
+
+    async fn get_log_reader(&mut self) -> Self {
+        self.clone()
+    }
+
+    async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
+        let key = Record::Vote.key(self.shared.context.group);
+        let mut batch = Batch::new();
+        batch.put(META, key.clone(), seal::seal(&key, &wire::Vote::from(*vote)));
+        self.commit(batch, Durability::Synced).await?;
+        self.shared.state.lock().vote = Some(*vote);
+        Ok(())
+    }
+
+    /// The record rides on the next batch: recovery needs it only as a hint, for applied
+    /// state is itself in the engine, in order behind the entries it came from (S40).
+    async fn save_committed(&mut self, committed: Option<LogId>) -> io::Result<()> {
+        let mut state = self.shared.state.lock();
+        state.committed = committed;
+        state.committed_unsaved = true;
+        Ok(())
+    }
+
+    async fn read_committed(&mut self) -> io::Result<Option<LogId>> {
+        Ok(self.shared.state.lock().committed)
+    }
+
+    async fn append<I>(&mut self, entries: I, callback: IOFlushed<Types>) -> io::Result<()>
+    where
+        I: IntoIterator<Item = Entry> + Send,
+        I::IntoIter: Send,
+    {
+        let (batch, sequence) = self.shared.remember(entries);
+        let shared = Arc::clone(&self.shared);
+        let done = Box::new(move |result: Result<(), _>| {
+            let group = shared.context.group;
+            match result {
+                Ok(()) => {
+                    shared.state.lock().tail.written(sequence);
+                    callback.io_completed(Ok(()));
+                }
+                Err(source) => {
+                    let error = shared.context.failure.record(Error::Commit { group, source });
+                    callback.io_completed(Err(io_error(error)));
+                }
+            }
+        });
+        let Context { group, committer, failure, .. } = &self.shared.context;
+        let submitted = committer.submit(batch, Durability::Synced, done).await;
+        self.shared.grown.notify_one();
+        submitted
+            .map_err(|source| io_error(failure.record(Error::Commit { group: *group, source })))
+    }
+
+    async fn truncate_after(&mut self, last: Option<LogId>) -> io::Result<()> {
+        let first_gone = last.map_or(0, |id| id.index + 1);
+        let mut batch = Batch::new();
+        batch.delete_range(LOG, meta::entries_from(self.shared.context.group, first_gone));
+        self.shared.state.lock().truncate(last);
+        self.commit(batch, Durability::Synced).await
+    }
+
+    async fn purge(&mut self, upto: LogId) -> io::Result<()> {
+        let group = self.shared.context.group;
+        let (first, last) = (meta::entry_key(group, 0), meta::entry_key(group, upto.index + 1));
+        let key = Record::Purged.key(group);
+        let mut batch = Batch::new();
+        batch.delete_range(LOG, gitstratum_store::KeyRange::between(first, last));
+        batch.put(META, key.clone(), seal::seal(&key, &wire::LogId::from(upto)));
+        self.shared.state.lock().purge(upto);
+        self.commit(batch, Durability::Synced).await
+    }
+}
+
+impl Shared {
+    /// Makes `entries` readable and returns the batch that makes them durable.
+    fn remember(&self, entries: impl IntoIterator<Item = Entry>) -> (Batch, u64) {
+        let group = self.context.group;
+        let mut batch = Batch::new();
+        let mut state = self.state.lock();
+        let sequence = state.tail.begin();
+        for entry in entries {
+            let key = meta::entry_key(group, entry.index());
+            let value = seal::seal(&key, &wire::Entry::from(entry.clone()));
+            state.append(entry, value.len());
+            batch.put(LOG, key, value);
+        }
+        if std::mem::take(&mut state.committed_unsaved)
+            && let Some(committed) = state.committed
+        {
+            let key = Record::Committed.key(group);
+            batch.put(META, key.clone(), seal::seal(&key, &wire::LogId::from(committed)));
+        }
+        (batch, sequence)
+    }
+}
+
+impl State {
+    fn append(&mut self, entry: Entry, bytes: usize) {
+        self.last = Some(entry.log_id());
+        self.sizes.push_back(u32::try_from(bytes).unwrap_or(u32::MAX));
+        self.bytes += bytes as u64;
+        self.tail.push(entry, bytes);
+    }
+
+    fn truncate(&mut self, last: Option<LogId>) {
+        let first = self.purged.map_or(0, |id| id.index + 1);
+        let kept = last.map_or(0, |id| (id.index + 1).saturating_sub(first));
+        while self.sizes.len() as u64 > kept {
+            self.bytes -= u64::from(self.sizes.pop_back().unwrap_or_default());
+        }
+        self.tail.truncate(last.map(|id| id.index));
+        self.last = last;
+    }
+
+    fn purge(&mut self, upto: LogId) {
+        let first = self.purged.map_or(0, |id| id.index + 1);
+        let kept = (first + self.sizes.len() as u64).saturating_sub(upto.index + 1);
+        while self.sizes.len() as u64 > kept {
+            self.bytes -= u64::from(self.sizes.pop_front().unwrap_or_default());
+        }
+        self.tail.purge(upto.index);
+        self.purged = Some(upto);
+        if self.last.is_none_or(|last| last.index <= upto.index) {
+            self.last = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

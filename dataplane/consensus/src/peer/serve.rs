@@ -1,0 +1,188 @@
+use std::sync::Arc;
+
+use gitstratum_core::NodeId;
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, TransferLeaderRequest, VoteRequest, VoteResponse,
+};
+use parking_lot::Mutex;
+
+use crate::applier::Applied;
+use crate::error::{Error, ReadError};
+use crate::group::{Failure, Reads};
+use crate::machine::StateMachine;
+use crate::network::BoxFuture;
+use crate::raft::{Fatal, Raft, Types};
+use crate::snapshot::{Received, Receiver};
+use crate::wire::{self, Answer, Ask};
+
+/// A group of this node, as its peers see it.
+pub(crate) trait Member: Send + Sync {
+    /// The answer to what `from` asks.
+    fn answer(&self, from: NodeId, ask: Ask) -> BoxFuture<'_, Result<Answer, Error>>;
+
+    /// Stops the group.
+    fn stop(&self) -> BoxFuture<'_, ()>;
+}
+
+/// Answers peers of one group.
+pub(crate) struct Served<M: StateMachine> {
+    pub(crate) raft: Raft<M>,
+    pub(crate) applied: Arc<Applied<M>>,
+    pub(crate) reads: Reads<M>,
+    pub(crate) failure: Failure,
+    /// The snapshot that is arriving; a new one takes its place.
+    pub(crate) transfer: Mutex<Option<Transfer>>,
+}
+
+/// A snapshot that is arriving.
+pub(crate) struct Transfer {
+    from: NodeId,
+    number: u64,
+    receiver: Receiver,
+}
+
+impl<M: StateMachine> Member for Served<M> {
+    fn answer(&self, from: NodeId, ask: Ask) -> BoxFuture<'_, Result<Answer, Error>> {
+        Box::pin(async move {
+            match ask {
+                Ask::Append(ask) => self.append(ask).await,
+                Ask::Vote(ask) => {
+                    let answer = self.raft.vote(vote_request(ask)).await;
+                    answer.map(vote_answer).map_err(|error| self.stopped(&error))
+                }
+                Ask::PreVote(ask) => {
+                    let answer = self.raft.pre_vote(vote_request(ask)).await;
+                    answer.map(vote_answer).map_err(|error| self.stopped(&error))
+                }
+                Ask::Snapshot(ask) => self.snapshot(from, ask).await,
+                Ask::TransferLeader(ask) => self.transfer_leader(ask).await,
+                Ask::ReadIndex(wire::ReadIndexAsk {}) => self.read_index().await,
+            }
+        })
+    }
+
+    fn stop(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            if let Err(error) = self.raft.shutdown().await {
+                tracing::error!(%error, group = %self.applied.group, "consensus task failed");
+            }
+        })
+    }
+}
+
+impl<M: StateMachine> Served<M> {
+    fn stopped(&self, error: &impl std::fmt::Display) -> Error {
+        tracing::debug!(%error, group = %self.applied.group, "a peer found the group stopped");
+        Error::Stopped { group: self.applied.group, cause: self.failure.cause() }
+    }
+
+    async fn append(&self, ask: wire::AppendAsk) -> Result<Answer, Error> {
+        let entries: Result<Vec<_>, String> =
+            ask.entries.into_iter().map(wire::Entry::read).collect();
+        let request = AppendEntriesRequest {
+            vote: ask.vote.into(),
+            prev_log_id: ask.previous.map(Into::into),
+            entries: entries.map_err(|what| Error::Message { what })?,
+            leader_commit: ask.committed.map(Into::into),
+        };
+        let response = self.raft.append_entries(request).await;
+        let mut answer = wire::AppendAnswer::default();
+        match response.map_err(|error| self.stopped(&error))? {
+            AppendEntriesResponse::Success => {}
+            AppendEntriesResponse::PartialSuccess(upto) => {
+                answer.partial = true;
+                answer.partial_upto = upto.map(Into::into);
+            }
+            AppendEntriesResponse::Conflict => answer.conflict = true,
+            AppendEntriesResponse::HigherVote(vote) => answer.higher_vote = Some(vote.into()),
+        }
+        Ok(Answer::Append(answer))
+    }
+
+    async fn snapshot(&self, from: NodeId, ask: wire::SnapshotAsk) -> Result<Answer, Error> {
+        let begun = self.transfer.lock().take();
+        let mut transfer = match begun {
+            Some(begun) if begun.from == from && begun.number == ask.transfer => begun,
+            other => {
+                self.discard(other.map(|transfer| transfer.receiver)).await?;
+                Transfer { from, number: ask.transfer, receiver: self.applied.receive() }
+            }
+        };
+        let group = self.applied.group;
+        let chunk = ask.chunk;
+        let taking = move || {
+            let taken = transfer.receiver.take(&chunk);
+            (transfer, taken)
+        };
+        let (transfer, taken) = tokio::task::spawn_blocking(taking)
+            .await
+            .map_err(|panic| Error::Task { group, what: format!("snapshot: {panic}") })?;
+        let vote = match taken {
+            Ok(None) => {
+                *self.transfer.lock() = Some(transfer);
+                ask.vote
+            }
+            Ok(Some(received)) => {
+                let answered = self.install(ask.vote, received).await?;
+                if !self.applied.is_generation(transfer.receiver.generation()) {
+                    self.discard(Some(transfer.receiver)).await?;
+                }
+                answered
+            }
+            Err(error) => {
+                self.discard(Some(transfer.receiver)).await?;
+                return Err(error);
+            }
+        };
+        Ok(Answer::Snapshot(wire::SnapshotAnswer { vote }))
+    }
+
+    async fn install(&self, vote: wire::Vote, received: Received) -> Result<wire::Vote, Error> {
+        let snapshot = self.applied.offer(received)?;
+        let installed = self.raft.install_full_snapshot(vote.into(), snapshot).await;
+        installed.map(|response| response.vote.into()).map_err(|error: Fatal| self.stopped(&error))
+    }
+
+    /// Removes the rows of a transfer that was given up.
+    async fn discard(&self, receiver: Option<Receiver>) -> Result<(), Error> {
+        let Some(receiver) = receiver else { return Ok(()) };
+        let group = self.applied.group;
+        tokio::task::spawn_blocking(move || receiver.discard())
+            .await
+            .map_err(|panic| Error::Task { group, what: format!("snapshot: {panic}") })?
+    }
+
+    async fn transfer_leader(&self, ask: wire::TransferAsk) -> Result<Answer, Error> {
+        let request = TransferLeaderRequest::new(ask.vote.into(), ask.to, ask.last.map(Into::into));
+        let handled = self.raft.handle_transfer_leader(request).await;
+        let refused = handled.map_err(|error| self.stopped(&error))?.is_err();
+        Ok(Answer::TransferLeader(wire::TransferAnswer { refused }))
+    }
+
+    async fn read_index(&self) -> Result<Answer, Error> {
+        match self.reads.confirm_leadership().await {
+            Ok(index) => Ok(Answer::ReadIndex(wire::ReadIndexAnswer { index: index.0 })),
+            Err(ReadError::Stopped { group, cause }) => Err(Error::Stopped { group, cause }),
+            Err(ReadError::NoLeader { group, leader }) => Err(Error::NotLeader { group, leader }),
+            Err(ReadError::Timeout { group, within }) => {
+                Err(Error::Timeout { group, awaited: "quorum", within })
+            }
+        }
+    }
+}
+
+fn vote_request(ask: wire::VoteAsk) -> VoteRequest<Types> {
+    VoteRequest {
+        vote: ask.vote.into(),
+        last_log_id: ask.last.map(Into::into),
+        leadership_transfer: ask.transfer,
+    }
+}
+
+fn vote_answer(response: VoteResponse<Types>) -> Answer {
+    Answer::Vote(wire::VoteAnswer {
+        vote: response.vote.into(),
+        granted: response.vote_granted,
+        last: response.last_log_id.map(Into::into),
+    })
+}

@@ -1,0 +1,7 @@
+//! Doubles for the tests of this crate and of those that build on it.
+
+mod network;
+mod register;
+
+pub use network::LocalNetwork;
+pub use register::Register;

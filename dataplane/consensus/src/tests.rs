@@ -1,0 +1,3 @@
+mod one_voter;
+mod suite;
+mod three_voters;
