@@ -1,1 +1,24 @@
-//! SSH and HTTPS, sessions, Git commands, plans and streams.
+//! SSH and HTTPS, sessions, Git commands, plans and streams: what a Git client talks to.
+//!
+//! This room must never know Raft, RocksDB, a segment file or Kubernetes, and never
+//! starts a process. Its one invariant: nothing of a repository is looked up before
+//! the caller is authorised for it.
+
+mod commands;
+pub mod config;
+mod conversation;
+mod error;
+mod frontend;
+mod ingest;
+mod limit;
+mod metric_names;
+mod plan;
+mod service;
+mod session;
+mod stream;
+mod target;
+mod view;
+
+pub use config::Config;
+pub use error::Error;
+pub use service::Deps;

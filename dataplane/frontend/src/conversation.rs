@@ -1,0 +1,70 @@
+//! One Git exchange with a client, over SSH or HTTP alike: bytes in, bytes out, who
+//! asks and for what. Commands see nothing else of the connection.
+
+mod input;
+mod output;
+
+use std::sync::Arc;
+
+use gitstratum_core::ProcessRole;
+use gitstratum_process::RequestId;
+use gitstratum_proto::common::v1::Actor;
+
+pub use input::{Input, InputError};
+pub use output::{Output, OutputError};
+
+/// Who asks: decided once per request from the credentials and the snapshot.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// As the partition is told.
+    pub actor: Actor,
+    /// The request's id in every log line of every role.
+    pub request: RequestId,
+}
+
+impl Caller {
+    /// The user's name for logs; `-` for nobody.
+    pub fn name(&self) -> &str {
+        if self.actor.user_name.is_empty() { "-" } else { &self.actor.user_name }
+    }
+
+    /// The role that serves callers.
+    pub const fn served_by() -> ProcessRole {
+        ProcessRole::Frontend
+    }
+}
+
+/// How many rounds a transport can carry in one exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rounds {
+    /// SSH: both sides talk as long as they like.
+    Stateful,
+    /// HTTP: one request, one answer.
+    Stateless,
+}
+
+/// The Git protocol version that the client asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProtocolVersion {
+    /// The oldest, also used for every push.
+    V0,
+    /// Version 0 with a `version 1` line first.
+    V1,
+    /// Commands.
+    V2,
+}
+
+/// Everything a command works with.
+#[derive(Debug)]
+pub struct Conversation {
+    /// Who asks.
+    pub caller: Arc<Caller>,
+    /// Bytes from the client.
+    pub input: Input,
+    /// Bytes to the client.
+    pub output: Output,
+    /// How many rounds there can be.
+    pub rounds: Rounds,
+    /// What the client speaks.
+    pub version: ProtocolVersion,
+}

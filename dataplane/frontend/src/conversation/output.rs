@@ -1,0 +1,95 @@
+use std::time::Duration;
+
+use bytes::Bytes;
+use gitstratum_core::ErrorKind;
+use tokio::sync::mpsc;
+
+/// Pieces under way to a client at most (GS-FE-25); with pieces of at most 64 KiB a
+/// slow client holds 4 MiB.
+pub const PIECES_MAX: usize = 64;
+
+/// Bytes to the client, through a bounded channel: a slow client slows its command
+/// down, and one that stops reading is cut.
+#[derive(Debug)]
+pub struct Output {
+    pieces: mpsc::Sender<Bytes>,
+    idle: Duration,
+    sent: u64,
+}
+
+/// Why bytes could not be sent.
+#[derive(Debug, thiserror::Error)]
+pub enum OutputError {
+    /// The client reads nothing for too long.
+    #[error("client read nothing for {} s", idle.as_secs())]
+    Idle {
+        /// The limit.
+        idle: Duration,
+    },
+    /// The client has gone.
+    #[error("client has gone")]
+    Gone,
+}
+
+impl OutputError {
+    /// What kind of failure it is.
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::Unavailable
+    }
+}
+
+impl Output {
+    /// An output, and the end that the transport drains.
+    pub fn channel(idle: Duration) -> (Self, mpsc::Receiver<Bytes>) {
+        let (pieces, receiver) = mpsc::channel(PIECES_MAX);
+        (Self { pieces, idle, sent: 0 }, receiver)
+    }
+
+    /// Queues `bytes`, waiting while the client is slow.
+    ///
+    /// # Errors
+    /// When the client has gone or reads nothing for too long.
+    pub async fn send(&mut self, bytes: Bytes) -> Result<(), OutputError> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let length = bytes.len() as u64;
+        match self.pieces.send_timeout(bytes, self.idle).await {
+            Ok(()) => {
+                self.sent += length;
+                Ok(())
+            }
+            Err(mpsc::error::SendTimeoutError::Timeout(_)) => {
+                Err(OutputError::Idle { idle: self.idle })
+            }
+            Err(mpsc::error::SendTimeoutError::Closed(_)) => Err(OutputError::Gone),
+        }
+    }
+
+    /// Bytes queued so far.
+    pub fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// Pends until the transport has gone: to stop work nobody waits for.
+    pub async fn closed(&self) {
+        self.pieces.closed().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn bad_input_035_a_client_that_stops_reading_is_cut() {
+        let (mut output, receiver) = Output::channel(Duration::from_secs(60));
+        for _ in 0..PIECES_MAX {
+            output.send(Bytes::from_static(b"x")).await.unwrap();
+        }
+        let stuck = output.send(Bytes::from_static(b"x")).await;
+        assert!(matches!(stuck, Err(OutputError::Idle { .. })));
+        drop(receiver);
+        assert!(matches!(output.send(Bytes::from_static(b"x")).await, Err(OutputError::Gone)));
+    }
+}

@@ -1,0 +1,64 @@
+use gitstratum_core::ErrorKind;
+
+/// Why a request failed, in words for the client and a kind for the edge.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+    #[source]
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    /// A failure of `kind`; `message` is what the client reads: no internals.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), source: None }
+    }
+
+    /// The same, keeping what caused it for the log.
+    pub fn caused(
+        kind: ErrorKind,
+        message: impl Into<String>,
+        source: impl std::error::Error + Send + Sync + 'static,
+    ) -> Self {
+        Self { kind, message: message.into(), source: Some(Box::new(source)) }
+    }
+
+    /// The one answer for a repository that does not exist and for one the caller may
+    /// not know of (HIDE).
+    pub fn no_repository() -> Self {
+        Self::new(ErrorKind::NotFound, "repository not found, or you may not read it")
+    }
+
+    /// What kind of failure it is.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+}
+
+impl From<gitstratum_client::metadata::Error> for Error {
+    fn from(error: gitstratum_client::metadata::Error) -> Self {
+        Self::caused(error.kind(), words(error.kind()), error)
+    }
+}
+
+impl From<gitstratum_client::objects::Error> for Error {
+    fn from(error: gitstratum_client::objects::Error) -> Self {
+        Self::caused(error.kind(), words(error.kind()), error)
+    }
+}
+
+/// What a client reads of a failure inside: no names of nodes, no bytes.
+fn words(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::NotFound => "repository not found, or you may not read it",
+        ErrorKind::Conflict => "the repository changed meanwhile; try again",
+        ErrorKind::Denied => "you may not do this",
+        ErrorKind::Busy => "the server is busy; try again later",
+        ErrorKind::Corrupt => "stored data is damaged; the operators have been told",
+        ErrorKind::Unavailable => "a part of the service does not answer; try again",
+        ErrorKind::Invalid => "the request is not valid",
+        ErrorKind::Bug => "internal error",
+    }
+}

@@ -1,0 +1,85 @@
+//! What all requests share.
+
+use std::fmt;
+use std::sync::Arc;
+
+use gitstratum_client::bulk;
+use gitstratum_client::cluster::Feed;
+use gitstratum_client::metadata::Partitions;
+use gitstratum_client::objects::{Options, Reader};
+use gitstratum_core::{Clock, ClusterId, Entropy, NodeId};
+use gitstratum_process::ByteBudget;
+
+use crate::Config;
+use crate::limit::Fetches;
+use crate::metric_names::FrontendMetrics;
+use crate::service::Deps;
+use crate::session::Sessions;
+use crate::view::Views;
+
+/// The one state behind every connection of a frontend.
+pub(crate) struct Frontend {
+    /// Limits and paths.
+    pub config: Config,
+    /// The control plane's state: take one snapshot per request.
+    pub feed: Feed,
+    /// The metadata service.
+    pub partitions: Partitions,
+    /// Refs and manifests, held by version.
+    pub views: Views,
+    /// Objects by id.
+    pub reader: Arc<Reader>,
+    /// Segments, read and written.
+    pub bulk: bulk::Client,
+    /// Standing with the partitions (S10).
+    pub sessions: Arc<Sessions>,
+    /// Places for fetches, by repository.
+    pub fetches: Arc<Fetches>,
+    /// The cluster served.
+    pub cluster: ClusterId,
+    /// This node.
+    pub node: NodeId,
+    /// Random bytes.
+    pub entropy: Arc<dyn Entropy>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Disk for spooled packs (S17).
+    pub spool_budget: ByteBudget,
+    /// Memory for pushes (P-L1).
+    pub push_memory: ByteBudget,
+    /// Counted requests.
+    pub metrics: FrontendMetrics,
+}
+
+impl fmt::Debug for Frontend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Frontend").field("node", &self.node).finish_non_exhaustive()
+    }
+}
+
+impl Frontend {
+    /// Wires the parts together; nothing is dialled yet.
+    pub(crate) fn new(config: Config, deps: &Deps) -> Arc<Self> {
+        let partitions = Partitions::new(Arc::clone(&deps.dialer), deps.feed.clone());
+        let bulk = bulk::Client::new(Arc::clone(&deps.dialer));
+        let metrics = FrontendMetrics::new(&deps.metrics);
+        let budget = |name, bytes| ByteBudget::new(name, bytes, config.budget_wait);
+        Arc::new(Self {
+            views: Views::new(partitions.clone(), metrics.clone(), config.views_bytes_max),
+            reader: Reader::new(Arc::new(bulk.clone()), Options::default()),
+            sessions: Sessions::new(partitions.clone(), deps),
+            fetches: Fetches::new(&config),
+            feed: deps.feed.clone(),
+            cluster: deps.cluster,
+            node: deps.node,
+            entropy: Arc::clone(&deps.entropy),
+            clock: Arc::clone(&deps.clock),
+            spool_budget: budget("spool", config.spool_bytes_max),
+            push_memory: budget("push memory", config.push_memory_bytes_max),
+            partitions,
+            bulk,
+            metrics,
+            config,
+        })
+    }
+}

@@ -1,0 +1,118 @@
+//! The frontend's metrics, by their exact names (GS-MX-01 to 04).
+
+use std::time::Duration;
+
+use gitstratum_core::ErrorKind;
+use gitstratum_process::Metrics;
+use gitstratum_process::metrics::{
+    Counters, Gauge, GaugeGuard, Histograms, LATENCY_BUCKETS_SECONDS,
+};
+
+const DURATION: &str = "gitstratum_frontend_request_duration_seconds";
+const REQUESTS: &str = "gitstratum_frontend_requests_total";
+const CACHE_HITS: &str = "gitstratum_frontend_cache_hits_total";
+const CONNECTIONS: &str = "gitstratum_frontend_active_connections";
+
+/// What a request was for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operation {
+    /// Refs and capabilities before any command.
+    Advertise,
+    /// `ls-refs`.
+    LsRefs,
+    /// A pack for a client.
+    Fetch,
+    /// A pack from a client.
+    Push,
+    /// A request turned away before its command was known.
+    Refuse,
+}
+
+impl Operation {
+    /// The label's value, also the word in logs.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Advertise => "advertise",
+            Self::LsRefs => "ls_refs",
+            Self::Fetch => "fetch",
+            Self::Push => "push",
+            Self::Refuse => "refuse",
+        }
+    }
+}
+
+/// How a request ended.
+pub(crate) const fn result_word(failure: Option<ErrorKind>) -> &'static str {
+    match failure {
+        None => "ok",
+        Some(kind) => kind.as_str(),
+    }
+}
+
+/// Which cache answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CacheName {
+    /// Held refs and manifests, proved current by one call (S31).
+    Refs,
+    /// Whole answers kept in memory.
+    Packs,
+}
+
+impl CacheName {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Refs => "refs",
+            Self::Packs => "packs",
+        }
+    }
+}
+
+/// Handles to all of them.
+#[derive(Clone, Debug)]
+pub(crate) struct FrontendMetrics {
+    duration: Histograms<1>,
+    requests: Counters<2>,
+    cache_hits: Counters<1>,
+    connections: Gauge,
+}
+
+impl FrontendMetrics {
+    /// Registers them with `metrics`.
+    pub(crate) fn new(metrics: &Metrics) -> Self {
+        Self {
+            duration: metrics.histograms(
+                DURATION,
+                "Time from a request's first byte to its answer's last.",
+                ["operation"],
+                LATENCY_BUCKETS_SECONDS,
+            ),
+            requests: metrics.counters(
+                REQUESTS,
+                "Requests answered.",
+                ["operation", "result"],
+            ),
+            cache_hits: metrics.counters(
+                CACHE_HITS,
+                "Answers that a cache of the frontend gave.",
+                ["cache"],
+            ),
+            connections: metrics.gauge(CONNECTIONS, "Connections of clients that are open."),
+        }
+    }
+
+    /// A request has ended after `took`.
+    pub(crate) fn request(&self, operation: Operation, failure: Option<ErrorKind>, took: Duration) {
+        self.duration.with([operation.as_str()]).observe(took);
+        self.requests.with([operation.as_str(), result_word(failure)]).inc();
+    }
+
+    /// A cache has answered.
+    pub(crate) fn cache_hit(&self, cache: CacheName) {
+        self.cache_hits.with([cache.as_str()]).inc();
+    }
+
+    /// Counts a connection while the guard lives.
+    pub(crate) fn connection(&self) -> GaugeGuard {
+        self.connections.track()
+    }
+}

@@ -1,0 +1,113 @@
+use gitstratum_core::{ObjectId, RefName};
+
+/// A ref and what it points at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ref {
+    /// Its name.
+    pub name: RefName,
+    /// The object it points at.
+    pub target: ObjectId,
+    /// What an annotated tag leads to in the end.
+    pub peeled: Option<ObjectId>,
+}
+
+/// Refs in order of their names.
+#[derive(Clone, Debug, Default)]
+pub struct Refs {
+    sorted: Vec<Ref>,
+    bytes: usize,
+}
+
+impl Refs {
+    /// From refs in any order; of two with one name the later wins.
+    pub fn new(refs: impl IntoIterator<Item = Ref>) -> Self {
+        let mut sorted: Vec<Ref> = refs.into_iter().collect();
+        sorted.sort_by(|a, b| a.name.cmp(&b.name));
+        sorted.reverse();
+        sorted.dedup_by(|a, b| a.name == b.name);
+        sorted.reverse();
+        Self::of_sorted(sorted)
+    }
+
+    fn of_sorted(sorted: Vec<Ref>) -> Self {
+        let bytes = sorted.iter().map(|each| each.name.as_bytes().len() + 128).sum();
+        Self { sorted, bytes }
+    }
+
+    /// These refs with `changed` put in and `deleted` taken out.
+    #[must_use]
+    pub fn changed(&self, changed: Vec<Ref>, deleted: &[RefName]) -> Self {
+        let gone = Self::new(changed.iter().cloned());
+        let mut removed: Vec<&RefName> = deleted.iter().collect();
+        removed.sort();
+        let kept = self.sorted.iter().filter(|each| {
+            gone.get(&each.name).is_none() && removed.binary_search(&&each.name).is_err()
+        });
+        Self::new(kept.cloned().chain(changed))
+    }
+
+    /// The ref called `name`.
+    pub fn get(&self, name: &RefName) -> Option<&Ref> {
+        let place = self.sorted.binary_search_by(|each| each.name.cmp(name)).ok()?;
+        self.sorted.get(place)
+    }
+
+    /// All of them, by name.
+    pub fn iter(&self) -> std::slice::Iter<'_, Ref> {
+        self.sorted.iter()
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.sorted.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.sorted.is_empty()
+    }
+
+    /// About how much memory they take, in bytes.
+    pub fn weight(&self) -> usize {
+        self.bytes
+    }
+}
+
+impl<'a> IntoIterator for &'a Refs {
+    type Item = &'a Ref;
+    type IntoIter = std::slice::Iter<'a, Ref>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gitstratum_core::ObjectFormat;
+
+    use super::*;
+
+    fn at(name: &str, byte: u8) -> Ref {
+        let target = ObjectId::from_bytes(ObjectFormat::Sha1, &[byte; 20]).unwrap();
+        Ref { name: RefName::branch(name).unwrap(), target, peeled: None }
+    }
+
+    #[test]
+    fn s31_changes_give_the_same_refs_as_a_whole_listing() {
+        let held = Refs::new([at("b", 1), at("a", 1), at("c", 1)]);
+        let gone = [RefName::branch("c").unwrap()];
+        let now = held.changed(vec![at("b", 2), at("d", 3)], &gone);
+        let whole = Refs::new([at("a", 1), at("b", 2), at("d", 3)]);
+        assert_eq!(now.sorted, whole.sorted);
+        assert_eq!(now.get(&RefName::branch("b").unwrap()).unwrap().target, at("b", 2).target);
+        assert!(now.get(&gone[0]).is_none());
+    }
+
+    #[test]
+    fn the_later_of_two_with_one_name_wins() {
+        let refs = Refs::new([at("a", 1), at("a", 2)]);
+        assert_eq!(refs.len(), 1);
+        assert_eq!(refs.iter().next().unwrap().target, at("a", 2).target);
+    }
+}
