@@ -6,8 +6,10 @@
 
 pub mod bulk;
 mod convert;
+mod split;
 
 pub use convert::{FieldError, format_from_wire, format_to_wire, object_id, pack_id, segment_id};
+pub use split::{SNAPSHOT_CHUNK_BYTES, split_snapshot};
 
 /// Largest control message either side accepts, bytes: an `UpdateRefs` entry (S13) and its frame.
 pub const MESSAGE_BYTES_MAX: usize = 17 * 1024 * 1024;
