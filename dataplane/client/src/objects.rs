@@ -10,6 +10,7 @@ mod error;
 mod locate;
 mod parts;
 mod ranges;
+mod stream;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -26,6 +27,7 @@ use crate::manifest::Pack;
 
 pub use error::Error;
 pub use ranges::PackSpan;
+pub use stream::Pieces;
 
 /// What a reader may hold and do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,7 +130,9 @@ impl Reader {
         let mut missing = Vec::new();
         for location in wanted {
             match self.objects.get(&key(&location)).await {
-                Some(object) => drop(found.insert(location.record.id, object)),
+                Some(object) => {
+                    found.insert(location.record.id, object);
+                }
                 None => missing.push(location),
             }
         }

@@ -39,7 +39,12 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { steps_max: 20_000_000, entries_max: 50_000_000, histories_max: 64, rows_ids_max: 500_000 }
+        Self {
+            steps_max: 20_000_000,
+            entries_max: 50_000_000,
+            histories_max: 64,
+            rows_ids_max: 500_000,
+        }
     }
 }
 
@@ -94,7 +99,8 @@ impl HistoryPlanner {
         let history = if swapped { Arc::default() } else { slot };
         for pack in view.packs.iter() {
             if !history.read().packs().contains(&pack.id) {
-                let graph = self.reader.graph(pack).await.map_err(|e| read(&view, "a commit graph", e))?;
+                let graph =
+                    self.reader.graph(pack).await.map_err(|e| read(&view, "a commit graph", e))?;
                 history.write().absorb(pack.id, &graph);
             }
         }
@@ -110,7 +116,8 @@ impl HistoryPlanner {
         ids: Vec<ObjectId>,
     ) -> Result<Option<ObjectId>, PlanError> {
         let question = self.question(view).await?;
-        let judged = question.clone().blocking(move |q, history| q.judge(history, &ids, &[])).await?;
+        let judged =
+            question.clone().blocking(move |q, history| q.judge(history, &ids, &[])).await?;
         if judged.refused.is_some() {
             return Ok(judged.refused);
         }
@@ -125,7 +132,8 @@ impl HistoryPlanner {
     ) -> Result<bool, PlanError> {
         let mut overlay = History::default();
         if let Some(pack) = pack {
-            let graph = self.reader.graph(&pack).await.map_err(|e| read(&view, "a commit graph", e))?;
+            let graph =
+                self.reader.graph(&pack).await.map_err(|e| read(&view, "a commit graph", e))?;
             overlay.absorb(pack.id, &graph);
         }
         let question = self.question(view).await?;

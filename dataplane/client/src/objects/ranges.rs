@@ -5,7 +5,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use gitstratum_core::{ErrorKind, SegmentId};
 
 use super::{Error, Reader};
-use crate::bulk::{Span, collect};
+use crate::bulk::{Chunks, Span, collect};
 use crate::manifest::{Pack, Segment};
 
 /// Gaps below this are read and dropped rather than made two ranges (S28), in bytes.
@@ -21,20 +21,21 @@ pub struct PackSpan {
 }
 
 /// The reads that one segment has to answer.
-struct SegmentRead {
-    segment: SegmentId,
-    spans: Vec<Span>,
+pub(super) struct SegmentRead {
+    pub(super) segment: SegmentId,
+    pub(super) spans: Vec<Span>,
     /// For each asked span that lies here: its place in the answer.
-    cuts: Vec<Cut>,
+    pub(super) cuts: Vec<Cut>,
 }
 
-struct Cut {
+/// A piece of an asked pack span that lies in a segment.
+pub(super) struct Cut {
     /// Which of the asked pack spans.
-    asked: usize,
+    pub(super) asked: usize,
     /// Which of the segment's spans, and where in it.
-    span: usize,
-    start: u64,
-    length: u64,
+    pub(super) span: usize,
+    pub(super) start: u64,
+    pub(super) length: u64,
 }
 
 impl Reader {
@@ -68,6 +69,26 @@ impl Reader {
         Ok(pieces.into_iter().map(join).collect())
     }
 
+    /// Opens the stream of a segment's spans at the first owner that answers.
+    pub(super) async fn open_segment(
+        &self,
+        pack: &Pack,
+        read: &SegmentRead,
+    ) -> Result<Chunks, Error> {
+        let segment = read.segment;
+        let held = pack.segment(segment).filter(|held| !held.owners.is_empty());
+        let held = held.ok_or(Error::Manifest { pack: pack.id, problem: "names no owner" })?;
+        let mut last = None;
+        for node in &held.owners {
+            match self.bulk.read(*node, segment, read.spans.clone()).await {
+                Ok(chunks) => return Ok(chunks),
+                Err(error) => last = Some(error),
+            }
+        }
+        let source = last.expect("because there was at least one owner").into();
+        Err(Error::Segment { segment, source })
+    }
+
     /// Ranges of one segment's body, from the first owner that gives them.
     pub(super) async fn read_segment(
         &self,
@@ -99,7 +120,7 @@ impl Reader {
     }
 }
 
-fn split(pack: &Pack, asked: &[PackSpan]) -> Result<Vec<SegmentRead>, Error> {
+pub(super) fn split(pack: &Pack, asked: &[PackSpan]) -> Result<Vec<SegmentRead>, Error> {
     let mut reads: Vec<SegmentRead> = Vec::new();
     for (number, span) in asked.iter().enumerate() {
         let end = span.offset.saturating_add(span.length);

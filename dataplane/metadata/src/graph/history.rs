@@ -69,7 +69,8 @@ impl History {
         if let Some(commit) = self.by_id.get(&id) {
             return *commit;
         }
-        let number = u32::try_from(self.ids.len()).expect("because a repository has < 2^32 commits");
+        let number =
+            u32::try_from(self.ids.len()).expect("because a repository has < 2^32 commits");
         let commit = Commit(number);
         self.ids.push(id);
         self.rows.push(None);
@@ -97,9 +98,8 @@ impl History {
     fn settle_generation(&mut self, commit: Commit) {
         let mut stack = vec![commit];
         while let Some(top) = stack.last().copied() {
-            let unknown = |commit: &Commit| {
-                self.row(*commit).is_some_and(|row| !row.generation.is_known())
-            };
+            let unknown =
+                |commit: &Commit| self.row(*commit).is_some_and(|row| !row.generation.is_known());
             if !unknown(&top) {
                 stack.pop();
                 continue;

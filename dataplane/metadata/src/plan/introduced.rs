@@ -139,20 +139,22 @@ impl HistoryPlanner {
             let table = self.reader.table(pack).await;
             tables.insert(pack.id, table.map_err(|e| read(&question.view, "a commit table", e))?);
         }
-        question.clone().blocking(move |q, history| {
-            let tips = q.tips(history, &[]);
-            let commits = q.reach(history, &tips).all().map_err(|e| q.over_budget(e))?;
-            let absent = commits.into_iter().filter_map(|commit| {
-                let (pack, row) = history.place(commit)?;
-                let present = tables.get(&pack).is_some_and(|table| table.has(row));
-                let parents = history.parents(commit).iter().filter_map(|p| history.tree(*p));
-                let parents = parents.collect();
-                let (id, root) = (history.id(commit), history.tree(commit)?);
-                (!present).then_some(Absent { commit, id, root, parents })
-            });
-            Ok(absent.collect())
-        })
-        .await
+        question
+            .clone()
+            .blocking(move |q, history| {
+                let tips = q.tips(history, &[]);
+                let commits = q.reach(history, &tips).all().map_err(|e| q.over_budget(e))?;
+                let absent = commits.into_iter().filter_map(|commit| {
+                    let (pack, row) = history.place(commit)?;
+                    let present = tables.get(&pack).is_some_and(|table| table.has(row));
+                    let parents = history.parents(commit).iter().filter_map(|p| history.tree(*p));
+                    let parents = parents.collect();
+                    let (id, root) = (history.id(commit), history.tree(commit)?);
+                    (!present).then_some(Absent { commit, id, root, parents })
+                });
+                Ok(absent.collect())
+            })
+            .await
     }
 
     /// The rows of `commits`, from the cache or by tree difference.
@@ -187,7 +189,7 @@ impl HistoryPlanner {
         let jobs = commits.into_iter().map(|absent| rows::Commit {
             key: (absent.commit, absent.id),
             root: absent.root,
-            parents: absent.parents,
+            parent_roots: absent.parents,
         });
         let budget = EntryBudget(self.limits.entries_max);
         let mut builder = RowBuilder::new(jobs.collect(), budget);

@@ -144,11 +144,15 @@ impl Question {
 fn wants(history: &History, ids: &[ObjectId], trees: &BTreeSet<ObjectId>) -> Wants {
     let mut wants = Wants::default();
     for id in ids {
-        let (end, _) = standing::follow(history, *id, |tag| drop(wants.extras.insert(tag)));
+        let (end, _) = standing::follow(history, *id, |tag| {
+            wants.extras.insert(tag);
+        });
         match history.find(&end) {
             Some(commit) => wants.commits.push(commit),
             None if trees.contains(&end) => wants.trees.push(end),
-            None => drop(wants.extras.insert(end)),
+            None => {
+                wants.extras.insert(end);
+            }
         }
     }
     wants.commits.sort_unstable();

@@ -69,7 +69,9 @@ impl Question {
             steps = steps.checked_sub(1).ok_or_else(|| self.over_budget(OverBudget))?;
             match marks & HELD {
                 0 => sent.push(commit),
-                _ => drop(held.insert(commit)),
+                _ => {
+                    held.insert(commit);
+                }
             }
             if !client_shallow.contains(&commit) {
                 history.parents(commit).iter().for_each(|parent| paint.add(*parent, marks));
@@ -139,7 +141,9 @@ impl Question {
         for entry in self.view.refs.iter() {
             let peeled = entry.peeled.and_then(|id| history.find(&id));
             if peeled.is_some_and(|commit| sent.contains(&commit)) {
-                standing::follow(history, entry.target, |tag| drop(extras.insert(tag)));
+                standing::follow(history, entry.target, |tag| {
+                    extras.insert(tag);
+                });
             }
         }
         plan.extra_objects = extras.into_iter().collect();

@@ -109,7 +109,8 @@ impl Question {
     /// Commits not older than a date and not reached from the excluded refs.
     fn newer(&self, history: &History, shape: &Shape, wants: &Wants) -> Result<Depth, PlanError> {
         let excluded = self.excluded(history, &shape.deepen_not)?;
-        let since = shape.deepen_since.map(|seconds| CommitDate(u64::try_from(seconds).unwrap_or(0)));
+        let since =
+            shape.deepen_since.map(|seconds| CommitDate(u64::try_from(seconds).unwrap_or(0)));
         let within = |commit: &Commit| {
             let new = since.is_none_or(|since| history.date(*commit) >= since);
             new && history.has(*commit) && !excluded.contains(commit)
@@ -131,16 +132,14 @@ impl Question {
         Ok(Depth { included, border })
     }
 
-    fn excluded(
-        &self,
-        history: &History,
-        names: &[Vec<u8>],
-    ) -> Result<HashSet<Commit>, PlanError> {
+    fn excluded(&self, history: &History, names: &[Vec<u8>]) -> Result<HashSet<Commit>, PlanError> {
         let mut reach = Reach::new(history, self.limits.steps_max);
         for name in names {
             let target = self.named(name).ok_or_else(|| {
                 let name = String::from_utf8_lossy(name);
-                PlanError::Request { problem: format!("git upload-pack: ambiguous deepen-not: {name}") }
+                PlanError::Request {
+                    problem: format!("git upload-pack: ambiguous deepen-not: {name}"),
+                }
             })?;
             let (end, _) = standing::peel(history, target);
             history.find(&end).into_iter().for_each(|commit| reach.add(commit));

@@ -79,10 +79,14 @@ impl Question {
 
 impl Tips {
     fn add(&mut self, history: &History, id: ObjectId) {
-        let (end, _) = follow(history, id, |tag| drop(self.tags.insert(tag)));
+        let (end, _) = follow(history, id, |tag| {
+            self.tags.insert(tag);
+        });
         match history.find(&end) {
             Some(commit) => self.commits.push(commit),
-            None if history.tag(&end).is_none() => drop(self.others.insert(end)),
+            None if history.tag(&end).is_none() => {
+                self.others.insert(end);
+            }
             None => {}
         }
     }

@@ -1,0 +1,174 @@
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use gitstratum_client::manifest::Pack;
+use gitstratum_client::objects::{Location, Reader};
+use gitstratum_core::{ErrorKind, ObjectId, ObjectKind, PackId};
+use gitstratum_git::index::{self, Record};
+use gitstratum_git::part::Ordinal;
+use gitstratum_git::protocol::Filter;
+
+use super::{PackEntries, Selection};
+use crate::Error;
+
+/// Ids looked up at once.
+const IDS_AT_ONCE: usize = 65_536;
+
+/// Gathers what is sent: each object once, from the copy that answers.
+pub(super) struct Collector<'a> {
+    pub(super) reader: &'a Arc<Reader>,
+    pub(super) packs: &'a [Arc<Pack>],
+    by_id: BTreeMap<PackId, Arc<Pack>>,
+    opened: BTreeMap<PackId, Opened>,
+    seen: HashSet<ObjectId>,
+    filter: Option<Filter>,
+    trees: bool,
+    /// Named by a table at a place that does not answer: looked up by id at the end.
+    elsewhere: Vec<ObjectId>,
+}
+
+struct Opened {
+    entries: PackEntries,
+    taken: HashSet<Ordinal>,
+}
+
+impl<'a> Collector<'a> {
+    pub(super) fn new(
+        reader: &'a Arc<Reader>,
+        packs: &'a [Arc<Pack>],
+        trees: bool,
+        filter: Option<Filter>,
+    ) -> Self {
+        Self {
+            reader,
+            packs,
+            by_id: super::by_id(packs),
+            opened: BTreeMap::new(),
+            seen: HashSet::new(),
+            filter,
+            trees,
+            elsewhere: Vec::new(),
+        }
+    }
+
+    pub(super) fn wants_trees(&self) -> bool {
+        self.trees
+    }
+
+    pub(super) fn wants_blobs(&self) -> bool {
+        self.trees && self.filter != Some(Filter::BlobNone)
+    }
+
+    /// The live pack called `id`.
+    pub(super) fn pack(&self, id: PackId) -> Result<Arc<Pack>, Error> {
+        self.by_id.get(&id).map(Arc::clone).ok_or_else(|| {
+            let message = "the repository changed meanwhile; try again";
+            Error::new(ErrorKind::Unavailable, message)
+        })
+    }
+
+    /// Makes the pack's index ready.
+    pub(super) async fn open(&mut self, pack: &Arc<Pack>) -> Result<Arc<index::Reader>, Error> {
+        if let Some(opened) = self.opened.get(&pack.id) {
+            return Ok(Arc::clone(&opened.entries.index));
+        }
+        let index = self.reader.index(pack).await?;
+        let entries =
+            PackEntries { pack: Arc::clone(pack), index: Arc::clone(&index), records: Vec::new() };
+        self.opened.insert(pack.id, Opened { entries, taken: HashSet::new() });
+        Ok(index)
+    }
+
+    /// An object by its place, unless the filter leaves it out.
+    pub(super) async fn add_place(
+        &mut self,
+        pack: &Arc<Pack>,
+        ordinal: Ordinal,
+    ) -> Result<(), Error> {
+        let index = self.open(pack).await?;
+        if self.opened.get(&pack.id).is_some_and(|opened| opened.taken.contains(&ordinal)) {
+            return Ok(());
+        }
+        let record = index.by_ordinal(ordinal);
+        let record = record.ok_or_else(|| super::damaged("a table names an entry that is none"))?;
+        if !record.flags.answers() {
+            self.elsewhere.push(record.id);
+        } else if self.passes(&record) {
+            self.take(pack, record);
+        }
+        Ok(())
+    }
+
+    /// Objects by id, unless the filter leaves them out; each must be a member.
+    pub(super) async fn add_ids(&mut self, ids: &[ObjectId]) -> Result<(), Error> {
+        self.add_located(ids, Self::passes).await
+    }
+
+    /// Objects that were asked for by id: no filter leaves them out.
+    pub(super) async fn add_wanted(&mut self, ids: &[ObjectId]) -> Result<(), Error> {
+        self.add_located(ids, |_, _| true).await
+    }
+
+    async fn add_located(
+        &mut self,
+        ids: &[ObjectId],
+        passes: impl Fn(&Self, &Record) -> bool,
+    ) -> Result<(), Error> {
+        let new: Vec<ObjectId> = ids.iter().copied().filter(|id| !self.seen.contains(id)).collect();
+        for ids in new.chunks(IDS_AT_ONCE) {
+            let located = self.reader.locate(self.packs, ids).await?;
+            for (id, location) in ids.iter().zip(located) {
+                let Some(Location { pack, record }) = location else {
+                    return Err(super::damaged(format!("object {id} is in no live pack")));
+                };
+                self.open(&pack).await?;
+                if passes(self, &record) {
+                    self.take(&pack, record);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn passes(&self, record: &Record) -> bool {
+        match (record.kind, self.filter) {
+            (ObjectKind::Commit | ObjectKind::Tag, _) | (_, None) => true,
+            (ObjectKind::Blob, Some(Filter::BlobNone)) => false,
+            (ObjectKind::Blob, Some(Filter::BlobLimit(limit))) => record.size < limit,
+            (ObjectKind::Tree, Some(Filter::BlobNone | Filter::BlobLimit(_))) => true,
+            (ObjectKind::Tree | ObjectKind::Blob, Some(Filter::TreeDepth(_))) => false,
+        }
+    }
+
+    fn take(&mut self, pack: &Arc<Pack>, record: Record) {
+        if !self.seen.insert(record.id) {
+            return;
+        }
+        if let Some(opened) = self.opened.get_mut(&pack.id) {
+            opened.taken.insert(record.ordinal);
+            opened.entries.records.push(record);
+        }
+    }
+
+    /// What was gathered: packs as the manifest lists them, entries by offset.
+    pub(super) async fn finish(mut self) -> Result<Selection, Error> {
+        let elsewhere = std::mem::take(&mut self.elsewhere);
+        self.add_ids(&elsewhere).await?;
+        let mut selection = Selection::default();
+        for pack in self.packs {
+            let Some(opened) = self.opened.remove(&pack.id) else { continue };
+            let mut entries = opened.entries;
+            if entries.records.is_empty() {
+                continue;
+            }
+            entries.records.sort_unstable_by_key(|record| record.offset);
+            let count = u32::try_from(entries.records.len());
+            let total = count.ok().and_then(|count| selection.count.checked_add(count));
+            selection.count = total.ok_or_else(|| {
+                Error::new(ErrorKind::Busy, "the answer has more objects than a pack can hold")
+            })?;
+            selection.packs.push(entries);
+        }
+        Ok(selection)
+    }
+}
