@@ -5,11 +5,18 @@
 //! comes out is either a checked value or an error, at a cost bounded by named limits;
 //! never a panic.
 
+pub mod delta;
+pub mod fsck;
 pub mod graph;
+pub mod hash;
 pub mod index;
+pub mod object;
+pub mod pack;
 pub mod part;
 pub mod pktline;
 pub mod protocol;
 pub mod rows;
 pub mod segment;
 pub mod table;
+#[cfg(any(test, feature = "test-util"))]
+pub mod testing;
