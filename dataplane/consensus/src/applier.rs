@@ -245,16 +245,16 @@ impl<M: StateMachine> Applied<M> {
         Err(Error::Snapshot { group: self.group, what: "it ends too early".to_owned() })
     }
 
-    fn snapshot(&self) -> Option<OpenraftSnapshot> {
+    fn snapshot(&self) -> OpenraftSnapshot {
         let position = self.inner.read().position.clone();
-        let last_log_id = Some(position.applied?);
-        let meta = SnapshotMeta { last_log_id, last_membership: position.membership };
+        let meta =
+            SnapshotMeta { last_log_id: position.applied, last_membership: position.membership };
         let source = Source {
             group: self.group,
             engine: Arc::clone(&self.engine),
             chunk_bytes: self.snapshot_chunk_bytes,
         };
-        Some(OpenraftSnapshot { meta, snapshot: Snapshot::Live(source) })
+        OpenraftSnapshot { meta, snapshot: Snapshot::Live(source) }
     }
 }
 
@@ -361,7 +361,8 @@ impl<M: StateMachine> RaftStateMachine<Types> for Applier<M> {
     }
 
     async fn get_current_snapshot(&mut self) -> io::Result<Option<OpenraftSnapshot>> {
-        Ok(self.0.snapshot())
+        let snapshot = self.0.snapshot();
+        Ok(snapshot.meta.last_log_id.is_some().then_some(snapshot))
     }
 }
 
@@ -372,6 +373,6 @@ impl<M: StateMachine> RaftSnapshotBuilder<Types> for Builder<M> {
     type SnapshotData = Snapshot;
 
     async fn build_snapshot(&mut self) -> io::Result<OpenraftSnapshot> {
-        self.0.snapshot().ok_or_else(|| io::Error::other("nothing is applied yet"))
+        Ok(self.0.snapshot())
     }
 }

@@ -57,6 +57,8 @@ struct State {
     /// Set while `committed` is newer than what was handed to the commit thread.
     committed_unsaved: bool,
     purged: Option<LogId>,
+    /// The index of the first entry present, or of the next one if there is none.
+    first: u64,
     last: Option<LogId>,
     tail: Tail,
     /// Sizes of the entries present, for limits counted in bytes.
@@ -95,8 +97,7 @@ impl LogStore {
             left.bytes -= u64::from(*size);
             dropped += 1;
         }
-        let first = state.purged.map_or(0, |id| id.index + 1);
-        (dropped > 0).then(|| first + dropped - 1)
+        (dropped > 0).then(|| state.first + dropped - 1)
     }
 
     async fn commit(&self, batch: Batch, durability: Durability) -> io::Result<()> {
@@ -134,8 +135,7 @@ impl Shared {
             let (key, value) = row.map_err(|source| Error::Engine { group, source })?;
             if entries.is_empty() {
                 // Compaction may have removed the first ones since they were asked for.
-                let purged = self.state.lock().purged.map_or(0, |id| id.index + 1);
-                expected = expected.max(purged);
+                expected = expected.max(self.state.lock().first);
             }
             if expected > last || bytes >= bytes_max {
                 break;
@@ -156,7 +156,7 @@ impl Shared {
     ) -> io::Result<Vec<Entry>> {
         let (first, in_memory) = {
             let state = self.state.lock();
-            let first = state.purged.map_or(first, |id| first.max(id.index + 1));
+            let first = first.max(state.first);
             (first, state.tail.range(first, last))
         };
         let stored_last = in_memory.first().map_or(last, |entry| entry.index().saturating_sub(1));
@@ -353,6 +353,9 @@ impl Shared {
 
 impl State {
     fn append(&mut self, entry: Entry, bytes: usize) {
+        if self.sizes.is_empty() {
+            self.first = entry.index();
+        }
         self.last = Some(entry.log_id());
         self.sizes.push_back(u32::try_from(bytes).unwrap_or(u32::MAX));
         self.bytes += bytes as u64;
@@ -360,8 +363,10 @@ impl State {
     }
 
     fn truncate(&mut self, last: Option<LogId>) {
-        let first = self.purged.map_or(0, |id| id.index + 1);
-        let kept = last.map_or(0, |id| (id.index + 1).saturating_sub(first));
+        if last.is_some_and(|last| self.last.is_none_or(|end| end.index <= last.index)) {
+            return;
+        }
+        let kept = last.map_or(0, |id| (id.index + 1).saturating_sub(self.first));
         while self.sizes.len() as u64 > kept {
             self.bytes -= u64::from(self.sizes.pop_back().unwrap_or_default());
         }
@@ -370,12 +375,13 @@ impl State {
     }
 
     fn purge(&mut self, upto: LogId) {
-        let first = self.purged.map_or(0, |id| id.index + 1);
-        let kept = (first + self.sizes.len() as u64).saturating_sub(upto.index + 1);
+        let next = upto.index + 1;
+        let kept = (self.first + self.sizes.len() as u64).saturating_sub(next);
         while self.sizes.len() as u64 > kept {
             self.bytes -= u64::from(self.sizes.pop_front().unwrap_or_default());
         }
         self.tail.purge(upto.index);
+        self.first = self.first.max(next);
         self.purged = Some(upto);
         if self.last.is_none_or(|last| last.index <= upto.index) {
             self.last = None;

@@ -69,6 +69,9 @@ impl<M: StateMachine> Reads<M> {
     pub(crate) async fn barrier(&self) -> Result<LogIndex, ReadError> {
         let group = self.applied.group;
         let waiting = async {
+            if self.raft.metrics().borrow_watched().running_state.is_err() {
+                return Err(self.stopped());
+            }
             let index = if self.raft.is_leader() {
                 self.confirm_leadership().await?
             } else {

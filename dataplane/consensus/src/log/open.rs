@@ -27,6 +27,7 @@ impl LogStore {
             committed: committed.map(Into::into),
             committed_unsaved: false,
             purged,
+            first: purged.map_or(0, |id| id.index + 1),
             last: None,
             tail: super::Tail::default(),
             sizes: VecDeque::new(),
@@ -54,10 +55,8 @@ fn check_entries(context: &Context, state: &mut State) -> Result<(), Error> {
     /// Entries read at a time.
     const PAGE: usize = 64;
     let group = context.group;
-    let first = state.purged.map_or(0, |id| id.index + 1);
-    let range = meta::entries_from(group, 0);
-    let mut expected = first;
-    for row in pages(&*context.engine, LOG, range, PAGE) {
+    let rows = pages(&*context.engine, LOG, meta::entries_from(group, 0), PAGE);
+    for (expected, row) in (state.first..).zip(rows) {
         let (key, value) = row.map_err(|source| Error::Engine { group, source })?;
         let entry = decode(group, expected, &key, &value)?;
         if state.last.is_some_and(|last| entry.log_id() < last) {
@@ -67,7 +66,6 @@ fn check_entries(context: &Context, state: &mut State) -> Result<(), Error> {
         state.last = Some(entry.log_id());
         state.sizes.push_back(u32::try_from(value.len()).unwrap_or(u32::MAX));
         state.bytes += value.len() as u64;
-        expected += 1;
     }
     Ok(())
 }

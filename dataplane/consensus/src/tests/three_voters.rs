@@ -1,1 +1,311 @@
+//! A group of three in one process.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use gitstratum_core::{NodeId, SystemClock};
+use gitstratum_store::MemoryEngine;
+
+use crate::testing::{LocalNetwork, Register};
+use crate::{
+    Config, Group, GroupId, Host, HostOptions, LogIndex, ProposeError, ReadError, families,
+};
+
+const GROUP: GroupId = GroupId(9);
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn config() -> Config {
+    Config {
+        heartbeat_interval: Duration::from_millis(50),
+        election_timeout_min: Duration::from_millis(300),
+        election_timeout_max: Duration::from_millis(600),
+        log_entries_max: 60,
+        log_entries_kept: 10,
+        snapshot_chunk_bytes: 256,
+        ..Config::default()
+    }
+}
+
+struct Node {
+    id: NodeId,
+    engine: Arc<MemoryEngine>,
+    host: Arc<Host>,
+    group: Group<Register>,
+}
+
+struct Cluster {
+    network: Arc<LocalNetwork>,
+    nodes: Vec<Node>,
+}
+
+async fn start(network: &Arc<LocalNetwork>, id: NodeId, engine: Arc<MemoryEngine>) -> Node {
+    let host = Host::start(HostOptions {
+        node: id,
+        engine: engine.clone(),
+        network: network.from(id),
+        clock: SystemClock::new(),
+        config: config(),
+    })
+    .unwrap();
+    network.join(id, &host);
+    let group = host.open(GROUP, Register::new()).await.unwrap();
+    Node { id, engine, host, group }
+}
+
+impl Cluster {
+    async fn of_three() -> Self {
+        let network = LocalNetwork::new();
+        let mut nodes = Vec::new();
+        for id in 1..=3 {
+            nodes.push(start(&network, NodeId(id), MemoryEngine::new(&families())).await);
+        }
+        let voters: BTreeSet<NodeId> = nodes.iter().map(|node| node.id).collect();
+        nodes[0].group.initialize(&voters).await.unwrap();
+        let cluster = Self { network, nodes };
+        cluster.propose("first").await;
+        cluster
+    }
+
+    /// Proposes to whoever leads until it is acknowledged; repeating is harmless here.
+    async fn propose(&self, command: impl Into<Bytes>) -> LogIndex {
+        let command = command.into();
+        let proposing = async {
+            loop {
+                for node in &self.nodes {
+                    if let Ok(reply) = node.group.propose(command.clone()).await {
+                        return reply.index;
+                    }
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, proposing).await.expect("because a majority is up")
+    }
+
+    fn leader(&self) -> usize {
+        let leads = |node: &Node| node.group.is_leader();
+        self.nodes.iter().position(leads).expect("because a proposal was just acknowledged")
+    }
+
+    fn follower(&self) -> usize {
+        (self.leader() + 1) % 3
+    }
+
+    /// Cuts the power of a node and starts it again.
+    async fn crash(&mut self, place: usize) {
+        let node = &self.nodes[place];
+        let engine = node.engine.crash();
+        node.host.shutdown().await;
+        self.nodes[place] = start(&self.network, node.id, engine).await;
+    }
+
+    /// Waits until all replicas have applied `index` and compares their states.
+    async fn check_equal(&self, index: LogIndex) {
+        let mut hashes = BTreeSet::new();
+        for node in &self.nodes {
+            let mut applied = node.group.watch_applied();
+            let reached = applied.wait_for(|applied| *applied >= Some(index));
+            tokio::time::timeout(PATIENCE, reached).await.unwrap().unwrap();
+            hashes.insert(node.group.state_hash().await.unwrap());
+        }
+        assert_eq!(hashes.len(), 1, "one index, one state: {hashes:?}");
+    }
+
+    async fn stop(self) {
+        for node in &self.nodes {
+            node.host.shutdown().await;
+        }
+    }
+}
+
+fn count(node: &Node) -> u64 {
+    node.group.read(|machine, _| machine.count())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gs_cp_38_the_same_log_gives_the_same_state_on_every_node() {
+    let cluster = Cluster::of_three().await;
+    let mut last = LogIndex(0);
+    for number in 0..30 {
+        last = cluster.propose(format!("{}", number % 20)).await;
+    }
+    cluster.check_equal(last).await;
+    assert_eq!(count(&cluster.nodes[0]), 21);
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_refuses_proposals_naming_the_leader_and_answers_linearizable_reads() {
+    let cluster = Cluster::of_three().await;
+    let (leader, follower) = (cluster.leader(), cluster.follower());
+    let refused = cluster.nodes[follower].group.propose("x").await.unwrap_err();
+    let expected = cluster.nodes[leader].id;
+    assert!(
+        matches!(refused, ProposeError::NotLeader { leader: Some(node), .. } if node == expected),
+        "{refused}"
+    );
+    for number in 0..20u64 {
+        cluster.nodes[leader].group.propose(format!("{number}")).await.unwrap();
+        cluster.nodes[follower].group.read_barrier().await.unwrap();
+        assert_eq!(count(&cluster.nodes[follower]), number + 2, "p_c5: bound 0");
+    }
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn concurrent_reads_on_a_follower_share_one_question() {
+    const READS: u64 = 200;
+    let cluster = Cluster::of_three().await;
+    let group = &cluster.nodes[cluster.follower()].group;
+    group.read_barrier().await.unwrap();
+    let before = cluster.network.messages();
+    let reads = (0..READS).map(|_| group.read_barrier());
+    for read in futures::future::join_all(reads).await {
+        read.unwrap();
+    }
+    let sent = cluster.network.messages() - before;
+    assert!(sent < READS, "{sent} messages");
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p_d2_power_cuts_of_one_node_after_another_lose_nothing() {
+    let mut cluster = Cluster::of_three().await;
+    let mut last = LogIndex(0);
+    for round in 0..6 {
+        for number in 0..10 {
+            last = cluster.propose(format!("{round}-{number}")).await;
+        }
+        let leader = cluster.leader();
+        cluster.crash(if round % 2 == 0 { leader } else { (leader + 1) % 3 }).await;
+    }
+    cluster.check_equal(last).await;
+    assert_eq!(count(&cluster.nodes[0]), 61);
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p_d3_a_power_cut_of_all_nodes_at_once_loses_nothing() {
+    let mut cluster = Cluster::of_three().await;
+    for number in 0..20 {
+        cluster.propose(format!("{number}")).await;
+    }
+    let engines: Vec<_> = cluster.nodes.iter().map(|node| node.engine.crash()).collect();
+    for (place, engine) in engines.into_iter().enumerate() {
+        let node = &cluster.nodes[place];
+        node.host.shutdown().await;
+        cluster.nodes[place] = start(&cluster.network, node.id, engine).await;
+    }
+    let last = cluster.propose("after").await;
+    cluster.check_equal(last).await;
+    assert_eq!(count(&cluster.nodes[0]), 22);
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p_c4_a_leader_cut_off_answers_no_read_and_acknowledges_nothing() {
+    let cluster = Cluster::of_three().await;
+    let leader = cluster.leader();
+    let old = &cluster.nodes[leader];
+    cluster.network.cut(old.id);
+    let read = old.group.read_barrier().await;
+    assert!(
+        matches!(read, Err(ReadError::Timeout { .. } | ReadError::NoLeader { .. })),
+        "{read:?}"
+    );
+    let others = [(leader + 1) % 3, (leader + 2) % 3];
+    let next = async {
+        loop {
+            for place in others {
+                if let Ok(reply) = cluster.nodes[place].group.propose("during").await {
+                    return reply.index;
+                }
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let index = tokio::time::timeout(PATIENCE, next).await.unwrap();
+    let proposed = tokio::time::timeout(Duration::from_secs(1), old.group.propose("lost")).await;
+    assert!(!matches!(proposed, Ok(Ok(_))), "{proposed:?}");
+    cluster.network.heal(old.id);
+    cluster.check_equal(index).await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gs_cp_25_a_node_far_behind_recovers_from_a_snapshot() {
+    let cluster = Cluster::of_three().await;
+    let behind = cluster.follower();
+    cluster.network.cut(cluster.nodes[behind].id);
+    let before = cluster.nodes[behind].group.last_applied();
+    for number in 0..100 {
+        cluster.propose(format!("{number}")).await;
+    }
+    let leader = &cluster.nodes[cluster.leader()];
+    let mut status = leader.group.watch();
+    let purged = status.wait_for(|status| status.purged > Some(before));
+    tokio::time::timeout(PATIENCE, purged).await.unwrap().unwrap();
+    cluster.network.heal(cluster.nodes[behind].id);
+    let last = cluster.propose("after").await;
+    cluster.check_equal(last).await;
+    assert_eq!(count(&cluster.nodes[behind]), 102, "the machine was loaded anew");
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_node_learns_from_a_snapshot_and_takes_a_vote() {
+    let mut cluster = Cluster::of_three().await;
+    for number in 0..100 {
+        cluster.propose(format!("{number}")).await;
+    }
+    let fourth = start(&cluster.network, NodeId(4), MemoryEngine::new(&families())).await;
+    cluster.nodes.push(fourth);
+    let gone = cluster.follower();
+    let leader = cluster.nodes[cluster.leader()].group.clone();
+    leader.add_learner(NodeId(4)).await.unwrap();
+    let gone = cluster.nodes.remove(gone);
+    let voters: BTreeSet<NodeId> = cluster.nodes.iter().map(|node| node.id).collect();
+    leader.change_voters(&voters).await.unwrap();
+    gone.host.shutdown().await;
+    let last = cluster.propose("after").await;
+    cluster.check_equal(last).await;
+    assert_eq!(leader.status().voters, voters);
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leadership_moves_where_it_is_sent() {
+    let cluster = Cluster::of_three().await;
+    let target = &cluster.nodes[cluster.follower()];
+    let old = cluster.nodes[cluster.leader()].group.clone();
+    old.transfer_leader(target.id).await.unwrap();
+    let mut status = target.group.watch();
+    let moved =
+        status.wait_for(|status| status.leader.is_some_and(|leader| leader.node == target.id));
+    tokio::time::timeout(PATIENCE, moved).await.unwrap().unwrap();
+    cluster.propose("after").await;
+    assert!(target.group.is_leader());
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_for_another_node_or_from_a_liar_is_refused() {
+    let cluster = Cluster::of_three().await;
+    let host = &cluster.nodes[0].host;
+    let request = crate::wire::Request {
+        group: GROUP.0,
+        from: 2,
+        to: 3,
+        ask: Some(crate::wire::Ask::ReadIndex(crate::wire::ReadIndexAsk {})),
+    };
+    let message: Bytes = prost::Message::encode_to_vec(&request).into();
+    assert!(host.receive(NodeId(2), message).await.is_err(), "it is for node 3");
+    let request = crate::wire::Request { to: 1, ..request };
+    let message: Bytes = prost::Message::encode_to_vec(&request).into();
+    assert!(host.receive(NodeId(3), message.clone()).await.is_err(), "node 2 did not send it");
+    assert!(host.receive(NodeId(2), message).await.is_ok());
+    assert!(host.receive(NodeId(2), Bytes::from_static(b"\xff\xff")).await.is_err());
+    cluster.stop().await;
+}
