@@ -1,1 +1,20 @@
-//! The sidecar: enrolment, heartbeats, the watch stream, last snapshot, socket.
+//! The sidecar of a node: it registers the node, holds the one watch stream to the
+//! control plane, keeps the last snapshot on disk and serves it to the other processes
+//! of the node on a Unix socket.
+//!
+//! This room must never know Git, refs or segments, and decides nothing by what the
+//! snapshot says. Its one invariant: a version is reported as applied only after it is
+//! durable here, so that a restart never goes back behind a report (S42).
+
+mod config;
+mod error;
+mod heartbeat;
+mod incarnation;
+mod service;
+mod snapshot;
+mod socket;
+mod watch;
+
+pub use config::Config;
+pub use error::Error;
+pub use service::{Deps, Service};

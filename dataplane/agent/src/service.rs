@@ -1,0 +1,101 @@
+use std::sync::Arc;
+
+use gitstratum_client::grpc;
+use gitstratum_core::{Clock, Incarnation, NodeId};
+use gitstratum_identity::{Dialer, Service as Port};
+use gitstratum_process::{Drain, spawn};
+use gitstratum_proto::control::v1::Node;
+use gitstratum_store::Files;
+use tokio::net::UnixListener;
+use tonic::transport::Channel;
+
+use crate::heartbeat::{self, Reports};
+use crate::snapshot::Store;
+use crate::socket::{self, Socket};
+use crate::watch::{self, Known};
+use crate::{Config, Error, incarnation};
+
+/// What an agent works with.
+pub struct Deps {
+    /// The node.
+    pub node: NodeId,
+    /// Nodes of the control plane, tried in turn.
+    pub control: Vec<NodeId>,
+    /// What the node registers as.
+    pub record: Node,
+    /// Connections, as this node's agent.
+    pub dialer: Arc<dyn Dialer>,
+    /// The disk.
+    pub files: Arc<dyn Files>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// The sidecar of one node.
+pub struct Service {
+    config: Config,
+    node: NodeId,
+    record: Node,
+    incarnation: Incarnation,
+    channels: Vec<(NodeId, Channel)>,
+    known: Arc<Known>,
+    listener: UnixListener,
+}
+
+impl Service {
+    /// Raises the incarnation, reads the last snapshot and makes the socket.
+    ///
+    /// # Errors
+    /// When the configuration is wrong, or files or the socket cannot be used.
+    pub async fn open(config: Config, deps: Deps) -> Result<Self, Error> {
+        config.validate().map_err(Error::Config)?;
+        let (files, directory) = (Arc::clone(&deps.files), config.directory.clone());
+        let opened = tokio::task::spawn_blocking(move || {
+            let incarnation = incarnation::raise(files.as_ref(), &directory)?;
+            Ok::<_, Error>((incarnation, Store::open(files, &directory)?))
+        });
+        let (incarnation, store) = opened.await.map_err(|_| Error::Interrupted)??;
+        let channels = deps
+            .control
+            .iter()
+            .map(|node| (*node, grpc::channel(Arc::clone(&deps.dialer), *node, Port::Control)));
+        let record = Node { incarnation: incarnation.0, ..deps.record };
+        Ok(Self {
+            listener: socket::listen(&config.socket)?,
+            config,
+            node: deps.node,
+            record,
+            incarnation,
+            channels: channels.collect(),
+            known: Arc::new(Known::new(store, deps.clock)),
+        })
+    }
+
+    /// How often this node has started.
+    pub fn incarnation(&self) -> Incarnation {
+        self.incarnation
+    }
+
+    /// Works until `drain` starts.
+    pub async fn run(self, drain: Drain) {
+        let reports = Arc::new(Reports::default());
+        let watching = spawn(
+            "control plane watch",
+            watch::run(Arc::clone(&self.known), self.record, self.channels.clone(), drain.clone()),
+        );
+        let beating = spawn(
+            "heartbeat",
+            heartbeat::run(
+                Arc::clone(&reports),
+                (self.node, self.incarnation),
+                self.channels,
+                self.config.heartbeat_every,
+                drain.clone(),
+            ),
+        );
+        let socket =
+            Socket { node: self.node, incarnation: self.incarnation, known: self.known, reports };
+        socket::serve(socket, self.listener, drain).await;
+        drop((watching, beating));
+    }
+}

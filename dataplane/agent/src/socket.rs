@@ -1,0 +1,162 @@
+//! The Unix socket: the last snapshot at once, whether or not the control plane is in
+//! reach, then every version.
+
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures::Stream;
+use gitstratum_core::{Incarnation, NodeId};
+use gitstratum_process::Drain;
+use gitstratum_proto::agent::v1 as wire;
+use gitstratum_proto::agent::v1::agent_server::{Agent, AgentServer};
+use gitstratum_proto::control::v1::{ProcessReport, SnapshotUpdate};
+use gitstratum_proto::split_snapshot;
+use tokio::net::UnixListener;
+use tokio::sync::{broadcast, mpsc};
+use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
+use tonic::{Request, Response, Status};
+
+use crate::Error;
+use crate::heartbeat::Reports;
+use crate::watch::{Known, Version};
+
+/// Largest message of a snapshot, in bytes.
+const UPDATE_BYTES_MAX: usize = 1024 * 1024;
+/// Messages waiting for a slow process.
+const UPDATES_WAITING_MAX: usize = 16;
+
+/// The service behind the socket.
+pub(crate) struct Socket {
+    pub(crate) node: NodeId,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) known: Arc<Known>,
+    pub(crate) reports: Arc<Reports>,
+}
+
+/// Makes the socket, for this user only; one that a dead process left is replaced.
+pub(crate) fn listen(path: &Path) -> Result<UnixListener, Error> {
+    use std::os::unix::fs::PermissionsExt;
+    let fail = |source| Error::Listen { path: path.to_owned(), source };
+    match std::fs::remove_file(path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(fail(error)),
+    }
+    let listener = UnixListener::bind(path).map_err(fail)?;
+    let private = std::fs::Permissions::from_mode(0o600);
+    std::fs::set_permissions(path, private).map_err(fail)?;
+    Ok(listener)
+}
+
+/// Serves until the drain starts.
+pub(crate) async fn serve(socket: Socket, listener: UnixListener, drain: Drain) {
+    let served = tonic::transport::Server::builder()
+        .add_service(AgentServer::new(socket))
+        .serve_with_incoming_shutdown(UnixListenerStream::new(listener), async move {
+            drain.started().await;
+        })
+        .await;
+    if let Err(error) = served {
+        tracing::error!(%error, "the agent's socket failed");
+    }
+}
+
+type Updates = Pin<Box<dyn Stream<Item = Result<SnapshotUpdate, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl Agent for Socket {
+    type WatchStream = Updates;
+
+    async fn watch(
+        &self,
+        request: Request<wire::WatchRequest>,
+    ) -> Result<Response<Updates>, Status> {
+        let from = request.into_inner().from_version;
+        let (sender, receiver) = mpsc::channel(UPDATES_WAITING_MAX);
+        let known = Arc::clone(&self.known);
+        gitstratum_process::spawn("snapshot stream", feed(known, from, sender)).detach();
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+
+    async fn report(
+        &self,
+        request: Request<ProcessReport>,
+    ) -> Result<Response<wire::ReportResponse>, Status> {
+        match self.reports.put(request.into_inner()) {
+            true => Ok(Response::new(wire::ReportResponse {})),
+            false => Err(Status::resource_exhausted("too many processes report")),
+        }
+    }
+
+    async fn status(
+        &self,
+        _request: Request<wire::StatusRequest>,
+    ) -> Result<Response<wire::StatusResponse>, Status> {
+        let (connected, silent) = self.known.silence();
+        Ok(Response::new(wire::StatusResponse {
+            node: self.node.0,
+            incarnation: self.incarnation.0,
+            connected,
+            silent_millis: u64::try_from(silent.as_millis()).unwrap_or(u64::MAX),
+            version: self.known.current().version().0,
+        }))
+    }
+}
+
+type Sender = mpsc::Sender<Result<SnapshotUpdate, Status>>;
+
+/// Sends everything, then each version; everything again when the process fell behind.
+/// Ends when the process has gone.
+async fn feed(known: Arc<Known>, from: u64, sender: Sender) {
+    let mut held = from;
+    loop {
+        let (snapshot, versions) = known.subscribe();
+        if snapshot.version().0 != held || held == 0 {
+            let whole = split_snapshot(snapshot.to_update(), UPDATE_BYTES_MAX);
+            if send_all(&sender, &whole).await.is_err() {
+                return;
+            }
+            held = snapshot.version().0;
+        }
+        if follow(versions, &sender, &mut held).await.is_err() {
+            return;
+        }
+        // It fell behind: what it holds is not told by differences any more.
+        held = 0;
+    }
+}
+
+/// `Ok` when versions were missed, `Err` when the process has gone.
+async fn follow(
+    mut versions: broadcast::Receiver<Version>,
+    sender: &Sender,
+    held: &mut u64,
+) -> Result<(), ()> {
+    loop {
+        let version = tokio::select! {
+            biased;
+            () = sender.closed() => return Err(()),
+            version = versions.recv() => version,
+        };
+        match version {
+            Ok(version) => {
+                let number = version.last().map_or(0, |update| update.version);
+                let resets = version.first().is_some_and(|update| update.reset);
+                if number > *held || resets {
+                    send_all(sender, &version).await?;
+                    *held = number;
+                }
+            }
+            Err(broadcast::error::RecvError::Lagged(_)) => return Ok(()),
+            Err(broadcast::error::RecvError::Closed) => return Err(()),
+        }
+    }
+}
+
+async fn send_all(sender: &Sender, updates: &[SnapshotUpdate]) -> Result<(), ()> {
+    for update in updates {
+        sender.send(Ok(update.clone())).await.map_err(|_| ())?;
+    }
+    Ok(())
+}
