@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use futures::{FutureExt as _, Stream, StreamExt as _};
+use gitstratum_process::failpoint;
 use gitstratum_store::{Batch, Durability, Engine, KeyRange};
 use openraft::EntryPayload;
 use openraft::entry::RaftEntry as _;
@@ -202,7 +203,7 @@ impl<M: StateMachine> Applied<M> {
             position.applied = Some(id);
             replies.push(reply);
         }
-        fail::fail_point!("consensus::apply::before_write");
+        failpoint!("consensus.apply.before_write");
         let mut batch = Batch::new();
         write_changes(changes, &meta::state_prefix(self.group, position.generation), &mut batch);
         put_position(self.group, &position, &mut batch);
@@ -224,9 +225,9 @@ impl<M: StateMachine> Applied<M> {
         let mut inner = self.inner.write();
         let mut batch = Batch::new();
         put_position(self.group, &position, &mut batch);
-        fail::fail_point!("consensus::snapshot::before_flip");
+        failpoint!("consensus.snapshot.before_flip");
         self.write(batch, Durability::Synced)?;
-        fail::fail_point!("consensus::snapshot::after_flip");
+        failpoint!("consensus.snapshot.after_flip");
         self.publish(&mut inner, position);
         self.load(&mut inner)?;
         drop(inner);

@@ -60,8 +60,8 @@ pub(crate) struct Inner<M: StateMachine> {
     pub(crate) failure: Failure,
     pub(crate) command_bytes_max: usize,
     pub(crate) registration: Registration,
-    /// The group's own tasks; they end with it.
-    pub(crate) _tasks: JoinSet<()>,
+    /// Keeps `status` up to date for as long as there is a handle.
+    pub(crate) _following: JoinSet<()>,
 }
 
 impl<M: StateMachine> Group<M> {

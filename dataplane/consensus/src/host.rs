@@ -233,15 +233,6 @@ impl Host {
             self.config.read_timeout,
             peers,
         );
-        let served = Served {
-            raft: raft.clone(),
-            applied: Arc::clone(&applied),
-            reads: reads.clone(),
-            failure: failure.clone(),
-            transfer: Mutex::new(None),
-        };
-        self.members.open.lock().insert(group, Some(Arc::new(served)));
-        let (sender, status) = watch::channel(Status::of(&raft.metrics().borrow_watched()));
         let compactor = Compactor {
             raft: raft.clone(),
             log,
@@ -249,9 +240,20 @@ impl Host {
             kept: Length::kept(&self.config),
         };
         let mut tasks = JoinSet::new();
-        tasks.spawn(follow(raft.metrics(), sender));
         tasks.spawn(forwarder.run());
         tasks.spawn(compactor.run());
+        let served = Served {
+            raft: raft.clone(),
+            applied: Arc::clone(&applied),
+            reads: reads.clone(),
+            failure: failure.clone(),
+            transfer: Mutex::new(None),
+            _tasks: tasks,
+        };
+        self.members.open.lock().insert(group, Some(Arc::new(served)));
+        let (sender, status) = watch::channel(Status::of(&raft.metrics().borrow_watched()));
+        let mut following = JoinSet::new();
+        following.spawn(follow(raft.metrics(), sender));
         Group::new(group::Inner {
             id: group,
             node: self.node,
@@ -262,7 +264,7 @@ impl Host {
             failure,
             command_bytes_max: self.config.command_bytes_max,
             registration: Registration { group, members: Arc::clone(&self.members) },
-            _tasks: tasks,
+            _following: following,
         })
     }
 

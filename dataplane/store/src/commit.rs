@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use gitstratum_core::{Clock, ErrorKind};
+use gitstratum_process::failpoint;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
@@ -221,11 +222,11 @@ impl Writer {
     }
 
     fn sync(&self) -> Result<(), Error> {
-        fail::fail_point!("store::commit::before_sync");
+        failpoint!("store.commit.before_sync");
         self.counters.begin_sync();
         let result = self.engine.sync().map_err(Error::Engine);
         self.counters.end_sync();
-        fail::fail_point!("store::commit::after_sync");
+        failpoint!("store.commit.after_sync");
         result
     }
 }

@@ -5,6 +5,7 @@ use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, TransferLeaderRequest, VoteRequest, VoteResponse,
 };
 use parking_lot::Mutex;
+use tokio::task::JoinSet;
 
 use crate::applier::Applied;
 use crate::error::{Error, ReadError};
@@ -32,6 +33,8 @@ pub(crate) struct Served<M: StateMachine> {
     pub(crate) failure: Failure,
     /// The snapshot that is arriving; a new one takes its place.
     pub(crate) transfer: Mutex<Option<Transfer>>,
+    /// What runs as long as the group is open.
+    pub(crate) _tasks: JoinSet<()>,
 }
 
 /// A snapshot that is arriving.

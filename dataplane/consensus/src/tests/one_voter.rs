@@ -7,7 +7,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use gitstratum_core::{ErrorKind, NodeId, SystemClock};
 use gitstratum_store::testing::{Event, RecordingEngine};
-use gitstratum_store::{Batch, Durability, Engine, Fault, FaultyEngine, MemoryEngine};
+use gitstratum_store::{
+    Batch, Durability, Engine, Fault, FaultyEngine, MemoryEngine, RocksEngine, RocksMemory,
+    RocksOptions,
+};
 use tokio::task::JoinSet;
 
 use crate::meta::{self, LOG, META, STATE};
@@ -83,7 +86,58 @@ async fn initialize_happens_once() {
     second.shutdown().await;
 }
 
-/// Shuts a power cut between any two moments of a busy group.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_shut_down_is_stopped_and_can_be_opened_again() {
+    let host = host(MemoryEngine::new(&families()));
+    let group = open(&host).await;
+    group.propose("a").await.unwrap();
+    group.shutdown().await;
+    let mut status = group.watch();
+    let stopped = status.wait_for(|status| status.is_stopped()).await.unwrap().clone();
+    assert_eq!((stopped.leader, stopped.failed), (None, None));
+    assert_eq!(host.stats().groups, 0);
+    let again = open(&host).await;
+    again.read_barrier().await.unwrap();
+    assert_eq!(commands(&again), ["a"]);
+    host.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p_d2_a_killed_process_loses_no_acknowledged_proposal_on_disk() {
+    let directory = tempfile::tempdir().unwrap();
+    let open_engine = |path: &std::path::Path| {
+        RocksEngine::open(RocksOptions {
+            path: path.to_owned(),
+            families: families().to_vec(),
+            memory: RocksMemory::new(8 << 20, 8 << 20),
+        })
+        .unwrap()
+    };
+    let killed = directory.path().join("killed");
+    std::fs::create_dir(&killed).unwrap();
+    let path = directory.path().join("engine");
+    let first = host(open_engine(&path));
+    let group = open(&first).await;
+    for number in 0..50 {
+        group.propose(format!("{number:02}")).await.unwrap();
+    }
+    // What a killed process leaves behind, taken while it runs: the newest log last, for
+    // it alone still grows.
+    let mut names: Vec<_> =
+        std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort_by_key(|name| name.to_string_lossy().ends_with(".log"));
+    for name in names {
+        std::fs::copy(path.join(&name), killed.join(&name)).unwrap();
+    }
+    first.shutdown().await;
+    let second = host(open_engine(&killed));
+    let group = open(&second).await;
+    group.read_barrier().await.unwrap();
+    assert_eq!(commands(&group).len(), 50);
+    second.shutdown().await;
+}
+
+/// Cuts the power between any two moments of a busy group.
 #[tokio::test(flavor = "multi_thread")]
 async fn p_d3_a_power_cut_at_any_moment_loses_no_acknowledged_proposal() {
     const ROUNDS: u64 = 25;
