@@ -4,11 +4,72 @@
 //! (an `ERR` packet or an HTTP status). A command that has told the client itself (a
 //! report with `ng`, last words on band 3) returns a [`Served`] that holds the failure.
 
+pub(crate) mod advertise;
 pub(crate) mod fetch;
+mod ls_refs;
 pub(crate) mod receive_pack;
+mod v2;
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use gitstratum_core::Role;
+use gitstratum_git::pktline;
+use gitstratum_git::protocol::Version;
 
 use crate::Error;
+use crate::conversation::Conversation;
+use crate::frontend::Frontend;
+use crate::limit::FetchPlace;
 use crate::metric_names::Operation;
+use crate::session::FetchTicket;
+use crate::target::Target;
+use crate::view::Purpose;
+
+/// The two programs that git runs on a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Program {
+    /// Clone and fetch.
+    UploadPack,
+    /// Push.
+    ReceivePack,
+}
+
+impl Program {
+    /// The program called `name`.
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        match name {
+            "git-upload-pack" => Some(Self::UploadPack),
+            "git-receive-pack" => Some(Self::ReceivePack),
+            _ => None,
+        }
+    }
+
+    /// Its name.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::UploadPack => "git-upload-pack",
+            Self::ReceivePack => "git-receive-pack",
+        }
+    }
+
+    /// The least that its caller must be allowed.
+    pub(crate) const fn needed(self) -> Role {
+        match self {
+            Self::UploadPack => Role::Read,
+            Self::ReceivePack => Role::Write,
+        }
+    }
+
+    /// What a request for it counts as until its command is known.
+    pub(crate) const fn operation(self, phase: Phase) -> Operation {
+        match (phase, self) {
+            (Phase::Advertise, _) => Operation::Advertise,
+            (Phase::Whole | Phase::Serve, Self::UploadPack) => Operation::Fetch,
+            (Phase::Whole | Phase::Serve, Self::ReceivePack) => Operation::Push,
+        }
+    }
+}
 
 /// How much of an exchange one request carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,4 +105,80 @@ impl Served {
     pub(crate) const fn failed(operation: Operation, failure: Error) -> Self {
         Self { operation, failure: Some(failure), objects: 0, refs: 0 }
     }
+}
+
+/// Runs `program` for a caller that has been authorised for `target`.
+///
+/// # Errors
+/// What the client has not been told yet.
+pub(crate) async fn run(
+    frontend: &Arc<Frontend>,
+    conversation: &mut Conversation,
+    target: &Target,
+    program: Program,
+    phase: Phase,
+) -> Result<Served, Error> {
+    match program {
+        Program::UploadPack => upload_pack(frontend, conversation, target, phase).await,
+        Program::ReceivePack => {
+            // Boxed: the largest of all futures here, and most requests are no pushes.
+            Box::pin(receive_pack::run(frontend, conversation, target, phase)).await
+        }
+    }
+}
+
+async fn upload_pack(
+    frontend: &Arc<Frontend>,
+    conversation: &mut Conversation,
+    target: &Target,
+    phase: Phase,
+) -> Result<Served, Error> {
+    let mut served = Served::new(Operation::Advertise);
+    if phase != Phase::Serve {
+        served.refs = advertise_refs(frontend, conversation, target, phase).await?;
+    }
+    if phase == Phase::Advertise {
+        return Ok(served);
+    }
+    match conversation.version {
+        Version::V2 => Box::pin(v2::serve(frontend, conversation, target)).await,
+        Version::V0 | Version::V1 => {
+            let _place = place(frontend, target).await?;
+            Box::pin(fetch::serve_v0(frontend, conversation, target)).await
+        }
+    }
+}
+
+async fn advertise_refs(
+    frontend: &Arc<Frontend>,
+    conversation: &mut Conversation,
+    target: &Target,
+    phase: Phase,
+) -> Result<u64, Error> {
+    if conversation.version == Version::V2 {
+        advertise::upload_pack_v2(conversation, target).await?;
+        return Ok(0);
+    }
+    let caller = Arc::clone(&conversation.caller);
+    let view = frontend.views.current(&caller, target, Purpose::Fetch).await?;
+    advertise::upload_pack(conversation, target, &view, phase).await
+}
+
+/// What a fetch needs while it runs: one of its repository's places, and the promise
+/// that what it reads stays (S30).
+async fn place(
+    frontend: &Arc<Frontend>,
+    target: &Target,
+) -> Result<(FetchPlace, FetchTicket), Error> {
+    let place = frontend.fetches.enter(target.id()).await?;
+    let ticket = frontend.sessions.begin_fetch(target.partition()).await?;
+    Ok((place, ticket))
+}
+
+/// Tells the client why its request failed, with an `ERR` packet. A client that has gone
+/// is told nothing, which the log shows anyway.
+pub(crate) async fn tell(conversation: &mut Conversation, error: &Error) {
+    let mut out = BytesMut::new();
+    pktline::error(&mut out, &error.to_string());
+    drop(conversation.output.send(out.freeze()).await);
 }

@@ -3,15 +3,17 @@
 
 mod input;
 mod output;
+mod packets;
 
 use std::sync::Arc;
 
-use gitstratum_core::ProcessRole;
+use gitstratum_git::protocol::Version;
 use gitstratum_process::RequestId;
 use gitstratum_proto::common::v1::Actor;
 
 pub use input::{Input, InputError};
 pub use output::{Output, OutputError};
+pub(crate) use packets::Packets;
 
 /// Who asks: decided once per request from the credentials and the snapshot.
 #[derive(Clone, Debug)]
@@ -27,11 +29,6 @@ impl Caller {
     pub fn name(&self) -> &str {
         if self.actor.user_name.is_empty() { "-" } else { &self.actor.user_name }
     }
-
-    /// The role that serves callers.
-    pub const fn served_by() -> ProcessRole {
-        ProcessRole::Frontend
-    }
 }
 
 /// How many rounds a transport can carry in one exchange.
@@ -41,17 +38,6 @@ pub enum Rounds {
     Stateful,
     /// HTTP: one request, one answer.
     Stateless,
-}
-
-/// The Git protocol version that the client asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProtocolVersion {
-    /// The oldest, also used for every push.
-    V0,
-    /// Version 0 with a `version 1` line first.
-    V1,
-    /// Commands.
-    V2,
 }
 
 /// Everything a command works with.
@@ -65,6 +51,6 @@ pub struct Conversation {
     pub output: Output,
     /// How many rounds there can be.
     pub rounds: Rounds,
-    /// What the client speaks.
-    pub version: ProtocolVersion,
+    /// The Git protocol version that the client asked for.
+    pub version: Version,
 }

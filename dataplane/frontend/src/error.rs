@@ -1,4 +1,12 @@
+use std::sync::Arc;
+
 use gitstratum_core::ErrorKind;
+use gitstratum_git::{pktline, protocol};
+
+use crate::conversation::{InputError, OutputError};
+
+/// Said of a repository that does not exist and of one that may not be known (HIDE).
+const NO_REPOSITORY: &str = "repository not found, or you may not read it";
 
 /// Why a request failed, in words for the client and a kind for the edge.
 #[derive(Debug, thiserror::Error)]
@@ -28,12 +36,55 @@ impl Error {
     /// The one answer for a repository that does not exist and for one the caller may
     /// not know of (HIDE).
     pub fn no_repository() -> Self {
-        Self::new(ErrorKind::NotFound, "repository not found, or you may not read it")
+        Self::new(ErrorKind::NotFound, NO_REPOSITORY)
+    }
+
+    /// One failure that several requests share, for each of them.
+    pub(crate) fn shared(error: &Arc<Self>) -> Self {
+        Self::caused(error.kind, error.message.clone(), Arc::clone(error))
     }
 
     /// What kind of failure it is.
     pub fn kind(&self) -> ErrorKind {
         self.kind
+    }
+
+    /// Whether the client sent more than its request may have.
+    pub(crate) fn is_too_large(&self) -> bool {
+        matches!(self.input(), Some(InputError::TooLarge { .. }))
+    }
+
+    /// Whether the client was silent for too long.
+    pub(crate) fn is_idle(&self) -> bool {
+        matches!(self.input(), Some(InputError::Idle { .. }))
+    }
+
+    fn input(&self) -> Option<&InputError> {
+        self.source.as_deref()?.downcast_ref()
+    }
+}
+
+impl From<InputError> for Error {
+    fn from(error: InputError) -> Self {
+        Self::caused(error.kind(), error.to_string(), error)
+    }
+}
+
+impl From<OutputError> for Error {
+    fn from(error: OutputError) -> Self {
+        Self::caused(error.kind(), error.to_string(), error)
+    }
+}
+
+impl From<pktline::Error> for Error {
+    fn from(error: pktline::Error) -> Self {
+        Self::caused(error.kind(), error.to_string(), error)
+    }
+}
+
+impl From<protocol::Error> for Error {
+    fn from(error: protocol::Error) -> Self {
+        Self::caused(error.kind(), error.to_string(), error)
     }
 }
 
@@ -52,7 +103,7 @@ impl From<gitstratum_client::objects::Error> for Error {
 /// What a client reads of a failure inside: no names of nodes, no bytes.
 fn words(kind: ErrorKind) -> &'static str {
     match kind {
-        ErrorKind::NotFound => "repository not found, or you may not read it",
+        ErrorKind::NotFound => NO_REPOSITORY,
         ErrorKind::Conflict => "the repository changed meanwhile; try again",
         ErrorKind::Denied => "you may not do this",
         ErrorKind::Busy => "the server is busy; try again later",

@@ -4,15 +4,19 @@
 //! starts a process. Its one invariant: nothing of a repository is looked up before
 //! the caller is authorised for it.
 
+mod auth;
 mod commands;
 pub mod config;
 mod conversation;
 mod error;
 mod frontend;
+pub mod host_key;
 mod ingest;
 mod limit;
+mod listen;
 mod metric_names;
 mod plan;
+mod request_log;
 mod service;
 mod session;
 mod stream;

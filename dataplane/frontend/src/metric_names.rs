@@ -86,11 +86,7 @@ impl FrontendMetrics {
                 ["operation"],
                 LATENCY_BUCKETS_SECONDS,
             ),
-            requests: metrics.counters(
-                REQUESTS,
-                "Requests answered.",
-                ["operation", "result"],
-            ),
+            requests: metrics.counters(REQUESTS, "Requests answered.", ["operation", "result"]),
             cache_hits: metrics.counters(
                 CACHE_HITS,
                 "Answers that a cache of the frontend gave.",

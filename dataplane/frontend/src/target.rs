@@ -43,8 +43,10 @@ impl Target {
             let message = format!("you may {role} {path}, not {needed} it");
             return Err(Error::new(ErrorKind::Denied, message));
         }
-        let format = format_from_wire("object_format", repository.object_format)
-            .map_err(|source| Error::caused(ErrorKind::Corrupt, "damaged repository record", source))?;
+        let format =
+            format_from_wire("object_format", repository.object_format).map_err(|source| {
+                Error::caused(ErrorKind::Corrupt, "damaged repository record", source)
+            })?;
         Ok(Self { repository, path, role, format })
     }
 

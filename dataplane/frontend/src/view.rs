@@ -1,11 +1,13 @@
 //! Refs and manifests, held by version and brought up to date with one call (S31).
 
 mod held;
+mod lane;
 mod refs;
 
 use std::fmt;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use gitstratum_client::manifest::Pack;
 use gitstratum_client::metadata::Partitions;
 use gitstratum_core::{ErrorKind, RefName, RepoId, Version};
@@ -14,8 +16,9 @@ use moka::sync::Cache;
 
 use crate::Error;
 use crate::conversation::Caller;
-use crate::metric_names::FrontendMetrics;
+use crate::metric_names::{CacheName, FrontendMetrics};
 use crate::target::Target;
+use lane::Lanes;
 
 pub use refs::{Ref, Refs};
 
@@ -45,11 +48,24 @@ pub enum Purpose {
     Push,
 }
 
-/// The views this frontend holds.
+/// The views this frontend holds. Cheap to clone.
+#[derive(Clone)]
 pub struct Views {
     partitions: Partitions,
     metrics: FrontendMetrics,
     held: Cache<RepoId, Arc<View>>,
+    calls: Arc<Lanes<Question, Arc<View>>>,
+}
+
+/// What makes two callers' questions one: the partition authorises each again (S44), so
+/// nobody shares the answer to another's question.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Question {
+    repo: RepoId,
+    name_version: u64,
+    purpose: Purpose,
+    user: u64,
+    credential: Bytes,
 }
 
 impl fmt::Debug for Views {
@@ -60,12 +76,16 @@ impl fmt::Debug for Views {
 
 impl Views {
     /// Holds at most `held_bytes_max` of views.
-    pub fn new(partitions: Partitions, metrics: FrontendMetrics, held_bytes_max: u64) -> Self {
+    pub(crate) fn new(
+        partitions: Partitions,
+        metrics: FrontendMetrics,
+        held_bytes_max: u64,
+    ) -> Self {
         let held = Cache::builder()
             .max_capacity(held_bytes_max)
             .weigher(|_, view: &Arc<View>| u32::try_from(view.weight()).unwrap_or(u32::MAX))
             .build();
-        Self { partitions, metrics, held }
+        Self { partitions, metrics, held, calls: Arc::default() }
     }
 
     /// The repository as it is now: at least as new as every push acknowledged before this call.
@@ -78,11 +98,16 @@ impl Views {
         target: &Target,
         purpose: Purpose,
     ) -> Result<Arc<View>, Error> {
-        let held = self.held.get(&target.id());
-        let view = self.update(caller, target, purpose, held.as_deref()).await?;
-        let view = Arc::new(view);
-        self.held.insert(target.id(), Arc::clone(&view));
-        Ok(view)
+        let question = Question {
+            repo: target.id(),
+            name_version: target.key().name_version,
+            purpose,
+            user: caller.actor.user_id,
+            credential: caller.actor.credential.clone(),
+        };
+        let (views, caller, target) = (self.clone(), caller.clone(), target.clone());
+        let ask = async move { views.update(&caller, &target, purpose).await };
+        self.calls.join(question, ask).await
     }
 
     async fn update(
@@ -90,11 +115,11 @@ impl Views {
         caller: &Caller,
         target: &Target,
         purpose: Purpose,
-        held: Option<&View>,
-    ) -> Result<View, Error> {
-        let request = request(caller, target, purpose, held);
+    ) -> Result<Arc<View>, Error> {
+        let held = self.held.get(&target.id());
+        let request = request(caller, target, purpose, held.as_deref());
         let mut answers = self.partitions.get_refs(target.partition(), request).await?;
-        let mut building = held::Building::new(target.format, held);
+        let mut building = held::Building::new(target.format, held.as_deref());
         loop {
             let answer = answers.message().await;
             let answer: Option<GetRefsResponse> = answer.map_err(|status| {
@@ -102,11 +127,25 @@ impl Views {
                 Error::caused(kind, "reading refs broke off; try again", status)
             })?;
             let Some(answer) = answer else { break };
-            building.add(&answer).map_err(|source| {
-                Error::caused(ErrorKind::Bug, "internal error", source)
-            })?;
+            building
+                .add(&answer)
+                .map_err(|source| Error::caused(ErrorKind::Bug, "internal error", source))?;
         }
-        building.finish()
+        if building.updates_held() {
+            self.metrics.cache_hit(CacheName::Refs);
+        }
+        let view = Arc::new(building.finish()?);
+        self.hold(target.id(), &view);
+        Ok(view)
+    }
+
+    /// Holds `view` unless a newer one is held already.
+    fn hold(&self, repo: RepoId, view: &Arc<View>) {
+        let versions = |view: &View| (view.refs_version, view.manifest_version);
+        let newer = self.held.get(&repo).is_some_and(|held| versions(&held) > versions(view));
+        if !newer {
+            self.held.insert(repo, Arc::clone(view));
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 use std::fmt;
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -11,7 +13,7 @@ pub struct Input {
     source: BoxStream<'static, io::Result<Bytes>>,
     idle: Duration,
     ended: bool,
-    received: u64,
+    received: Arc<AtomicU64>,
     received_max: u64,
 }
 
@@ -62,7 +64,7 @@ impl Input {
         idle: Duration,
         received_max: u64,
     ) -> Self {
-        Self { source, idle, ended: false, received: 0, received_max }
+        Self { source, idle, ended: false, received: Arc::default(), received_max }
     }
 
     /// An input of the given bytes.
@@ -107,12 +109,18 @@ impl Input {
 
     /// Bytes received so far.
     pub fn received(&self) -> u64 {
-        self.received
+        self.received.load(Ordering::Relaxed)
+    }
+
+    /// The count of bytes received, which goes on counting: for the request log.
+    pub(crate) fn counter(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.received)
     }
 
     fn count(&mut self, bytes: Bytes) -> Result<Bytes, InputError> {
-        self.received += bytes.len() as u64;
-        if self.received > self.received_max {
+        let length = bytes.len() as u64;
+        let received = self.received.fetch_add(length, Ordering::Relaxed) + length;
+        if received > self.received_max {
             self.ended = true;
             return Err(InputError::TooLarge { limit: self.received_max });
         }

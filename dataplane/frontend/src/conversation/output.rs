@@ -1,3 +1,5 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,7 +16,7 @@ pub const PIECES_MAX: usize = 64;
 pub struct Output {
     pieces: mpsc::Sender<Bytes>,
     idle: Duration,
-    sent: u64,
+    sent: Arc<AtomicU64>,
 }
 
 /// Why bytes could not be sent.
@@ -42,7 +44,7 @@ impl Output {
     /// An output, and the end that the transport drains.
     pub fn channel(idle: Duration) -> (Self, mpsc::Receiver<Bytes>) {
         let (pieces, receiver) = mpsc::channel(PIECES_MAX);
-        (Self { pieces, idle, sent: 0 }, receiver)
+        (Self { pieces, idle, sent: Arc::default() }, receiver)
     }
 
     /// Queues `bytes`, waiting while the client is slow.
@@ -56,7 +58,7 @@ impl Output {
         let length = bytes.len() as u64;
         match self.pieces.send_timeout(bytes, self.idle).await {
             Ok(()) => {
-                self.sent += length;
+                self.sent.fetch_add(length, Ordering::Relaxed);
                 Ok(())
             }
             Err(mpsc::error::SendTimeoutError::Timeout(_)) => {
@@ -68,7 +70,12 @@ impl Output {
 
     /// Bytes queued so far.
     pub fn sent(&self) -> u64 {
-        self.sent
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    /// The count of bytes queued, which goes on counting: for the request log.
+    pub(crate) fn counter(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.sent)
     }
 
     /// Pends until the transport has gone: to stop work nobody waits for.

@@ -52,7 +52,12 @@ impl Standing {
             pushes: BTreeMap::new(),
             fetches: BTreeMap::new(),
         };
-        Arc::new(Self { session, clock, state: Mutex::new(state), ended: watch::Sender::new(false) })
+        Arc::new(Self {
+            session,
+            clock,
+            state: Mutex::new(state),
+            ended: watch::Sender::new(false),
+        })
     }
 
     pub(super) fn session(&self) -> SessionId {

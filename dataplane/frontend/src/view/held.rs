@@ -48,7 +48,11 @@ impl<'a> Building<'a> {
 
     pub(super) fn add(&mut self, answer: &GetRefsResponse) -> Result<(), FieldError> {
         for each in &answer.refs {
-            self.refs.push(self.typed(each)?);
+            let typed = self.typed(each)?;
+            // The partition leaves hidden refs out; that nobody sees one is kept here too.
+            if !typed.name.is_internal() {
+                self.refs.push(typed);
+            }
         }
         for name in &answer.deleted {
             self.deleted.push(name_of("deleted", name)?);
@@ -71,6 +75,11 @@ impl<'a> Building<'a> {
             self.first = Some(head);
         }
         Ok(())
+    }
+
+    /// Whether the answer is about what is held, not a whole listing.
+    pub(super) fn updates_held(&self) -> bool {
+        self.held.is_some() && self.first.as_ref().is_some_and(|first| first.refs_are_changes)
     }
 
     pub(super) fn finish(self) -> Result<View, Error> {

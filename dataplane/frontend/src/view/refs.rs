@@ -52,6 +52,14 @@ impl Refs {
         self.sorted.get(place)
     }
 
+    /// Those whose names begin with `prefix`, by name.
+    pub fn with_prefix(&self, prefix: &[u8]) -> &[Ref] {
+        let start = self.sorted.partition_point(|each| each.name.as_bytes() < prefix);
+        let from = &self.sorted[start..];
+        let length = from.partition_point(|each| each.name.as_bytes().starts_with(prefix));
+        &from[..length]
+    }
+
     /// All of them, by name.
     pub fn iter(&self) -> std::slice::Iter<'_, Ref> {
         self.sorted.iter()
@@ -102,6 +110,18 @@ mod tests {
         assert_eq!(now.sorted, whole.sorted);
         assert_eq!(now.get(&RefName::branch("b").unwrap()).unwrap().target, at("b", 2).target);
         assert!(now.get(&gone[0]).is_none());
+    }
+
+    #[test]
+    fn gs_fe_06_a_prefix_selects_a_run_of_names() {
+        let refs = Refs::new(["a", "ab", "abc", "b", "ba"].map(|name| at(name, 1)));
+        let names = |prefix: &[u8]| -> Vec<String> {
+            refs.with_prefix(prefix).iter().map(|each| each.name.to_string()).collect()
+        };
+        assert_eq!(names(b"refs/heads/ab"), ["refs/heads/ab", "refs/heads/abc"]);
+        assert_eq!(names(b"refs/heads/"), names(b""));
+        assert!(names(b"refs/tags/").is_empty());
+        assert!(names(b"refs/heads/c").is_empty());
     }
 
     #[test]
