@@ -6,6 +6,20 @@
 //! Its one invariant: a ref moves only by one log entry, which also lists the pack it
 //! needs, so that whoever sees a ref can read all that it reaches (S13).
 
+mod config;
+mod error;
+mod graph;
+mod machine;
+mod metric_names;
 pub mod partition;
 pub mod planner;
 pub mod refs;
+pub mod rpc;
+mod service;
+#[cfg(any(test, feature = "test-util"))]
+pub mod testing;
+
+pub use config::{Config, ConfigError};
+pub use error::Error;
+pub use metric_names::MetadataMetrics;
+pub use service::{Deps, Inspection, RefsAnswer, Service, WithRefs};

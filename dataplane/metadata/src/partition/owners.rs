@@ -89,7 +89,18 @@ pub(super) fn change(scope: &mut Scope<'_>, change: &ChangeOwners) -> Result<Own
     let missing = missing_owners(segment, change.replication_factor);
     listing::note_repair(scope, RepoId(place.repo_id), id, missing);
     listing::rewrite(scope, &place, &pack)?;
+    renew_manifest(scope, RepoId(place.repo_id))?;
     Ok(OwnersAnswer { changed: true, list_number: list_number + 1 })
+}
+
+/// A row has changed in place: whoever holds an older manifest reads it whole.
+fn renew_manifest(scope: &mut Scope<'_>, repo: RepoId) -> Result<(), Error> {
+    let row = query::repository(scope.rows, repo)?;
+    let mut row = row.ok_or(Error::Contradiction { problem: "a pack has no repository" })?;
+    row.manifest_version = scope.index.0;
+    row.manifest_from = scope.index.0;
+    rows::store(scope.rows, keys::repository(repo), &row);
+    Ok(())
 }
 
 /// Owners that `segment` lacks to the replication factor.

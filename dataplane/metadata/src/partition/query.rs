@@ -41,7 +41,7 @@ pub fn reference(rows: &dyn Rows, repo: RepoId, name: &[u8]) -> Result<Option<Re
     find(rows, "ref", &keys::reference(repo, name))
 }
 
-/// Refs whose names begin with `prefix`, by name, until `see` says stop with `false`.
+/// Refs whose names begin with `prefix`, by name.
 pub fn references(
     rows: &dyn Rows,
     repo: RepoId,
@@ -53,6 +53,35 @@ pub fn references(
         see(name, decode("ref", value)?);
         Ok(())
     })
+}
+
+/// The first `limit` refs whose names begin with `prefix`, by name.
+pub fn references_up_to(
+    rows: &dyn Rows,
+    repo: RepoId,
+    prefix: &[u8],
+    limit: usize,
+) -> Result<Vec<(Bytes, RefRow)>, Error> {
+    decode_references(&rows.scan(&keys::references(repo, prefix), limit)?)
+}
+
+/// The first `limit` refs above `name`, by name; above `None` are all.
+pub fn references_after(
+    rows: &dyn Rows,
+    repo: RepoId,
+    name: Option<&[u8]>,
+    limit: usize,
+) -> Result<Vec<(Bytes, RefRow)>, Error> {
+    let all = keys::references(repo, b"");
+    let rest = name.map_or(all.clone(), |name| all.after(&keys::reference(repo, name)));
+    decode_references(&rows.scan(&rest, limit)?)
+}
+
+fn decode_references(found: &[(Bytes, Bytes)]) -> Result<Vec<(Bytes, RefRow)>, Error> {
+    let decoded = found
+        .iter()
+        .map(|(key, value)| Ok((key.slice_ref(keys::reference_name(key)), decode("ref", value)?)));
+    decoded.collect()
 }
 
 /// A ref that changed, with its value now.

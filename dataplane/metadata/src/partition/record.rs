@@ -90,6 +90,10 @@ pub struct RepositoryRow {
     /// Changes in the refs log.
     #[prost(uint64, tag = "17")]
     pub ref_log_changes: u64,
+    /// Readers who hold an older manifest than this read it whole: something other than a new pack
+    /// has changed since.
+    #[prost(uint64, tag = "18")]
+    pub manifest_from: u64,
 }
 
 impl RepositoryRow {
@@ -111,6 +115,11 @@ impl RepositoryRow {
     /// Version of its refs.
     pub fn refs_version(&self) -> Version {
         Version(self.refs_version)
+    }
+
+    /// Whether a reader who holds the manifest of `held` needs only the packs listed since.
+    pub fn has_manifest_changes_since(&self, held: Version) -> bool {
+        (self.manifest_from..=self.manifest_version).contains(&held.0)
     }
 
     /// Version of its manifest.

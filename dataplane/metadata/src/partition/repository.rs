@@ -42,6 +42,7 @@ fn fresh(scope: &Scope<'_>, record: &PutRepository) -> RepositoryRow {
         refs_version: scope.index.0,
         manifest_version: scope.index.0,
         ref_log_from: scope.index.0,
+        manifest_from: scope.index.0,
         ..RepositoryRow::default()
     }
 }

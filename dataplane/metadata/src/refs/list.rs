@@ -141,6 +141,16 @@ impl RefList {
         self.from(prefix).take_while(move |entry| entry.name.starts_with(prefix))
     }
 
+    /// Refs whose names are above `name`, by name; all of them above `None`.
+    pub fn after<'a>(
+        &'a self,
+        name: Option<&[u8]>,
+    ) -> impl Iterator<Item = RefEntry<'a>> + use<'a> {
+        let held = name.map(<[u8]>::to_vec);
+        let from = self.from(name.unwrap_or_default());
+        from.skip_while(move |entry| held.as_deref() == Some(entry.name))
+    }
+
     /// What changed after `since`, oldest first; a ref may come more than once. `None` when that is
     /// too long ago to be remembered: look at everything then.
     pub fn changes_since(&self, since: Version) -> Option<Vec<&RefChange>> {
@@ -180,6 +190,14 @@ impl RefList {
             next.pack();
         }
         next
+    }
+
+    /// The same list without memory of earlier versions.
+    #[must_use]
+    pub fn without_history(mut self) -> Self {
+        self.history.clear();
+        self.history_from = self.version;
+        self
     }
 
     fn remember(&mut self, step: Step) {

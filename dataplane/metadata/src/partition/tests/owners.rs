@@ -76,6 +76,17 @@ fn s23_an_owner_change_that_names_an_older_incarnation_is_refused() {
 }
 
 #[test]
+fn s19_readers_of_an_older_manifest_read_a_changed_owner_list() {
+    let (mut rig, _) = rig_with_listed(&[(A, 1), (B, 1), (C, 1)]);
+    let held = rig.repository().manifest_version();
+    assert!(rig.repository().has_manifest_changes_since(held));
+    assert!(change_owners(&mut rig, 1, &[(A, 1), (B, 1), (D, 1)]).changed);
+    let row = rig.repository();
+    assert!(!row.has_manifest_changes_since(held));
+    assert!(row.has_manifest_changes_since(row.manifest_version()));
+}
+
+#[test]
 fn s18_a_segment_below_the_replication_factor_is_on_the_repair_list_until_it_is_whole() {
     let (mut rig, _) = rig_with_listed(&[(A, 1), (B, 1)]);
     let listed = query::repairs(&rig.rows, 10).unwrap();
