@@ -1,0 +1,307 @@
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+use serde::Deserialize;
+use tempfile::TempDir;
+
+use crate::git::{Git, Ran, code};
+
+/// Longest wait for readiness and for a stop.
+const START_WITHIN: Duration = Duration::from_secs(60);
+const STOP_WITHIN: Duration = Duration::from_secs(60);
+/// Pause between two looks.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// Where a running system is found: `endpoint.json`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Endpoint {
+    /// `http://HOST:PORT`.
+    pub http: String,
+    /// `ssh://git@HOST:PORT`.
+    pub ssh: String,
+    /// `https://HOST:PORT`, when served.
+    pub https: Option<String>,
+    /// `http://HOST:PORT` of probes and metrics.
+    pub metrics: String,
+    /// `ssh-ed25519 …`.
+    pub ssh_host_key: String,
+    /// The file with the first admin's token.
+    pub admin_token_file: PathBuf,
+    /// The process.
+    pub pid: u32,
+}
+
+/// How a system is started.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// More arguments of `up`.
+    pub args: Vec<String>,
+    /// More environment variables.
+    pub variables: Vec<(String, String)>,
+    /// Data directory; a temporary one if `None`.
+    pub data: Option<PathBuf>,
+}
+
+/// A running `gitstratum up`, killed when dropped.
+#[derive(Debug)]
+pub struct Stratum {
+    /// Home of git, logs, and the data unless given.
+    temp: TempDir,
+    data: PathBuf,
+    options: Options,
+    child: Option<Child>,
+    endpoint: Option<Endpoint>,
+}
+
+/// The built program, beside this test's own.
+///
+/// # Panics
+/// When it was not built: `cargo xtask test` builds it, or `cargo build --workspace --bins`.
+pub fn program() -> PathBuf {
+    let test = std::env::current_exe().expect("because a running test has a path");
+    let folder = test.ancestors().nth(2).expect("because tests lie two levels below");
+    let program = folder.join("gitstratum");
+    assert!(program.exists(), "{} is not built: cargo build --workspace --bins", program.display());
+    program
+}
+
+impl Stratum {
+    /// Starts a new system and waits until it is ready.
+    ///
+    /// # Errors
+    /// With its log's end, when it does not get ready.
+    pub fn start() -> Result<Self> {
+        Self::start_with(Options::default())
+    }
+
+    /// The same with options.
+    ///
+    /// # Errors
+    /// As [`Stratum::start`].
+    pub fn start_with(options: Options) -> Result<Self> {
+        let temp = tempfile::Builder::new().prefix("gs").tempdir()?;
+        let data = options.data.clone().unwrap_or_else(|| temp.path().join("data"));
+        let mut stratum = Self { temp, data, options, child: None, endpoint: None };
+        stratum.launch()?;
+        Ok(stratum)
+    }
+
+    /// Starts it again on the same data after a stop or a kill; returns how long it took
+    /// until it was ready.
+    ///
+    /// # Errors
+    /// As [`Stratum::start`].
+    pub fn launch(&mut self) -> Result<Duration> {
+        ensure!(self.child.is_none(), "it runs already");
+        let began = now();
+        let log = File::options().create(true).append(true).open(self.log_path())?;
+        let mut command = Command::new(program());
+        command
+            .arg("up")
+            .args(["--http", "127.0.0.1:0", "--ssh", "127.0.0.1:0", "--metrics", "127.0.0.1:0"])
+            .arg("--data")
+            .arg(&self.data)
+            .args(&self.options.args)
+            .envs(self.options.variables.iter().cloned())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log);
+        let mut child = command.spawn().context("starting gitstratum")?;
+        let ready = self.wait_ready(&mut child, began);
+        self.child = Some(child);
+        let (endpoint, took) = ready?;
+        self.endpoint = Some(endpoint);
+        Ok(took)
+    }
+
+    fn wait_ready(&self, child: &mut Child, began: Instant) -> Result<(Endpoint, Duration)> {
+        while began.elapsed() < START_WITHIN {
+            if let Some(status) = child.try_wait()? {
+                bail!("gitstratum ended with {}:\n{}", code(status), self.log_end());
+            }
+            let file = std::fs::read(self.data.join("endpoint.json"));
+            let endpoint =
+                file.ok().and_then(|text| serde_json::from_slice::<Endpoint>(&text).ok());
+            // One that a killed process left names another process.
+            if let Some(endpoint) = endpoint.filter(|endpoint| endpoint.pid == child.id()) {
+                return Ok((endpoint, began.elapsed()));
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+        bail!("gitstratum was not ready in time:\n{}", self.log_end())
+    }
+
+    /// Kills it with SIGKILL and waits until it is gone.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn kill(&mut self) -> Result<()> {
+        let mut child = self.child.take().context("it does not run")?;
+        child.kill()?;
+        child.wait()?;
+        self.endpoint = None;
+        Ok(())
+    }
+
+    /// Asks it to stop, waits, and returns its exit code.
+    ///
+    /// # Errors
+    /// When it does not run or does not stop in time.
+    pub fn stop(&mut self) -> Result<i32> {
+        let mut child = self.child.take().context("it does not run")?;
+        kill_process(Pid::from_child(&child), Signal::TERM)?;
+        let began = now();
+        while began.elapsed() < STOP_WITHIN {
+            if let Some(status) = child.try_wait()? {
+                self.endpoint = None;
+                return Ok(code(status));
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+        child.kill()?;
+        bail!("gitstratum did not stop in time:\n{}", self.log_end())
+    }
+
+    /// Where it is found.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn endpoint(&self) -> &Endpoint {
+        self.endpoint.as_ref().expect("because it runs")
+    }
+
+    /// `http://…/PATH.git`.
+    pub fn http(&self, path: &str) -> String {
+        format!("{}/{path}.git", self.endpoint().http)
+    }
+
+    /// `ssh://git@…/PATH.git`.
+    pub fn ssh(&self, path: &str) -> String {
+        format!("{}/{path}.git", self.endpoint().ssh)
+    }
+
+    /// The first admin's token.
+    ///
+    /// # Errors
+    /// When its file cannot be read.
+    pub fn admin_token(&self) -> Result<String> {
+        let text = std::fs::read_to_string(&self.endpoint().admin_token_file)?;
+        Ok(text.trim_end().to_owned())
+    }
+
+    /// A folder of its own for whatever a test makes.
+    pub fn scratch(&self) -> &Path {
+        self.temp.path()
+    }
+
+    /// The data directory.
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// Git with the admin's credentials, by the credential helper that `up` prints.
+    pub fn git(&self) -> Git {
+        let helper = format!("!{} credential --data {}", program().display(), self.data.display());
+        let key = self.temp.path().join("id_ed25519");
+        let known = self.temp.path().join("known_hosts");
+        let ssh = format!(
+            "ssh -F none -i {} -o IdentitiesOnly=yes -o UserKnownHostsFile={} -o BatchMode=yes",
+            key.display(),
+            known.display()
+        );
+        Git::new(self.temp.path(), &helper, &ssh)
+    }
+
+    /// Makes an SSH key, registers it for user `admin`, and trusts the host key.
+    ///
+    /// # Errors
+    /// When a step fails.
+    pub fn register_key(&self) -> Result<()> {
+        let key = self.temp.path().join("id_ed25519");
+        if !key.exists() {
+            let made = Command::new("ssh-keygen")
+                .args(["-q", "-t", "ed25519", "-N", "", "-f"])
+                .arg(&key)
+                .status()?;
+            ensure!(made.success(), "ssh-keygen failed");
+        }
+        let public = key.with_extension("pub");
+        let public = public.to_str().context("a path that is no text")?;
+        self.cli(&["user", "key", "add", "admin", public])?;
+        self.trust_host_key()
+    }
+
+    /// Writes the host key where ssh looks for it.
+    ///
+    /// # Errors
+    /// When the endpoint names no port.
+    pub fn trust_host_key(&self) -> Result<()> {
+        let port = self.endpoint().ssh.rsplit(':').next().context("no port")?.to_owned();
+        let line = format!("[127.0.0.1]:{port} {}\n", self.endpoint().ssh_host_key);
+        std::fs::write(self.temp.path().join("known_hosts"), line)?;
+        Ok(())
+    }
+
+    /// Runs `gitstratum ARGS` against it, whatever it returns.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn try_cli(&self, args: &[&str]) -> Result<Ran> {
+        let output = Command::new(program())
+            .args(args)
+            .arg("--data")
+            .arg(&self.data)
+            .env("HOME", self.temp.path())
+            .stdin(Stdio::null())
+            .output()?;
+        Ok(Ran {
+            code: code(output.status),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        })
+    }
+
+    /// Runs `gitstratum ARGS` against it and returns what it printed.
+    ///
+    /// # Errors
+    /// When it does not exit with 0.
+    pub fn cli(&self, args: &[&str]) -> Result<String> {
+        let ran = self.try_cli(args)?;
+        ensure!(ran.code == 0, "gitstratum {} gave {}:\n{}", args.join(" "), ran.code, ran.err);
+        Ok(ran.out)
+    }
+
+    /// Where its log is.
+    pub fn log_path(&self) -> PathBuf {
+        self.temp.path().join("up.log")
+    }
+
+    /// The end of its log.
+    pub fn log_end(&self) -> String {
+        let text = std::fs::read_to_string(self.log_path()).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(30)..].join("\n")
+    }
+}
+
+impl Drop for Stratum {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // It may have ended by itself: then there is nothing to kill.
+            drop(child.kill());
+            drop(child.wait());
+        }
+        if std::thread::panicking() {
+            eprintln!("--- log of gitstratum\n{}", self.log_end());
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "tests of real processes measure real time")]
+fn now() -> Instant {
+    Instant::now()
+}
