@@ -9,7 +9,7 @@ use crate::workspace::Workspace;
 
 /// Formats, applies what clippy suggests, and lowers the recorded sizes.
 pub(crate) fn run(workspace: &Workspace) -> Result<Verdict> {
-    let cargo = prepare::cargo_for(workspace, Purpose::Build)?;
+    let cargo = prepare::cargo_for(workspace, Purpose::Check)?;
     let mut stages = Stages::new("fix");
     stages.run("clippy", || {
         cargo.run(&[

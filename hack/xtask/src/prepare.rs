@@ -3,6 +3,7 @@
 mod compiler;
 mod debian;
 mod rocksdb;
+mod toolchain;
 mod unity;
 
 use anyhow::Result;
@@ -16,12 +17,15 @@ use crate::workspace::{RocksDb, Workspace};
 pub(crate) enum Purpose {
     /// Building programs.
     Build,
+    /// Checking and mending the sources.
+    Check,
     /// Building and running tests, which also talk to stock git and ssh.
     Test,
 }
 
 /// `cargo xtask prepare`: everything that any command needs.
 pub(crate) fn run(workspace: &Workspace) -> Result<Verdict> {
+    cargo_for(workspace, Purpose::Check)?;
     cargo_for(workspace, Purpose::Test)?;
     eprintln!("ready; built things are kept in {}", workspace.environment.cache.display());
     Ok(Verdict::Passed)
@@ -30,6 +34,9 @@ pub(crate) fn run(workspace: &Workspace) -> Result<Verdict> {
 /// Prepares the machine for `purpose` and gives the cargo to build with.
 pub(crate) fn cargo_for(workspace: &Workspace, purpose: Purpose) -> Result<Cargo<'_>> {
     debian::ensure_packages(&workspace.environment, purpose)?;
+    if purpose == Purpose::Check {
+        toolchain::ensure_components(&Cargo::new(workspace, None))?;
+    }
     Ok(Cargo::new(workspace, rocksdb_for(workspace)?))
 }
 

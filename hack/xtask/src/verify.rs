@@ -12,7 +12,7 @@ use crate::workspace::Workspace;
 
 /// Checks format, lints, house rules, docs and dependency bans; writes nothing to the tree.
 pub(crate) fn run(workspace: &Workspace) -> Result<Verdict> {
-    let cargo = prepare::cargo_for(workspace, Purpose::Build)?;
+    let cargo = prepare::cargo_for(workspace, Purpose::Check)?;
     let mut stages = Stages::new("verify");
     stages.run("format", || cargo.run(&["fmt", "--all", "--check"]));
     stages.run("tidy", || tidy::run(workspace));
