@@ -35,7 +35,7 @@ pub(crate) struct Source {
 }
 
 /// What the checksums of chunks are bound to: the group and the place in the stream.
-fn place(group: GroupId, sequence: u64) -> [u8; 16] {
+pub(crate) fn place(group: GroupId, sequence: u64) -> [u8; 16] {
     let mut place = [0; 16];
     place[..8].copy_from_slice(&group.0.to_be_bytes());
     place[8..].copy_from_slice(&sequence.to_be_bytes());

@@ -1,3 +1,4 @@
+mod formats;
 mod one_voter;
 mod suite;
 mod three_voters;

@@ -199,6 +199,14 @@ mod tests {
     }
 
     #[test]
+    fn the_page_on_formats_shows_a_format_file_as_it_is() {
+        let page = include_str!("../../../docs/formats/engine.md");
+        let (_, example) = page.split_once("```format\n").unwrap();
+        let (example, _) = example.split_once("```").unwrap();
+        assert_eq!(example, render(ProcessRole::Metadata));
+    }
+
+    #[test]
     fn a_directory_is_made_once_and_opened_again_by_its_role_only() {
         let files: Arc<dyn Files> = MemoryFiles::new();
         let first = open(&files, ProcessRole::Object).unwrap();

@@ -163,6 +163,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_page_on_formats_shows_a_watermark_as_it_is() {
+        let page = include_str!("../../../../docs/formats/engine.md");
+        let (_, example) = page.split_once("```synced\n").unwrap();
+        let (example, _) = example.split_once("```").unwrap();
+        assert_eq!(example, render(1_234));
+        assert_eq!(parse(example), Some(1_234));
+    }
+
+    #[test]
     fn any_changed_byte_of_the_watermark_is_seen() {
         let good = render(1_234);
         assert_eq!(parse(&good), Some(1_234));
