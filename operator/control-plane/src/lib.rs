@@ -1,1 +1,32 @@
-//! The Raft control plane without Kubernetes.
+//! The Raft control plane, without Kubernetes: keeps [`gitstratum_state::State`] in a
+//! replicated log, answers people (`Control`) and nodes (`Fleet`).
+//!
+//! This crate must never know kube, a data node's rows or bytes, nor keep a secret of its
+//! callers: of a token it knows the hash. Its one invariant: an answer that says "done"
+//! follows a committed command, and every administrative command, refused ones too, has
+//! its audit line in the same log (GS-CP-14).
+
+mod accounts;
+mod audit;
+mod audit_stream;
+mod call;
+mod config;
+mod error;
+mod fleet;
+mod founding;
+mod housekeeping;
+mod listing;
+mod machine;
+mod metric_names;
+mod plane;
+mod refusals;
+mod repositories;
+mod rpc;
+mod service;
+mod watch;
+mod wire;
+
+pub use config::{Config, ConfigError};
+pub use error::Error;
+pub use founding::{Cluster, Founding};
+pub use service::{Dependencies, Doors, Handle, Service};

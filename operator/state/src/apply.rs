@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 
 use gitstratum_core::UnixMillis;
+use sha2::{Digest as _, Sha256};
 
 use crate::command::{Change, Command, Origin};
 use crate::differences::DIFFERENCES_MAX;
@@ -33,8 +34,9 @@ impl State {
     /// nothing but what is remembered and audited.
     pub fn apply(&mut self, index: u64, command: &Command) -> Applied {
         let request: Option<[u8; 16]> = command.request.as_slice().try_into().ok();
+        let digest = digest(command);
         if let Some(remembered) = request.and_then(|request| self.remembered.get(&request)) {
-            let outcome = remembered.outcome.clone();
+            let outcome = repeat(remembered, digest);
             return Applied { outcome, rows: Vec::new(), audit_floor: None };
         }
         let floor_before = self.header.audit_floor;
@@ -52,7 +54,8 @@ impl State {
         let result = result.map_err(|refusal| Rejection::from(&refusal));
         let outcome = Outcome { result, version: self.header.version };
         if let Some(request) = request.filter(|_| !housekeeping) {
-            self.remember(index, request, &outcome, &mut rows);
+            let kept = Remembered { index, digest, outcome: outcome.clone() };
+            self.remember(request, kept, &mut rows);
         }
         let floor = self.header.audit_floor;
         let audit_floor = (floor > floor_before).then_some(floor);
@@ -106,9 +109,9 @@ impl State {
         rows.audit = Some((Key::Audit(index), bytes));
     }
 
-    fn remember(&mut self, index: u64, request: [u8; 16], outcome: &Outcome, rows: &mut Rows) {
-        self.remembered.insert(request, Remembered { index, outcome: outcome.clone() });
-        self.indexes.requests.insert(index, request);
+    fn remember(&mut self, request: [u8; 16], kept: Remembered, rows: &mut Rows) {
+        self.indexes.requests.insert(kept.index, request);
+        self.remembered.insert(request, kept);
         rows.touch(Key::Request(request));
         while self.remembered.len() > REMEMBERED_MAX {
             let Some((_, oldest)) = self.indexes.requests.pop_first() else { break };
@@ -130,10 +133,29 @@ impl State {
     }
 }
 
+/// What tells a repeat from another command that came by the same request id.
+fn digest(command: &Command) -> u64 {
+    let bytes = Command { request: Vec::new(), wall_millis: 0, ..command.clone() }.to_bytes();
+    let digest: [u8; 32] = Sha256::digest(bytes).into();
+    let mut head = [0; 8];
+    head.copy_from_slice(&digest[..8]);
+    u64::from_be_bytes(head)
+}
+
+/// The answer of a command whose request id is known.
+fn repeat(remembered: &Remembered, digest: u64) -> Outcome {
+    let mut outcome = remembered.outcome.clone();
+    if remembered.digest != digest {
+        // Only a generator that repeats itself, as a cloned machine's, gets here.
+        outcome.result = Err(Rejection::from(&Refusal::RequestReused));
+    }
+    outcome
+}
+
 /// Action, subject and result of an audit line.
 fn describe(change: &Change, result: &Result<Reply, Refusal>) -> (String, String, String) {
     if let Change::RecordRefusal(refusal) = change {
-        let mut result = format!("denied: {}", refusal.reason);
+        let mut result = refusal.reason.clone();
         if refusal.suppressed > 0 {
             result.push_str(&format!(" ({} more like it)", refusal.suppressed));
         }

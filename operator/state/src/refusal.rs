@@ -65,6 +65,9 @@ pub enum Refusal {
         /// What is known.
         known: u64,
     },
+    /// A request id that came with another command before. Nothing was done.
+    #[error("request id was used for another command: ask again")]
+    RequestReused,
     /// The cluster has been founded before, or not yet.
     #[error("cluster is {0}")]
     Founding(&'static str),
@@ -131,6 +134,7 @@ impl Refusal {
             | Self::LastAdmin(_)
             | Self::Full { .. }
             | Self::Stale { .. }
+            | Self::RequestReused
             | Self::Founding(_) => ErrorKind::Conflict,
             Self::PathWaits { .. } => ErrorKind::Unavailable,
             Self::Denied(_) => ErrorKind::Denied,

@@ -64,6 +64,8 @@ pub(crate) struct Header {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Remembered {
     pub(crate) index: u64,
+    /// Of the command it belongs to.
+    pub(crate) digest: u64,
     pub(crate) outcome: Outcome,
 }
 

@@ -92,7 +92,7 @@ impl Change {
     }
 
     /// What it is asked of, as it was asked.
-    pub(crate) fn subject(&self) -> String {
+    pub fn subject(&self) -> String {
         let two = |user: &str, what: &str| format!("{user} {what}");
         match self {
             Self::Found(found) => gitstratum_core::encode_hex(&found.cluster),

@@ -105,7 +105,7 @@ pub struct RecordRefusal {
     /// Of what.
     #[prost(string, tag = "2")]
     pub subject: String,
-    /// Why it was refused.
+    /// The kind of refusal, a colon, and why.
     #[prost(string, tag = "3")]
     pub reason: String,
     /// Refusals of the same source since its last line that have none of their own.

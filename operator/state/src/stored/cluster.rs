@@ -232,18 +232,22 @@ pub(crate) struct RequestMessage {
     index: u64,
     #[prost(message, optional, tag = "2")]
     outcome: Option<OutcomeMessage>,
+    #[prost(fixed64, tag = "3")]
+    digest: u64,
 }
 
 impl Stored for RequestRow {
     type Message = RequestMessage;
 
     fn to_message(&self) -> RequestMessage {
-        RequestMessage { index: self.0.index, outcome: Some(self.0.outcome.to_message()) }
+        let Remembered { index, digest, outcome } = &self.0;
+        let outcome = Some(outcome.to_message());
+        RequestMessage { index: *index, outcome, digest: *digest }
     }
 
     fn from_message(message: RequestMessage) -> Result<Self, BadField> {
         let outcome = message.outcome.and_then(Outcome::from_message).ok_or(BadField("outcome"))?;
-        Ok(Self(Remembered { index: message.index, outcome }))
+        Ok(Self(Remembered { index: message.index, digest: message.digest, outcome }))
     }
 }
 

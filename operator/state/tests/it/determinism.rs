@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use gitstratum_core::{GrantsVersion, RepoId, UserId};
+use gitstratum_core::{ErrorKind, GrantsVersion, RepoId, UserId};
 use gitstratum_state::command::{
     Change, Command, DeleteUser, PartitionApplied, PruneAudit, RegisterNode, RenameRepository,
     RevokeRole, RevokeToken, SetUser, UndeleteRepository,
@@ -163,6 +163,18 @@ fn a_repeated_request_is_answered_from_memory() {
     assert_eq!(world.apply(&command), first);
     assert_eq!(world.state.version(), version);
     assert_eq!(world.rows.len(), rows, "nothing is written");
+}
+
+#[test]
+fn a_request_id_that_comes_with_another_command_does_nothing() {
+    let mut world = World::founded();
+    let first = world.command(Some(ADMIN), create("demo/hello"));
+    world.apply(&first);
+    let other =
+        Command { request: first.request.clone(), ..world.command(Some(ADMIN), create("a/b")) };
+    let outcome = world.apply(&other);
+    assert_eq!(outcome.result.map_err(|no| no.kind), Err(ErrorKind::Conflict));
+    assert_eq!(world.state.counts().repositories, 1);
 }
 
 #[test]

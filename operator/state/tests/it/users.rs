@@ -185,7 +185,7 @@ fn gs_cp_14_every_administrative_command_has_one_audit_line() {
     let refusal = RecordRefusal {
         action: "token.validate".to_owned(),
         subject: String::new(),
-        reason: "token is not known".to_owned(),
+        reason: "denied: token is not known".to_owned(),
         suppressed: 7,
     };
     world.ok(Some(Who(9)), Change::RecordRefusal(refusal));

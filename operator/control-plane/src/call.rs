@@ -1,0 +1,152 @@
+use std::sync::Arc;
+
+use gitstratum_core::{ErrorKind, GrantsVersion, PartitionId, Token, encode_hex};
+use gitstratum_process::RequestId;
+use gitstratum_state::command::{Change, Origin, RecordRefusal};
+use gitstratum_state::{Caller, Denial, Refusal, Rejection, Reply, State};
+
+use crate::error::Error;
+use crate::plane::Plane;
+use crate::refusals::Line;
+
+/// One call of a person: who says they are, and from where.
+pub(crate) struct Call {
+    pub(crate) plane: Arc<Plane>,
+    /// `None` when no token came, or something else in its place.
+    pub(crate) token: Option<Token>,
+    pub(crate) request_id: RequestId,
+    pub(crate) client_addr: String,
+}
+
+/// A command was carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Done {
+    pub(crate) reply: Reply,
+}
+
+/// What a call is, for its audit line.
+#[derive(Clone, Debug)]
+pub(crate) struct Intent {
+    pub(crate) action: &'static str,
+    pub(crate) subject: String,
+}
+
+impl Intent {
+    pub(crate) fn new(action: &'static str, subject: impl Into<String>) -> Self {
+        Self { action, subject: subject.into() }
+    }
+}
+
+impl Call {
+    /// Looks at the state as of now, as whoever the token's user is.
+    pub(crate) async fn look<R: Send + 'static>(
+        &self,
+        intent: Intent,
+        look: impl FnOnce(&Caller<'_>, &State) -> Result<R, Refusal> + Send + 'static,
+    ) -> Result<R, Error> {
+        let credential = self.credential(&intent).await?;
+        self.plane.barrier().await?;
+        let now = self.plane.clock.wall();
+        let judge = move |state: &State| look(&state.caller(&credential, now)?, state);
+        let seen = self.plane.read(judge).await?;
+        self.plane.metrics.count_decision(&seen);
+        match seen {
+            Ok(seen) => Ok(seen),
+            Err(refusal) => {
+                if refusal.kind() == ErrorKind::Denied {
+                    self.record(&intent, &refusal).await;
+                }
+                Err(Error::Refused(Rejection::from(&refusal)))
+            }
+        }
+    }
+
+    /// Changes the state. What is refused is refused twice: here, so that it does not reach
+    /// the log but for its audit line, and when it is applied.
+    pub(crate) async fn change(&self, change: Change) -> Result<Done, Error> {
+        let intent = Intent::new(change.action(), change.subject());
+        self.credential(&intent).await?;
+        let origin = self.origin();
+        self.plane.barrier().await?;
+        let preview = self.plane.preview(&origin, &change).await?;
+        self.plane.metrics.count_decision(&preview);
+        if let Err(refusal) = preview {
+            self.record(&intent, &refusal).await;
+            return Err(Error::Refused(Rejection::from(&refusal)));
+        }
+        let outcome = self.plane.propose(origin, change).await?;
+        let reply = outcome.result.map_err(Error::Refused)?;
+        Ok(Done { reply })
+    }
+
+    /// SHA-256 of the token, or a refusal with its audit line.
+    async fn credential(&self, intent: &Intent) -> Result<[u8; 32], Error> {
+        if let Some(token) = &self.token {
+            return Ok(token.hash());
+        }
+        self.plane.metrics.count("missing_token");
+        self.record(intent, &Refusal::Denied(Denial::UnknownToken)).await;
+        let message = "no token was sent, or one that is none".to_owned();
+        Err(Error::Refused(Rejection { kind: ErrorKind::Denied, message, unauthenticated: true }))
+    }
+
+    fn origin(&self) -> Origin {
+        let request_id = self.request_id.to_string();
+        let mut origin = Origin::person(&[0; 32], &request_id, &self.client_addr);
+        origin.credential =
+            self.token.as_ref().map(|token| token.hash().to_vec()).unwrap_or_default();
+        origin
+    }
+
+    async fn record(&self, intent: &Intent, refusal: &Refusal) {
+        let refusal = RecordRefusal {
+            action: intent.action.to_owned(),
+            subject: intent.subject.clone(),
+            reason: format!("{}: {refusal}", refusal.kind()),
+            suppressed: 0,
+        };
+        let line = Line { origin: self.origin(), refusal };
+        self.plane.record_refusal(&self.source(), line).await;
+    }
+
+    /// Whose refusals are counted together.
+    fn source(&self) -> String {
+        match &self.token {
+            Some(token) => encode_hex(&token.hash()[..8]),
+            None => self.client_addr.clone(),
+        }
+    }
+
+    /// Waits until pushes to a repository made at `version` in `partition` work through
+    /// every frontend that is up.
+    pub(crate) async fn settled(
+        &self,
+        path: &str,
+        partition: PartitionId,
+        version: GrantsVersion,
+    ) -> Result<(), Error> {
+        let plane = &self.plane;
+        let voters = plane
+            .read(move |state| {
+                let places = &state.layout().partitions;
+                let place = places.iter().find(|place| place.partition == partition);
+                place.map(|place| place.voters.clone()).unwrap_or_default()
+            })
+            .await?;
+        let limit = plane.config.settle_timeout;
+        let mut reports = plane.fleet.reports();
+        let settled = async {
+            loop {
+                reports.borrow_and_update();
+                if plane.fleet.is_settled(version, &voters, plane.clock.monotonic()) {
+                    return;
+                }
+                if reports.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            }
+        };
+        let unsettled = |_| Error::Unsettled(format!("repository `{path}`"), limit);
+        tokio::time::timeout(limit, settled).await.map_err(unsettled)
+    }
+}

@@ -1,0 +1,103 @@
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use gitstratum_core::{ClusterId, NodeId};
+
+/// How a control plane runs.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// This voter.
+    pub node: NodeId,
+    /// The first voters of a new control plane; ignored once there is one.
+    pub voters: BTreeSet<NodeId>,
+    /// The cluster id that is written down beside the data, if it is: an empty state then
+    /// means that the control plane was lost, not that there is none yet (S45).
+    pub recorded_cluster: Option<ClusterId>,
+    /// How the log behaves.
+    pub consensus: gitstratum_consensus::Config,
+    /// Longest wait for a leader at the start.
+    pub leader_timeout: Duration,
+    /// Longest a call waits for nodes to have applied something.
+    pub settle_timeout: Duration,
+    /// How long a process counts as up after its last report.
+    pub report_lifetime: Duration,
+    /// Audit lines older than this go (S41).
+    pub audit_age_max: Duration,
+    /// Bytes of audit lines above which the oldest go.
+    pub audit_bytes_max: u64,
+}
+
+/// Why a [`Config`] cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// A field breaks its rule.
+    #[error("{field} must be {rule}")]
+    Field {
+        /// The field.
+        field: &'static str,
+        /// Its rule.
+        rule: &'static str,
+    },
+    /// The log's part.
+    #[error("consensus: {0}")]
+    Consensus(#[from] gitstratum_consensus::ConfigError),
+}
+
+impl Config {
+    /// Defaults for `node` as the only voter.
+    pub fn single(node: NodeId) -> Self {
+        Self {
+            node,
+            voters: BTreeSet::from([node]),
+            recorded_cluster: None,
+            consensus: gitstratum_consensus::Config::default(),
+            leader_timeout: Duration::from_secs(10),
+            settle_timeout: Duration::from_secs(5),
+            report_lifetime: Duration::from_secs(3),
+            audit_age_max: Duration::from_secs(90 * 24 * 60 * 60),
+            audit_bytes_max: 1 << 30,
+        }
+    }
+
+    /// Checks that the values fit each other.
+    ///
+    /// # Errors
+    /// Names the field and its rule.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        self.consensus.validate()?;
+        let rules = [
+            (matches!(self.voters.len(), 1 | 3 | 5), "voters", "1, 3 or 5 nodes"),
+            (!self.leader_timeout.is_zero(), "leader_timeout", "above 0"),
+            (!self.settle_timeout.is_zero(), "settle_timeout", "above 0"),
+            (self.report_lifetime >= Duration::from_secs(2), "report_lifetime", "at least 2 s"),
+            (
+                self.audit_age_max >= Duration::from_secs(24 * 60 * 60),
+                "audit_age_max",
+                "at least 1 day",
+            ),
+            (self.audit_bytes_max >= 1 << 20, "audit_bytes_max", "at least 1 MiB"),
+        ];
+        match rules.into_iter().find(|(holds, _, _)| !holds) {
+            Some((_, field, rule)) => Err(ConfigError::Field { field, rule }),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gs_cp_26_only_odd_numbers_of_voters_are_taken() {
+        let mut config = Config::single(NodeId(1));
+        assert_eq!(config.validate(), Ok(()));
+        for (count, good) in [(0, false), (2, false), (3, true), (4, false), (5, true)] {
+            config.voters = (1..=count).map(NodeId).collect();
+            assert_eq!(config.validate().is_ok(), good, "{count} voters");
+        }
+        let bad = Config { audit_bytes_max: 0, ..Config::single(NodeId(1)) };
+        let error = bad.validate().expect_err("because the bound is too low");
+        assert_eq!(error.to_string(), "audit_bytes_max must be at least 1 MiB");
+    }
+}

@@ -1,0 +1,122 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use gitstratum_core::{GrantsVersion, NodeId, ProcessRole, UnixMillis};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+/// What the processes of the nodes last said of themselves. Kept by the leader in memory:
+/// a new leader knows it again after one round of reports.
+#[derive(Debug)]
+pub(crate) struct Fleet {
+    processes: Mutex<BTreeMap<(NodeId, ProcessRole), Process>>,
+    seen: Mutex<BTreeMap<NodeId, UnixMillis>>,
+    /// How long a process counts as up after its last report.
+    lifetime: Duration,
+    reports: watch::Sender<u64>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Process {
+    applied: GrantsVersion,
+    ready: bool,
+    /// Monotonic time of the report.
+    at: Duration,
+}
+
+/// One process's report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Report {
+    pub(crate) role: ProcessRole,
+    pub(crate) applied: GrantsVersion,
+    pub(crate) ready: bool,
+}
+
+/// When something was reported.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment {
+    pub(crate) monotonic: Duration,
+    pub(crate) wall: UnixMillis,
+}
+
+impl Fleet {
+    pub(crate) fn new(lifetime: Duration) -> Self {
+        let (reports, _) = watch::channel(0);
+        Self { processes: Mutex::default(), seen: Mutex::default(), lifetime, reports }
+    }
+
+    /// Notes what the processes of `node` say.
+    pub(crate) fn record(&self, node: NodeId, reports: &[Report], now: Moment) {
+        self.seen.lock().insert(node, now.wall);
+        let mut processes = self.processes.lock();
+        for Report { role, applied, ready } in reports {
+            let process = Process { applied: *applied, ready: *ready, at: now.monotonic };
+            processes.insert((node, *role), process);
+        }
+        drop(processes);
+        self.reports.send_modify(|count| *count += 1);
+    }
+
+    /// When `node` was last heard of.
+    pub(crate) fn last_seen(&self, node: NodeId) -> Option<UnixMillis> {
+        self.seen.lock().get(&node).copied()
+    }
+
+    /// Tells of every report.
+    pub(crate) fn reports(&self) -> watch::Receiver<u64> {
+        self.reports.subscribe()
+    }
+
+    /// Whether pushes to what was made at `version` work through every frontend that is up:
+    /// each has it, and so has the metadata service on one of `voters`.
+    pub(crate) fn is_settled(
+        &self,
+        version: GrantsVersion,
+        voters: &[NodeId],
+        now: Duration,
+    ) -> bool {
+        let processes = self.processes.lock();
+        let is_up = |process: &Process| now.saturating_sub(process.at) <= self.lifetime;
+        let has = |process: &Process| process.applied >= version;
+        let frontends = processes
+            .iter()
+            .filter(|((_, role), _)| *role == ProcessRole::Frontend)
+            .all(|(_, process)| has(process) || !process.ready || !is_up(process));
+        let partition = voters.iter().any(|node| {
+            let process = processes.get(&(*node, ProcessRole::Metadata));
+            process.is_some_and(|process| has(process) && is_up(process))
+        });
+        frontends && partition
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NODE: NodeId = NodeId(1);
+
+    fn report(fleet: &Fleet, node: NodeId, role: ProcessRole, applied: u64, at: u64) {
+        let report = Report { role, applied: GrantsVersion(applied), ready: true };
+        let now = Moment { monotonic: Duration::from_secs(at), wall: UnixMillis(at) };
+        fleet.record(node, &[report], now);
+    }
+
+    #[test]
+    fn a_new_repository_is_settled_when_all_frontends_and_its_partition_have_it() {
+        let fleet = Fleet::new(Duration::from_secs(3));
+        let settled = |at| fleet.is_settled(GrantsVersion(7), &[NODE], Duration::from_secs(at));
+        assert!(!settled(0), "no partition is no confirmation");
+        report(&fleet, NODE, ProcessRole::Metadata, 7, 0);
+        assert!(settled(0), "no frontend is up");
+        report(&fleet, NODE, ProcessRole::Frontend, 6, 0);
+        assert!(!settled(0));
+        report(&fleet, NODE, ProcessRole::Frontend, 8, 1);
+        report(&fleet, NodeId(2), ProcessRole::Frontend, 6, 1);
+        assert!(!settled(1), "each frontend counts");
+        report(&fleet, NODE, ProcessRole::Metadata, 7, 5);
+        assert!(settled(5), "a frontend that says nothing is not up");
+        assert!(!settled(9), "nor is a partition");
+        assert_eq!(fleet.last_seen(NodeId(2)), Some(UnixMillis(1)));
+    }
+}

@@ -1,0 +1,180 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use gitstratum_consensus::{Group, Host, LogIndex};
+use gitstratum_core::{Clock, Entropy};
+use gitstratum_process::TaskError;
+use gitstratum_state::command::{Change, Command, Origin};
+use gitstratum_state::{Outcome, Preview, Refusal, State};
+use tokio::sync::{Semaphore, watch};
+
+use crate::audit;
+use crate::config::Config;
+use crate::error::Error;
+use crate::fleet::Fleet;
+use crate::machine::Machine;
+use crate::metric_names::ControlMetrics;
+use crate::refusals::{Line, Refusals};
+
+/// How often a proposal whose outcome is unknown is sent again. It carries its request id,
+/// so it is applied once at most.
+const PROPOSE_TRIES: u32 = 3;
+/// Pause before it is sent again.
+const PROPOSE_PAUSE: Duration = Duration::from_millis(200);
+/// Streams (watches, audit followers) open at a time.
+const STREAMS_MAX: usize = 2_000;
+
+/// What every call of the control plane works with.
+pub(crate) struct Plane {
+    pub(crate) config: Config,
+    pub(crate) group: Group<Machine>,
+    pub(crate) host: Arc<Host>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) fleet: Fleet,
+    pub(crate) metrics: ControlMetrics,
+    pub(crate) streams: Arc<Semaphore>,
+    refusals: Refusals,
+}
+
+/// What is needed to make a [`Plane`].
+pub(crate) struct Parts {
+    pub(crate) config: Config,
+    pub(crate) group: Group<Machine>,
+    pub(crate) host: Arc<Host>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) metrics: ControlMetrics,
+}
+
+impl Plane {
+    pub(crate) fn new(parts: Parts) -> Arc<Self> {
+        let Parts { config, group, host, clock, entropy, metrics } = parts;
+        let fleet = Fleet::new(config.report_lifetime);
+        let streams = Arc::new(Semaphore::new(STREAMS_MAX));
+        let refusals = Refusals::default();
+        Arc::new(Self { config, group, host, clock, entropy, fleet, metrics, streams, refusals })
+    }
+
+    /// What this replica has applied so far. After [`Plane::barrier`] the read is linearizable.
+    pub(crate) async fn read<R: Send + 'static>(
+        &self,
+        read: impl FnOnce(&State) -> R + Send + 'static,
+    ) -> Result<R, Error> {
+        self.read_rows(move |state, _| read(state)).await
+    }
+
+    /// The same, with the rows: audit lines are nowhere else.
+    pub(crate) async fn read_rows<R: Send + 'static>(
+        &self,
+        read: impl FnOnce(&State, &gitstratum_consensus::State<'_>) -> R + Send + 'static,
+    ) -> Result<R, Error> {
+        let group = self.group.clone();
+        let blocking = move || group.read(|machine, rows| read(&machine.state, rows));
+        tokio::task::spawn_blocking(blocking).await.map_err(|error| {
+            Error::Task(TaskError::Panicked { name: "control read", message: error.to_string() })
+        })
+    }
+
+    /// Waits until this replica holds whatever was acknowledged before the call.
+    pub(crate) async fn barrier(&self) -> Result<(), Error> {
+        self.group.read_barrier().await.map(drop).map_err(Error::Read)
+    }
+
+    /// The index applied last, with changes told.
+    pub(crate) fn applied(&self) -> watch::Receiver<Option<LogIndex>> {
+        self.group.watch_applied()
+    }
+
+    /// Puts a command into the log and returns what became of it.
+    pub(crate) async fn propose(&self, origin: Origin, change: Change) -> Result<Outcome, Error> {
+        let mut request = [0; 16];
+        self.entropy.fill(&mut request);
+        let command = Command::new(request, self.clock.wall(), origin, change);
+        let bytes = Bytes::from(command.to_bytes());
+        let mut tries = 1;
+        loop {
+            match self.group.propose(bytes.clone()).await {
+                Ok(reply) => return Outcome::from_bytes(&reply.bytes).ok_or(Error::Answer),
+                Err(error) if error.is_unknown() && tries < PROPOSE_TRIES => {
+                    tries += 1;
+                    tokio::time::sleep(PROPOSE_PAUSE).await;
+                }
+                Err(error) => return Err(Error::Propose(error)),
+            }
+        }
+    }
+
+    /// What would become of a command, once no path that it wants waits for its last
+    /// holder's partition any more (S42), or after a bounded wait.
+    pub(crate) async fn preview(&self, origin: &Origin, change: &Change) -> Result<Preview, Error> {
+        let mut applied = self.applied();
+        let first = self.preview_now(origin, change).await?;
+        if !waits(&first) {
+            return Ok(first);
+        }
+        let freed = async {
+            while applied.changed().await.is_ok() {
+                let next = self.preview_now(origin, change).await?;
+                if !waits(&next) {
+                    return Ok(next);
+                }
+            }
+            std::future::pending().await
+        };
+        let limit = self.config.settle_timeout;
+        tokio::time::timeout(limit, freed).await.unwrap_or(Ok(first))
+    }
+
+    async fn preview_now(&self, origin: &Origin, change: &Change) -> Result<Preview, Error> {
+        let wall = self.clock.wall();
+        let command = Command::new([0; 16], wall, origin.clone(), change.clone());
+        self.read(move |state| state.preview(&command)).await
+    }
+
+    /// Writes the audit line of a call that was refused before it became a command, unless
+    /// its source has had its share.
+    pub(crate) async fn record_refusal(&self, source: &str, line: Line) {
+        if let Some(line) = self.refusals.admit(source, line, self.clock.monotonic()) {
+            self.write_refusal(line).await;
+        }
+    }
+
+    /// Writes what was held back for longer than a source's window.
+    pub(crate) async fn record_overdue_refusals(&self) {
+        for line in self.refusals.overdue(self.clock.monotonic()) {
+            self.write_refusal(line).await;
+        }
+    }
+
+    async fn write_refusal(&self, line: Line) {
+        let Line { origin, refusal } = line;
+        let lost = refusal.suppressed + 1;
+        if let Err(error) = self.propose(origin, Change::RecordRefusal(refusal)).await {
+            self.metrics.audit_lost.add(lost);
+            tracing::warn!(%error, lost, "audit line of a refused call was lost");
+        }
+    }
+
+    /// Drops the audit lines that are too old or too many, a bounded number at a time.
+    pub(crate) async fn prune_audit(&self) -> Result<(), Error> {
+        let limits = audit::Limits {
+            oldest: self.clock.wall().0.saturating_sub(millis(self.config.audit_age_max)),
+            bytes_max: self.config.audit_bytes_max,
+        };
+        let prune = self.read_rows(move |state, rows| audit::prune(state, rows, &limits)).await??;
+        if let Some(prune) = prune {
+            self.propose(Origin::system(), Change::PruneAudit(prune)).await?;
+        }
+        Ok(())
+    }
+}
+
+fn waits(preview: &Preview) -> bool {
+    matches!(preview, Err(Refusal::PathWaits { .. }))
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,97 @@
+//! Wire → domain → wire: the only place with status codes.
+
+mod control;
+mod fleet;
+mod stream;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use gitstratum_client::grpc;
+use gitstratum_core::{ProcessRole, Token};
+use gitstratum_identity::Peer;
+use gitstratum_process::{Drain, RequestId, request_span};
+use gitstratum_proto::control::v1::control_server::ControlServer;
+use gitstratum_proto::control::v1::fleet_server::FleetServer;
+use tonic::service::Routes;
+use tonic::{Request, Response, Status};
+use tracing::Instrument as _;
+
+use crate::call::Call;
+use crate::error::Error;
+use crate::plane::Plane;
+
+/// Largest request, bytes: a name list or a key, never data.
+const REQUEST_BYTES_MAX: usize = 256 * 1024;
+/// How a token is announced in the metadata.
+const BEARER: &str = "Bearer ";
+
+/// One of the services, over the plane.
+#[derive(Clone)]
+pub(crate) struct Api {
+    plane: Arc<Plane>,
+    drain: Drain,
+}
+
+/// What nodes reach: both services.
+pub(crate) fn node_routes(plane: &Arc<Plane>, drain: &Drain) -> Routes {
+    let api = Api { plane: Arc::clone(plane), drain: drain.clone() };
+    let fleet = FleetServer::new(api).max_decoding_message_size(REQUEST_BYTES_MAX);
+    people_routes(plane, drain).add_service(fleet)
+}
+
+/// What people reach.
+pub(crate) fn people_routes(plane: &Arc<Plane>, drain: &Drain) -> Routes {
+    let api = Api { plane: Arc::clone(plane), drain: drain.clone() };
+    Routes::new(ControlServer::new(api).max_decoding_message_size(REQUEST_BYTES_MAX))
+}
+
+impl Api {
+    /// The call that `request` is.
+    fn enter<T>(&self, request: &Request<T>) -> Call {
+        let text = |name: &str| request.metadata().get(name).and_then(|text| text.to_str().ok());
+        let bearer = text("authorization").and_then(|value| value.strip_prefix(BEARER));
+        let sent_id = text(RequestId::HEADER).and_then(RequestId::parse);
+        Call {
+            plane: Arc::clone(&self.plane),
+            token: bearer.and_then(|text| Token::parse(text).ok()),
+            request_id: sent_id.unwrap_or_else(|| RequestId::random(&*self.plane.entropy)),
+            client_addr: client_addr(request),
+        }
+    }
+}
+
+fn client_addr<T>(request: &Request<T>) -> String {
+    if let Some(peer) = request.extensions().get::<Peer>() {
+        return format!("node {}", peer.node);
+    }
+    request.remote_addr().map_or_else(|| "local".to_owned(), |addr| addr.ip().to_string())
+}
+
+/// Runs a call under its request id and span, writes its line, and gives its answer a code.
+async fn answer<R>(
+    operation: &'static str,
+    request_id: RequestId,
+    run: impl Future<Output = Result<R, Error>>,
+) -> Result<Response<R>, Status> {
+    let span = request_span(request_id, ProcessRole::Control, operation);
+    let logged = async {
+        let result = run.await;
+        match &result {
+            Ok(_) => tracing::info!(result = "ok", "control request"),
+            Err(error) => tracing::info!(result = %error.kind(), %error, "control request"),
+        }
+        result
+    };
+    let result = request_id.scope(logged.instrument(span)).await;
+    result.map(Response::new).map_err(|error| status(&error))
+}
+
+fn status(error: &Error) -> Status {
+    if let Error::Refused(rejection) = error
+        && rejection.unauthenticated
+    {
+        return Status::unauthenticated(rejection.to_string());
+    }
+    grpc::status(error.kind(), error)
+}

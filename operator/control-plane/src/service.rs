@@ -1,0 +1,239 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use gitstratum_client::grpc;
+use gitstratum_consensus::{GroupId, Host, HostOptions, Network};
+use gitstratum_core::{Clock, ClusterId, Entropy, GrantsVersion};
+use gitstratum_identity::Listener;
+use gitstratum_process::{Drain, Metrics, TaskGroup};
+use gitstratum_store::Engine;
+use tokio::net::UnixListener;
+use tokio_stream::wrappers::UnixListenerStream;
+
+use crate::config::Config;
+use crate::error::Error;
+use crate::founding::{self, Cluster, Founding};
+use crate::housekeeping;
+use crate::machine::Machine;
+use crate::metric_names::ControlMetrics;
+use crate::plane::{Parts, Plane};
+use crate::rpc;
+
+/// The control plane's group, on the engine of its own directory.
+const GROUP: GroupId = GroupId(0);
+
+/// How long a log is given to name its voters before it is taken for a new one.
+const PRISTINE_AFTER: Duration = Duration::from_secs(3);
+
+/// What a control plane needs.
+pub struct Dependencies {
+    /// Holds log and state; opened with [`gitstratum_consensus::families`].
+    pub engine: Arc<dyn Engine>,
+    /// Reaches the other voters.
+    pub network: Arc<dyn Network>,
+    /// Expiry of tokens, times of audit lines.
+    pub clock: Arc<dyn Clock>,
+    /// Tokens, request ids.
+    pub entropy: Arc<dyn Entropy>,
+    /// Where it counts.
+    pub metrics: Metrics,
+}
+
+/// Where it is reached.
+pub struct Doors {
+    /// Nodes, known by their certificates; people with a token too.
+    pub nodes: Listener,
+    /// People on this machine: `DIR/control.sock`, mode 0600. They need a token all the same.
+    pub people: UnixListener,
+}
+
+/// One voter of the control plane.
+pub struct Service {
+    plane: Arc<Plane>,
+}
+
+/// A cheap way in, for the process that runs the service.
+#[derive(Clone)]
+pub struct Handle {
+    plane: Arc<Plane>,
+}
+
+impl Service {
+    /// Opens the log and waits until somebody leads it.
+    ///
+    /// # Errors
+    /// [`Error::Config`]; [`Error::Log`] names what is damaged; [`Error::Lost`] and
+    /// [`Error::OtherCluster`] when the state is not that of the recorded cluster (S45):
+    /// nothing was touched then.
+    pub async fn open(config: Config, dependencies: Dependencies) -> Result<Self, Error> {
+        config.validate()?;
+        let Dependencies { engine, network, clock, entropy, metrics } = dependencies;
+        let host = Host::start(HostOptions {
+            node: config.node,
+            engine,
+            network,
+            clock: Arc::clone(&clock),
+            config: config.consensus.clone(),
+        })
+        .map_err(Error::Log)?;
+        let group = match host.open(GROUP, Machine::default()).await {
+            Ok(group) => group,
+            Err(error) => {
+                host.shutdown().await;
+                return Err(Error::Log(error));
+            }
+        };
+        let metrics = ControlMetrics::new(&metrics);
+        let plane = Plane::new(Parts { config, group, host, clock, entropy, metrics });
+        match join(&plane).await {
+            Ok(()) => Ok(Self { plane }),
+            Err(error) => {
+                plane.host.shutdown().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// A way in.
+    pub fn handle(&self) -> Handle {
+        Handle { plane: Arc::clone(&self.plane) }
+    }
+
+    /// Serves until `drain` starts, then finishes open calls and stops. The engine is the
+    /// caller's to close.
+    ///
+    /// # Errors
+    /// [`Error::Serve`] or [`Error::Task`] when a part of it ends early; the others are
+    /// stopped then.
+    pub async fn run(self, doors: Doors, drain: Drain) -> Result<(), Error> {
+        let Doors { nodes, people } = doors;
+        let mut tasks = TaskGroup::new("control plane");
+        let routes = rpc::node_routes(&self.plane, &drain);
+        let served = grpc::serve(nodes, routes, drain.clone());
+        tasks.spawn(async move {
+            served.await.map_err(|source| Error::Serve { door: "nodes", source })
+        });
+        let served = serve_people(people, rpc::people_routes(&self.plane, &drain), drain.clone());
+        tasks.spawn(served);
+        let kept = housekeeping::run(Arc::clone(&self.plane), drain);
+        tasks.spawn(async move {
+            kept.await;
+            Ok(())
+        });
+        let mut result = Ok(());
+        while let Some(ended) = tasks.next().await {
+            if let Err(error) = ended.map_err(Error::Task).flatten() {
+                result = Err(error);
+                break;
+            }
+        }
+        drop(tasks);
+        self.stop().await;
+        result
+    }
+
+    /// Stops without having served.
+    pub async fn stop(self) {
+        self.plane.host.shutdown().await;
+    }
+}
+
+/// Becomes part of the group, if what is found is what is expected.
+async fn join(plane: &Plane) -> Result<(), Error> {
+    let recorded = plane.config.recorded_cluster;
+    // A state that was ever written makes the answer sure at once.
+    let is_blank = plane.applied().borrow().is_none();
+    match recorded {
+        Some(cluster) if is_blank && !has_voters(plane).await => return Err(Error::Lost(cluster)),
+        None if is_blank => {
+            plane.group.initialize(&plane.config.voters).await.map_err(Error::Log)?;
+        }
+        _ => {}
+    }
+    plane.group.wait_for_leader(plane.config.leader_timeout).await.map_err(Error::Log)?;
+    plane.barrier().await?;
+    let found = plane.read(gitstratum_state::State::cluster).await?;
+    compare(recorded, found)
+}
+
+/// Whether the log names voters: it was begun, though nothing of it was applied yet.
+async fn has_voters(plane: &Plane) -> bool {
+    let mut status = plane.group.watch();
+    let named = status.wait_for(|status| !status.voters.is_empty());
+    matches!(tokio::time::timeout(PRISTINE_AFTER, named).await, Ok(Ok(_)))
+}
+
+fn compare(recorded: Option<ClusterId>, found: Option<ClusterId>) -> Result<(), Error> {
+    match (recorded, found) {
+        (Some(recorded), None) => Err(Error::Lost(recorded)),
+        (Some(recorded), Some(found)) if recorded != found => {
+            Err(Error::OtherCluster { recorded, found })
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn serve_people(
+    listener: UnixListener,
+    routes: tonic::service::Routes,
+    drain: Drain,
+) -> Result<(), Error> {
+    tonic::transport::Server::builder()
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(UnixListenerStream::new(listener), async move {
+            drain.started().await;
+        })
+        .await
+        .map_err(|source| Error::Serve { door: "people", source })
+}
+
+impl Handle {
+    /// Which cluster this is; `None` until it is founded.
+    ///
+    /// # Errors
+    /// [`Error::Read`] without a leader.
+    pub async fn cluster(&self) -> Result<Option<Cluster>, Error> {
+        founding::cluster(&self.plane).await
+    }
+
+    /// Founds the cluster: its layout, user `admin` with the token, repository `demo/hello`.
+    /// The secrets must be written down before.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when there is a cluster already; [`Error::Propose`].
+    pub async fn found(&self, founding: &Founding) -> Result<Cluster, Error> {
+        founding::found(&self.plane, founding).await
+    }
+
+    /// Makes what a founding that was cut short has not made. Harmless on a whole one, but
+    /// it would bring back a first repository that somebody deleted: call it only while the
+    /// cluster id is not yet recorded.
+    ///
+    /// # Errors
+    /// As [`Handle::found`].
+    pub async fn finish_founding(&self) -> Result<Cluster, Error> {
+        founding::finish(&self.plane).await
+    }
+
+    /// Version of the streamed state on this voter.
+    ///
+    /// # Errors
+    /// [`Error::Task`].
+    pub async fn version(&self) -> Result<GrantsVersion, Error> {
+        self.plane.read(gitstratum_state::State::version).await
+    }
+
+    /// Whether calls can be answered: somebody leads, as far as is known here.
+    pub fn has_leader(&self) -> bool {
+        self.plane.group.status().leader.is_some()
+    }
+
+    /// The whole state for people, without secrets (GS-CP-45).
+    ///
+    /// # Errors
+    /// [`Error::Read`]; [`Error::Task`].
+    pub async fn export(&self) -> Result<serde_json::Value, Error> {
+        self.plane.barrier().await?;
+        self.plane.read(gitstratum_state::State::to_json).await
+    }
+}

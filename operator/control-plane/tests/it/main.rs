@@ -1,0 +1,11 @@
+//! The control plane through its own gRPC, over memory and over RocksDB.
+
+mod world;
+
+mod access;
+mod audit;
+mod directory;
+mod founding;
+mod nodes;
+mod restart;
+mod watching;

@@ -1,0 +1,244 @@
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gitstratum_client::grpc;
+use gitstratum_consensus::{NoNetwork, families};
+use gitstratum_control_plane::{Config, Dependencies, Doors, Error, Founding, Handle, Service};
+use gitstratum_core::{
+    Clock, ClusterId, ManualClock, NodeId, ProcessRole, SeededEntropy, SystemEntropy, Token,
+    UnixMillis,
+};
+use gitstratum_identity::{LocalNetwork, Peer, Service as Port};
+use gitstratum_process::{Drain, DrainTrigger, Metrics, Task, spawn};
+use gitstratum_proto::control::v1::control_client::ControlClient;
+use gitstratum_proto::control::v1::fleet_client::FleetClient;
+use gitstratum_proto::control::v1::{
+    CreateRepositoryRequest, Node, ProcessReport, RegisterNodeRequest, ReportRequest, Repository,
+};
+use gitstratum_store::{Engine, MemoryEngine};
+use hyper_util::rt::TokioIo;
+use tokio::net::{UnixListener, UnixStream};
+use tonic::metadata::MetadataValue;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Channel, Endpoint, Uri};
+use tonic::{Request, Status};
+
+pub(crate) const NODE: NodeId = Founding::node(1);
+/// Longest any single wait of a test may take.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A founded control plane of one voter, serving.
+pub(crate) struct World {
+    pub(crate) engine: Arc<dyn Engine>,
+    pub(crate) memory: Option<Arc<MemoryEngine>>,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) metrics: Metrics,
+    pub(crate) handle: Handle,
+    pub(crate) cluster: ClusterId,
+    pub(crate) admin: Token,
+    pub(crate) network: LocalNetwork,
+    socket: PathBuf,
+    _directory: tempfile::TempDir,
+    trigger: DrainTrigger,
+    running: Option<Task<Result<(), Error>>>,
+}
+
+pub(crate) type Client = ControlClient<InterceptedService<Channel, Bearer>>;
+
+#[derive(Clone)]
+pub(crate) struct Bearer(Option<String>);
+
+impl tonic::service::Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(token) = &self.0 {
+            let value: MetadataValue<_> = format!("Bearer {token}").parse().expect("ASCII");
+            request.metadata_mut().insert("authorization", value);
+        }
+        Ok(request)
+    }
+}
+
+pub(crate) fn memory() -> Arc<MemoryEngine> {
+    MemoryEngine::new(&families())
+}
+
+pub(crate) fn config() -> Config {
+    Config { settle_timeout: Duration::from_millis(500), ..Config::single(NODE) }
+}
+
+pub(crate) fn dependencies(engine: Arc<dyn Engine>, clock: Arc<ManualClock>) -> Dependencies {
+    Dependencies {
+        engine,
+        network: Arc::new(NoNetwork),
+        clock,
+        entropy: SystemEntropy::new(),
+        metrics: Metrics::new(),
+    }
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        let engine = memory();
+        let mut world = Self::on(Arc::clone(&engine) as Arc<dyn Engine>, config()).await;
+        world.memory = Some(engine);
+        world
+    }
+
+    /// Founds a cluster on `engine`.
+    pub(crate) async fn on(engine: Arc<dyn Engine>, config: Config) -> Self {
+        let clock = ManualClock::new(UnixMillis(1_700_000_000_000));
+        let service = Service::open(config, dependencies(Arc::clone(&engine), Arc::clone(&clock)))
+            .await
+            .expect("a control plane on an empty engine");
+        let founding = Founding::draw(1, 4, &*clock, &*SeededEntropy::new(3)).expect("a founding");
+        let cluster = service.handle().found(&founding).await.expect("a new cluster");
+        service.stop().await;
+        Self::again(engine, clock, cluster.id, founding.admin_token).await
+    }
+
+    /// Opens what is on `engine` and serves it.
+    pub(crate) async fn again(
+        engine: Arc<dyn Engine>,
+        clock: Arc<ManualClock>,
+        cluster: ClusterId,
+        admin: Token,
+    ) -> Self {
+        let config = Config { recorded_cluster: Some(cluster), ..config() };
+        Self::with(engine, clock, admin, config).await
+    }
+
+    pub(crate) async fn with(
+        engine: Arc<dyn Engine>,
+        clock: Arc<ManualClock>,
+        admin: Token,
+        config: Config,
+    ) -> Self {
+        let cluster = config.recorded_cluster.expect("a recorded cluster");
+        let needs = dependencies(Arc::clone(&engine), Arc::clone(&clock));
+        let metrics = needs.metrics.clone();
+        let service = Service::open(config, needs).await.expect("what was founded before");
+        let network = LocalNetwork::new();
+        let (trigger, drain) = Drain::new();
+        let directory = tempfile::tempdir().expect("a directory");
+        let socket = directory.path().join("control.sock");
+        let people = UnixListener::bind(&socket).expect("a socket");
+        let nodes = network.listen(NODE, Port::Control, 100, drain.clone()).expect("a door");
+        let handle = service.handle();
+        let running = Some(spawn("control plane", service.run(Doors { nodes, people }, drain)));
+        let (memory, _directory) = (None, directory);
+        Self {
+            engine,
+            memory,
+            clock,
+            metrics,
+            handle,
+            cluster,
+            admin,
+            network,
+            socket,
+            _directory,
+            trigger,
+            running,
+        }
+    }
+
+    /// Stops serving as a signal would, and returns what a restart needs.
+    pub(crate) async fn stop(&mut self) {
+        self.trigger.start();
+        let running = self.running.take().expect("it runs");
+        let ended = tokio::time::timeout(PATIENCE, running).await.expect("it drains");
+        ended.expect("no panic").expect("no error");
+    }
+
+    pub(crate) async fn restart(mut self) -> Self {
+        self.stop().await;
+        let (engine, clock) = (Arc::clone(&self.engine), Arc::clone(&self.clock));
+        Self::again(engine, clock, self.cluster, self.admin.clone()).await
+    }
+
+    pub(crate) fn client(&self, token: Option<&str>) -> Client {
+        let socket = self.socket.clone();
+        let connector = tower::service_fn(move |_: Uri| {
+            let socket = socket.clone();
+            async move { UnixStream::connect(socket).await.map(TokioIo::new) }
+        });
+        let channel =
+            Endpoint::from_static("http://control").connect_with_connector_lazy(connector);
+        ControlClient::with_interceptor(channel, Bearer(token.map(str::to_owned)))
+    }
+
+    pub(crate) fn admin(&self) -> Client {
+        self.client(Some(self.admin.expose()))
+    }
+
+    pub(crate) fn fleet(&self, role: ProcessRole, node: NodeId) -> FleetClient<Channel> {
+        let peer = Peer { cluster: self.cluster, role, node };
+        FleetClient::new(grpc::channel(self.network.dialer(peer), NODE, Port::Control))
+    }
+
+    pub(crate) fn agent(&self) -> FleetClient<Channel> {
+        self.fleet(ProcessRole::Agent, NODE)
+    }
+
+    pub(crate) async fn register(&self, incarnation: u64) -> Result<(), Status> {
+        let roles = ["frontend", "metadata", "object"].map(str::to_owned).to_vec();
+        let node = Node { id: NODE.0, roles, incarnation, ..Node::default() };
+        self.agent().register_node(RegisterNodeRequest { node: Some(node) }).await.map(drop)
+    }
+
+    pub(crate) async fn report(&self, incarnation: u64, applied: u64) -> Result<u64, Status> {
+        let process = |role: &str| ProcessReport {
+            role: role.to_owned(),
+            applied_version: applied,
+            ready: true,
+            load: 0,
+        };
+        let processes = vec![process("frontend"), process("metadata")];
+        let request = ReportRequest { node: NODE.0, incarnation, processes };
+        self.agent().report(request).await.map(|response| response.into_inner().version)
+    }
+
+    /// Plays the data roles: whatever is made is applied at once.
+    pub(crate) async fn follow(&self) -> Task<()> {
+        self.register(1).await.expect("registered");
+        self.report(1, u64::MAX >> 1).await.expect("reported");
+        let peer = Peer { cluster: self.cluster, role: ProcessRole::Agent, node: NODE };
+        let channel = grpc::channel(self.network.dialer(peer), NODE, Port::Control);
+        let handle = self.handle.clone();
+        spawn("data roles", async move {
+            let mut agent = FleetClient::new(channel);
+            loop {
+                let applied_version = handle.version().await.expect("running").0;
+                let process = |role: &str| ProcessReport {
+                    role: role.to_owned(),
+                    applied_version,
+                    ready: true,
+                    load: 0,
+                };
+                let processes = vec![process("frontend"), process("metadata")];
+                let request = ReportRequest { node: NODE.0, incarnation: 1, processes };
+                if agent.report(request).await.is_err() {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+    }
+
+    pub(crate) async fn create(&self, path: &str) -> Result<Repository, Status> {
+        let request = CreateRepositoryRequest { path: path.to_owned(), ..Default::default() };
+        self.admin().create_repository(request).await.map(tonic::Response::into_inner)
+    }
+
+    pub(crate) fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+        assert!(self.clock.wall().0 > 0);
+    }
+
+    pub(crate) fn metric(&self, line: &str) -> Option<u64> {
+        let page = self.metrics.render();
+        let found = page.lines().find_map(|text| text.strip_prefix(line))?;
+        found.trim().parse().ok()
+    }
+}
