@@ -175,10 +175,24 @@ async fn place(
     Ok((place, ticket))
 }
 
-/// Tells the client why its request failed, with an `ERR` packet. A client that has gone
-/// is told nothing, which the log shows anyway.
-pub(crate) async fn tell(conversation: &mut Conversation, error: &Error) {
+/// Whether a client could be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Telling {
+    /// It will read of it.
+    Told,
+    /// It has gone, or takes no bytes.
+    Gone,
+}
+
+/// Tells the client why its request failed, with an `ERR` packet.
+pub(crate) async fn tell(conversation: &mut Conversation, error: &Error) -> Telling {
+    if error.is_of_output() {
+        return Telling::Gone;
+    }
     let mut out = BytesMut::new();
     pktline::error(&mut out, &error.to_string());
-    drop(conversation.output.send(out.freeze()).await);
+    match conversation.output.send(out.freeze()).await {
+        Ok(()) => Telling::Told,
+        Err(_) => Telling::Gone,
+    }
 }

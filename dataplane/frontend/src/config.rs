@@ -4,6 +4,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// Bytes that a push may send besides its pack: commands, options, and what shows that
+/// the pack is too large.
+const PUSH_EXTRA_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
 /// Settings of a frontend.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -27,6 +31,8 @@ pub struct Config {
     pub spool_bytes_max: u64,
     /// Largest pack of one push, in bytes.
     pub pack_bytes_max: u64,
+    /// Most bytes of all requests of one fetch (bad input 12).
+    pub fetch_request_bytes_max: u64,
     /// Largest object, in bytes.
     pub object_bytes_max: u64,
     /// Most objects in one push.
@@ -69,6 +75,7 @@ impl Config {
             spool,
             spool_bytes_max: 16 * 1024 * 1024 * 1024,
             pack_bytes_max: 2 * 1024 * 1024 * 1024,
+            fetch_request_bytes_max: 64 * 1024 * 1024,
             object_bytes_max: 100 * 1024 * 1024,
             objects_max: 4_000_000,
             delta_base_bytes_max: 96 * 1024 * 1024,
@@ -85,6 +92,14 @@ impl Config {
         }
     }
 
+    /// Most bytes that a push may send: its pack and the commands before it. Far beyond
+    /// what a pack may have, so that a larger one is refused by name and not cut.
+    pub(crate) fn push_request_bytes_max(&self) -> u64 {
+        self.pack_bytes_max.saturating_add(PUSH_EXTRA_BYTES_MAX)
+    }
+
+    /// Whether the settings make sense.
+    ///
     /// # Errors
     /// Names the first field that makes no sense.
     pub fn validate(&self) -> Result<(), &'static str> {

@@ -59,6 +59,11 @@ impl Error {
         matches!(self.input(), Some(InputError::Idle { .. }))
     }
 
+    /// Whether the client takes no bytes any more.
+    pub(crate) fn is_of_output(&self) -> bool {
+        self.source.as_deref().is_some_and(|source| source.is::<OutputError>())
+    }
+
     fn input(&self) -> Option<&InputError> {
         self.source.as_deref()?.downcast_ref()
     }

@@ -11,6 +11,7 @@ use gitstratum_core::{Clock, ClusterId, Entropy, NodeId};
 use gitstratum_process::ByteBudget;
 
 use crate::Config;
+use crate::auth::Throttle;
 use crate::limit::Fetches;
 use crate::metric_names::FrontendMetrics;
 use crate::service::Deps;
@@ -35,6 +36,8 @@ pub(crate) struct Frontend {
     pub sessions: Arc<Sessions>,
     /// Places for fetches, by repository.
     pub fetches: Arc<Fetches>,
+    /// Failed logins, by source.
+    pub throttle: Throttle,
     /// The cluster served.
     pub cluster: ClusterId,
     /// This node.
@@ -69,6 +72,7 @@ impl Frontend {
             reader: Reader::new(Arc::new(bulk.clone()), Options::default()),
             sessions: Sessions::new(partitions.clone(), deps),
             fetches: Fetches::new(&config),
+            throttle: Throttle::new(Arc::clone(&deps.clock)),
             feed: deps.feed.clone(),
             cluster: deps.cluster,
             node: deps.node,

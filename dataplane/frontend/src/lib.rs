@@ -25,4 +25,4 @@ mod view;
 
 pub use config::Config;
 pub use error::Error;
-pub use service::Deps;
+pub use service::{Addresses, Deps, Service, ServiceError};

@@ -1,2 +1,6 @@
 //! The ports: what is said on a connection until a command runs. Each carrier turns its
-//! requests into a conversation and its errors into its own words.
+//! requests into conversations and errors into its own words.
+
+mod guarded;
+pub(crate) mod http;
+pub(crate) mod ssh;

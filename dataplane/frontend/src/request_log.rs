@@ -101,6 +101,11 @@ impl Record {
         self.operation = operation;
     }
 
+    /// What it is for, as far as is known.
+    pub(crate) fn operation(&self) -> Operation {
+        self.operation
+    }
+
     /// Its bytes are counted by `conversation`.
     pub(crate) fn count(&mut self, conversation: &Conversation) {
         self.received = conversation.input.counter();
