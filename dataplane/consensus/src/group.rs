@@ -25,7 +25,7 @@ use crate::raft::{Raft, Types};
 
 pub(crate) use compact::Compactor;
 pub(crate) use failure::Failure;
-pub(crate) use reads::Reads;
+pub(crate) use reads::{Forwarder, Reads};
 pub(crate) use status::follow;
 pub use status::{LeaderView, Role, Status};
 

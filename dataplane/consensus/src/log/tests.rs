@@ -1,11 +1,16 @@
 use gitstratum_core::SystemClock;
-use gitstratum_store::MemoryEngine;
+use gitstratum_store::{Durability, MemoryEngine};
 use openraft::EntryPayload;
 use openraft::vote::leader_id_std::CommittedLeaderId;
 
+use openraft::storage::{IOFlushed, RaftLogReader as _, RaftLogStorage as _};
+
+use super::storage::READ_BYTES_MAX;
 use super::*;
 use crate::command::Opaque;
 use crate::host::families;
+use crate::meta::META;
+use crate::raft::Types;
 
 const GROUP: GroupId = GroupId(3);
 

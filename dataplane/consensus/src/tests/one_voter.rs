@@ -253,6 +253,26 @@ async fn p_d5_a_failed_sync_ends_the_group_and_nothing_more_is_acknowledged() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn bad_input_156_a_full_disk_stops_the_group_which_opens_again_when_space_returns() {
+    let engine = FaultyEngine::new(MemoryEngine::new(&families()));
+    let host = host(engine.clone());
+    let group = open(&host).await;
+    group.propose("a").await.unwrap();
+    engine.fail_write(1, Fault::Full);
+    let ProposeError::Unknown { cause: Some(cause), .. } = group.propose("b").await.unwrap_err()
+    else {
+        panic!("the outcome is unknown and has a cause");
+    };
+    assert_eq!(cause.kind(), ErrorKind::Busy);
+    assert_eq!(commands(&group), ["a"], "what is applied can still be read");
+    group.shutdown().await;
+    let again = open(&host).await;
+    again.propose("c").await.unwrap();
+    assert_eq!(commands(&again), ["a", "c"]);
+    host.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn gs_cp_25_the_log_stays_bounded_across_restarts() {
     let config = Config { log_entries_max: 40, log_entries_kept: 10, ..Config::default() };
     let mut engine = MemoryEngine::new(&families());

@@ -1,0 +1,200 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::SnapshotPolicy;
+use openraft::async_runtime::watch::WatchReceiver as _;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::{Host, Registration};
+use crate::applier::{Applied, Applier};
+use crate::error::Error;
+use crate::group::{self, Compactor, Failure, Forwarder, Group, Reads, Status, follow};
+use crate::id::GroupId;
+use crate::log::{Context, Length, LogStore};
+use crate::machine::StateMachine;
+use crate::peer::{Peers, Served};
+use crate::raft::{Fatal, Raft};
+
+/// Longest that one chunk of a snapshot, or the installation behind the last one, takes.
+const CHUNK_TIMEOUT: Duration = Duration::from_secs(60);
+
+impl Host {
+    /// Opens `group`: checks its log, loads its state, applies what was committed, and
+    /// takes part from now on. A group that is the only voter leads at once.
+    ///
+    /// # Errors
+    /// [`Error::Log`], [`Error::Record`], [`Error::Machine`] name what is damaged;
+    /// [`Error::Engine`]; [`Error::Open`] if it is open already.
+    pub async fn open<M: StateMachine>(
+        &self,
+        group: GroupId,
+        machine: M,
+    ) -> Result<Group<M>, Error> {
+        {
+            let mut open = self.members.open.lock();
+            if open.contains_key(&group) {
+                return Err(Error::Open { group });
+            }
+            open.insert(group, None);
+        }
+        let opened = self.open_registered(group, machine).await;
+        if opened.is_err() {
+            self.members.open.lock().remove(&group);
+        }
+        opened
+    }
+
+    async fn open_registered<M: StateMachine>(
+        &self,
+        group: GroupId,
+        machine: M,
+    ) -> Result<Group<M>, Error> {
+        let failure = Failure::default();
+        let (log, applied) = self.load(group, machine, &failure).await?;
+        let peers = self.peers(group);
+        let raft = Raft::new(
+            self.node.0,
+            Arc::new(self.openraft_config(group)?),
+            peers.clone(),
+            log.clone(),
+            Applier(Arc::clone(&applied)),
+        )
+        .await
+        .map_err(|error| stopped(group, &failure, &error))?;
+        self.lead_if_alone(&raft).await.map_err(|error| stopped(group, &failure, &error))?;
+        Ok(self.handle(Opened { group, raft, log, applied, failure, peers }))
+    }
+
+    /// Reads and checks what the engine holds of `group`, on a blocking thread.
+    async fn load<M: StateMachine>(
+        &self,
+        group: GroupId,
+        machine: M,
+        failure: &Failure,
+    ) -> Result<(LogStore, Arc<Applied<M>>), Error> {
+        let context = Context {
+            node: self.node,
+            group,
+            engine: Arc::clone(&self.engine),
+            committer: Arc::clone(&self.committer),
+            failure: failure.clone(),
+        };
+        let chunk_bytes = self.config.snapshot_chunk_bytes;
+        let load = move || {
+            let engine = Arc::clone(&context.engine);
+            let failure = context.failure.clone();
+            let log = LogStore::open(context)?;
+            let applied = Applied::open(group, engine, failure, chunk_bytes, machine)?;
+            Ok((log, Arc::new(applied)))
+        };
+        tokio::task::spawn_blocking(load)
+            .await
+            .map_err(|panic| Error::Task { group, what: format!("opening it: {panic}") })?
+    }
+
+    fn peers(&self, group: GroupId) -> Peers {
+        Peers {
+            node: self.node,
+            group,
+            network: Arc::clone(&self.network),
+            snapshot_timeout: self.config.snapshot_timeout,
+            transfers: Arc::clone(&self.transfers),
+        }
+    }
+
+    fn openraft_config(&self, group: GroupId) -> Result<openraft::Config, Error> {
+        let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+        let config = openraft::Config {
+            cluster_name: format!("group {group}"),
+            heartbeat_interval: millis(self.config.heartbeat_interval),
+            election_timeout_min: millis(self.config.election_timeout_min),
+            election_timeout_max: millis(self.config.election_timeout_max),
+            install_snapshot_timeout: millis(CHUNK_TIMEOUT),
+            // The compactor decides when; openraft would count from the last restart.
+            snapshot_policy: SnapshotPolicy::Never,
+            max_in_snapshot_log_to_keep: u64::MAX,
+            replication_lag_threshold: u64::MAX,
+            enable_pre_vote: Some(true),
+            ..openraft::Config::default()
+        };
+        config.validate().map_err(|error| Error::Membership { group, what: error.to_string() })
+    }
+
+    /// A single voter need not wait for an election timeout.
+    async fn lead_if_alone<M: StateMachine>(&self, raft: &Raft<M>) -> Result<(), Fatal> {
+        let membership = Arc::clone(&raft.metrics().borrow_watched().membership_config);
+        if membership.voter_ids().eq([self.node.0]) {
+            raft.trigger().elect(false).await?;
+        }
+        Ok(())
+    }
+
+    fn handle<M: StateMachine>(&self, opened: Opened<M>) -> Group<M> {
+        let Opened { group, raft, log, applied, failure, peers } = opened;
+        let within = self.config.read_timeout;
+        let (reads, forwarder) =
+            Reads::new(raft.clone(), Arc::clone(&applied), failure.clone(), within, peers);
+        let served = Served {
+            raft: raft.clone(),
+            applied: Arc::clone(&applied),
+            reads: reads.clone(),
+            failure: failure.clone(),
+            transfer: Mutex::new(None),
+            _tasks: self.tasks(raft.clone(), log, forwarder),
+        };
+        self.members.open.lock().insert(group, Some(Arc::new(served)));
+        let (sender, status) = watch::channel(Status::of(&raft.metrics().borrow_watched()));
+        let mut following = JoinSet::new();
+        following.spawn(follow(raft.metrics(), sender));
+        Group::new(group::Inner {
+            id: group,
+            node: self.node,
+            raft,
+            applied,
+            reads,
+            status,
+            failure,
+            command_bytes_max: self.config.command_bytes_max,
+            registration: Registration { group, members: Arc::clone(&self.members) },
+            _following: following,
+        })
+    }
+
+    /// What runs as long as the group is open.
+    fn tasks<M: StateMachine>(
+        &self,
+        raft: Raft<M>,
+        log: LogStore,
+        forwarder: Forwarder<M>,
+    ) -> JoinSet<()> {
+        let compactor = Compactor {
+            raft,
+            log,
+            limit: Length::limit(&self.config),
+            kept: Length::kept(&self.config),
+        };
+        let mut tasks = JoinSet::new();
+        tasks.spawn(forwarder.run());
+        tasks.spawn(compactor.run());
+        tasks
+    }
+}
+
+struct Opened<M: StateMachine> {
+    group: GroupId,
+    raft: Raft<M>,
+    log: LogStore,
+    applied: Arc<Applied<M>>,
+    failure: Failure,
+    peers: Peers,
+}
+
+/// The typed error behind openraft's, where there is one.
+fn stopped(group: GroupId, failure: &Failure, error: &Fatal) -> Error {
+    match failure.cause() {
+        Some(cause) => (*cause).clone(),
+        None => Error::Task { group, what: error.to_string() },
+    }
+}
