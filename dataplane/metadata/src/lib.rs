@@ -18,6 +18,8 @@ pub mod rpc;
 mod service;
 #[cfg(any(test, feature = "test-util"))]
 pub mod testing;
+#[cfg(test)]
+mod tests;
 
 pub use config::{Config, ConfigError};
 pub use error::Error;

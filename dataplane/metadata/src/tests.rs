@@ -1,0 +1,9 @@
+//! The service as a single voter over an engine in memory, with a scripted planner.
+
+mod admission;
+mod hosting;
+mod listing;
+mod pushes;
+mod rig;
+mod sessions;
+mod wire;
