@@ -5,5 +5,5 @@
 mod history;
 mod reach;
 
-pub(crate) use history::{Commit, History, Tag};
+pub(crate) use history::{Commit, History};
 pub(crate) use reach::{OverBudget, Reach};

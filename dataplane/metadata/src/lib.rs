@@ -12,6 +12,7 @@ mod graph;
 mod machine;
 mod metric_names;
 pub mod partition;
+pub mod plan;
 pub mod planner;
 pub mod refs;
 pub mod rpc;

@@ -11,14 +11,14 @@ use crate::partition::{self, Rows, RowsMut, query};
 /// One partition's state machine. It holds nothing in memory but its share of a
 /// metric: all state is rows.
 #[derive(Debug)]
-pub struct Machine {
+pub(crate) struct Machine {
     refs_total: Gauge,
     refs_counted: u64,
 }
 
 impl Machine {
     /// A machine that adds its refs to `refs_total` (GS-MX-08).
-    pub const fn new(refs_total: Gauge) -> Self {
+    pub(crate) const fn new(refs_total: Gauge) -> Self {
         Self { refs_total, refs_counted: 0 }
     }
 

@@ -39,6 +39,7 @@ use prost::Message;
 
 pub use entry::{Change, Entry};
 pub use error::Error;
+pub use owners::OwnersAnswer;
 pub use rows::{Rows, RowsMut};
 
 use record::GroupRow;

@@ -1,3 +1,5 @@
+//! What the partition asks of a repository's history, and what it gives to decide by.
+
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
@@ -73,6 +75,7 @@ pub struct Shape {
 }
 
 /// Answer of one negotiation round.
+#[expect(clippy::large_enum_variant, reason = "one answer at a time, handed on at once")]
 #[derive(Clone, Debug, PartialEq)]
 pub enum PlanAnswer {
     /// This want may not be served, or does not exist: the two look the same (S24).

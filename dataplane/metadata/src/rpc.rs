@@ -238,7 +238,8 @@ async fn send_audit(
         let (lines, next) = match page {
             Ok(page) => page,
             Err(status) => {
-                let _ = sender.send(Err(status)).await;
+                // Nobody listens any more if this fails.
+                sender.send(Err(status)).await.ok();
                 return;
             }
         };

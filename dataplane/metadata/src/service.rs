@@ -124,8 +124,7 @@ impl Service {
     pub fn least_version_used(&self, partition: PartitionId) -> Option<Version> {
         let hosted = self.hosted(partition).ok()?;
         hosted.leading_term().ok()?;
-        let least = hosted.renewals.lock().least_version();
-        least
+        hosted.renewals.lock().least_version()
     }
 
     /// Refs and manifest of a repository (S31, S51).

@@ -30,6 +30,7 @@ pub struct Entry {
 }
 
 /// What an entry changes.
+#[expect(clippy::large_enum_variant, reason = "pushes are the common case, and none is kept")]
 #[derive(Clone, PartialEq, prost::Oneof)]
 pub enum Change {
     /// A frontend opens a session (S10).
