@@ -1,0 +1,260 @@
+//! Verifies stored data: every segment that a manifest lists, and everything that the refs
+//! reach. What is told is there: a problem is looked at again before it is told, because
+//! pushes and clean-ups go on meanwhile.
+
+mod judge;
+mod subjects;
+
+use std::collections::BTreeSet;
+
+use gitstratum_core::{ErrorKind, RepoId, SegmentId};
+use gitstratum_proto::common::v1::RepoKey;
+use serde::Serialize;
+
+use crate::Error;
+use crate::output::{Format, document};
+use crate::rpc::Connection;
+use crate::text::{counted, printable, size};
+use judge::{Finding, Found, Tally, judge};
+
+pub use subjects::{Subject, all, one};
+
+/// Segments that are verified in one call (as many as an object node takes).
+const SEGMENTS_MAX: usize = 65_536;
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Verdict {
+    /// Sound.
+    Ok,
+    /// Damaged.
+    Damaged,
+    /// No damage was found, but not everything could be looked at.
+    Unchecked,
+}
+
+/// A repository that was checked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Checked {
+    /// Its id.
+    pub id: String,
+    /// Its path.
+    pub path: String,
+    /// What came of it.
+    pub verdict: Verdict,
+    /// What is damaged.
+    pub problems: Vec<String>,
+    /// What could not be looked at.
+    pub unchecked: Vec<String>,
+    /// Segments read and verified.
+    pub segments: usize,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Objects that the refs reach.
+    pub objects: u64,
+}
+
+/// All that were checked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// How many were.
+    pub checked: usize,
+    /// How many are damaged.
+    pub damaged: usize,
+    /// How many could not be looked at whole.
+    pub unchecked: usize,
+    /// Each of them.
+    pub repositories: Vec<Checked>,
+}
+
+/// Checks one repository.
+///
+/// # Errors
+/// When nothing can be asked any more; what fails for this repository alone is in the answer.
+pub async fn check(connection: &Connection, subject: &Subject) -> Result<Checked, Error> {
+    let mut outcome = Outcome::default();
+    outcome.problems.extend(subject.problem.clone());
+    if subject.problem.is_none() {
+        outcome.verify(connection, subject).await?;
+        outcome.walk(connection, subject).await?;
+    }
+    Ok(outcome.finish(subject))
+}
+
+#[derive(Default)]
+struct Outcome {
+    problems: Vec<String>,
+    unchecked: Vec<String>,
+    tally: Tally,
+    objects: u64,
+}
+
+impl Outcome {
+    /// Reads the segments of the manifest.
+    async fn verify(&mut self, connection: &Connection, subject: &Subject) -> Result<(), Error> {
+        let mut findings = Vec::new();
+        for segments in subject.segments.chunks(SEGMENTS_MAX) {
+            let ids: Vec<SegmentId> = segments.iter().map(|segment| segment.id).collect();
+            match verify(connection, &ids).await {
+                Ok(found) => {
+                    let (more, tally) = judge(segments, &found);
+                    findings.extend(more);
+                    self.tally.add(tally);
+                }
+                Err(error) => self.blame(&error)?,
+            }
+        }
+        if !findings.is_empty() {
+            let listed = listed_now(connection, subject).await?;
+            findings.retain(|finding| listed.contains(&finding.segment));
+        }
+        for Finding { problem, .. } in findings {
+            self.problems.push(problem);
+        }
+        Ok(())
+    }
+
+    /// Walks from the refs.
+    async fn walk(&mut self, connection: &Connection, subject: &Subject) -> Result<(), Error> {
+        match connection.check_repository(subject.key()).await {
+            Ok(answer) => {
+                self.objects = answer.objects_checked;
+                self.problems.extend(answer.problems.iter().map(|problem| printable(problem)));
+            }
+            Err(error) if is_gone(&error) && listed_now(connection, subject).await?.is_empty() => {}
+            Err(error) => self.blame(&error)?,
+        }
+        Ok(())
+    }
+
+    /// Says of a failed call whether it is damage, or keeps from knowing; a lost connection
+    /// ends everything.
+    fn blame(&mut self, error: &Error) -> Result<(), Error> {
+        match error {
+            Error::Refused { kind: ErrorKind::Corrupt, message } => {
+                self.problems.push(message.clone());
+            }
+            Error::Refused { message, .. } => self.unchecked.push(message.clone()),
+            Error::Unreachable { place, reason } => {
+                let (place, reason) = (place.clone(), reason.clone());
+                return Err(Error::Unreachable { place, reason });
+            }
+            Error::NotOffered(place) => return Err(Error::NotOffered(place.clone())),
+            Error::NotSignedIn(message) => return Err(Error::NotSignedIn(message.clone())),
+            other => self.unchecked.push(other.to_string()),
+        }
+        Ok(())
+    }
+
+    fn finish(self, subject: &Subject) -> Checked {
+        let Self { mut problems, unchecked, tally, objects } = self;
+        let mut told = BTreeSet::new();
+        problems.retain(|problem| told.insert(problem.clone()));
+        let verdict = match (problems.is_empty(), unchecked.is_empty()) {
+            (false, _) => Verdict::Damaged,
+            (true, false) => Verdict::Unchecked,
+            (true, true) => Verdict::Ok,
+        };
+        Checked {
+            id: subject.id.to_string(),
+            path: subject.path.clone(),
+            verdict,
+            problems,
+            unchecked,
+            segments: tally.segments,
+            bytes: tally.bytes,
+            objects,
+        }
+    }
+}
+
+async fn verify(connection: &Connection, ids: &[SegmentId]) -> Result<Vec<Found>, Error> {
+    let mut answers = connection.verify(ids).await?;
+    let mut found = Vec::with_capacity(ids.len());
+    while let Some(result) = answers.next().await? {
+        found.extend(Found::of(&result));
+    }
+    Ok(found)
+}
+
+/// The segments that the manifest lists by now; none when the repository is gone.
+async fn listed_now(
+    connection: &Connection,
+    subject: &Subject,
+) -> Result<BTreeSet<SegmentId>, Error> {
+    let record = connection.record(subject.key()).await?;
+    let record = record.filter(|record| subjects::is_kept(record.state));
+    let segments = record.map(|record| subjects::segments(&record)).unwrap_or_default();
+    Ok(segments.into_iter().map(|segment| segment.id).collect())
+}
+
+const fn is_gone(error: &Error) -> bool {
+    matches!(error, Error::Refused { kind: ErrorKind::NotFound | ErrorKind::Conflict, .. })
+}
+
+impl Subject {
+    fn key(&self) -> RepoKey {
+        let RepoId(repo_id) = self.id;
+        RepoKey { repo_id, partition: self.partition, name_version: self.name_version }
+    }
+}
+
+impl Report {
+    /// Counts one more.
+    pub fn add(&mut self, checked: Checked) {
+        self.checked += 1;
+        match checked.verdict {
+            Verdict::Ok => {}
+            Verdict::Damaged => self.damaged += 1,
+            Verdict::Unchecked => self.unchecked += 1,
+        }
+        self.repositories.push(checked);
+    }
+
+    /// The last line for people.
+    pub fn summary(&self) -> String {
+        let checked = counted(self.checked, "repository", "repositories");
+        match (self.damaged, self.unchecked) {
+            (0, 0) => format!("{checked} checked, no damage"),
+            (damaged, 0) => format!("{checked} checked, {damaged} damaged"),
+            (damaged, unchecked) => {
+                format!("{checked} checked, {damaged} damaged, {unchecked} not checked whole")
+            }
+        }
+    }
+
+    /// The report as a document.
+    ///
+    /// # Errors
+    /// When it does not serialise.
+    pub fn document(&self, format: Format) -> Result<String, Error> {
+        document(self, format)
+    }
+}
+
+impl Checked {
+    /// The repository's line for people; what is wrong with it stands below, indented.
+    pub fn text(&self) -> String {
+        let segments = counted(self.segments, "segment", "segments");
+        let (word, rest) = match self.verdict {
+            Verdict::Ok => {
+                ("ok", format!("{segments}, {}, {} objects", size(self.bytes), self.objects))
+            }
+            Verdict::Damaged => ("DAMAGED", counted(self.problems.len(), "problem", "problems")),
+            Verdict::Unchecked => ("UNCHECKED", "not everything could be looked at".to_owned()),
+        };
+        let mut text = format!("{word:9}  {}  {rest}\n", printable(&self.path));
+        for line in self.problems.iter().chain(&self.unchecked) {
+            text.push_str("           ");
+            text.push_str(line);
+            text.push('\n');
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,238 @@
+//! `DIR/endpoint.json`: where a running `gitstratum up` can be reached.
+
+use std::fs;
+use std::io::{self, Read as _, Write as _};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+
+/// Name of the file in the data directory.
+const FILE: &str = "endpoint.json";
+/// Its name while it is being written.
+const DRAFT: &str = ".endpoint.json.new";
+/// Name of the control socket in the data directory.
+const SOCKET: &str = "control.sock";
+/// Name of the file with the first admin's token.
+const ADMIN_TOKEN: &str = "admin.token";
+/// Most bytes that are read of the file.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// What the file is called in messages.
+const WHAT: &str = "endpoint file";
+
+/// What `up` writes when every node is ready, and removes when it ends cleanly. Fields that
+/// this version does not know are passed over.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Endpoint {
+    /// Where Git is served over HTTP: `http://HOST:PORT`, or `HOST:PORT`.
+    pub http: Option<String>,
+    /// Where Git is served over SSH: `ssh://HOST:PORT`, or `HOST:PORT`.
+    pub ssh: Option<String>,
+    /// Where Git is served over HTTPS.
+    pub https: Option<String>,
+    /// Where probes and metrics are served.
+    pub metrics: Option<String>,
+    /// The SSH host key, as it stands in known_hosts behind the host.
+    pub ssh_host_key: Option<String>,
+    /// The Unix socket of the control plane.
+    pub control: Option<PathBuf>,
+    /// The file that holds the first admin's token.
+    pub admin_token_file: Option<PathBuf>,
+    /// Process id of `up`.
+    pub pid: u32,
+    /// Version of the program.
+    pub version: String,
+    /// Its nodes.
+    pub nodes: Vec<EndpointNode>,
+}
+
+/// One node of an `up`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EndpointNode {
+    /// The node's id, as hex.
+    pub id: String,
+    /// Its data directory.
+    pub dir: PathBuf,
+    /// Process id.
+    pub pid: u32,
+    /// Git over HTTP.
+    pub http: Option<String>,
+    /// Git over SSH.
+    pub ssh: Option<String>,
+    /// Probes and metrics.
+    pub metrics: Option<String>,
+}
+
+impl Endpoint {
+    /// The file in `data`; none when there is none.
+    ///
+    /// # Errors
+    /// When it does not read or is malformed.
+    pub fn read(data: &Path) -> Result<Option<Self>, Error> {
+        let path = data.join(FILE);
+        let failed = |source| Error::Read { what: WHAT, path: path.clone(), source };
+        let file = match fs::File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed(error)),
+        };
+        let mut text = Vec::new();
+        file.take(FILE_BYTES_MAX).read_to_end(&mut text).map_err(failed)?;
+        serde_json::from_slice(&text).map(Some).map_err(|error| Error::Malformed {
+            what: WHAT,
+            path: path.clone(),
+            problem: format!("is damaged: {error}"),
+        })
+    }
+
+    /// Puts the file into `data` at once and whole.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(&self, data: &Path) -> io::Result<()> {
+        let draft = data.join(DRAFT);
+        let mut file = fs::File::create(&draft)?;
+        file.write_all(serde_json::to_string_pretty(self)?.as_bytes())?;
+        file.write_all(b"\n")?;
+        file.sync_all()?;
+        fs::rename(draft, data.join(FILE))
+    }
+
+    /// Takes the file away; one that is gone already is no failure.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn remove(data: &Path) -> io::Result<()> {
+        match fs::remove_file(data.join(FILE)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether Git is served here at `host`, which is `HOST[:PORT]`, over `protocol`.
+    pub fn serves(&self, protocol: &str, host: &str) -> bool {
+        let of_nodes = || self.nodes.iter().filter_map(|node| node.http.as_ref());
+        match protocol {
+            "http" => self.http.iter().chain(of_nodes()).any(|at| is_same(at, host, 80)),
+            "https" => self.https.iter().any(|at| is_same(at, host, 443)),
+            _ => false,
+        }
+    }
+}
+
+/// The control socket of an `up` on `data`. A relative path in the file is relative to
+/// wherever `up` was started, so only its last part is believed.
+pub fn socket(data: &Path, endpoint: Option<&Endpoint>) -> PathBuf {
+    path_in(data, endpoint.and_then(|endpoint| endpoint.control.as_deref()), SOCKET)
+}
+
+/// The file with the first admin's token of an `up` on `data`.
+pub fn admin_token_file(data: &Path, endpoint: Option<&Endpoint>) -> PathBuf {
+    path_in(data, endpoint.and_then(|found| found.admin_token_file.as_deref()), ADMIN_TOKEN)
+}
+
+fn path_in(data: &Path, stated: Option<&Path>, default: &str) -> PathBuf {
+    match stated {
+        Some(path) if path.is_absolute() => path.to_owned(),
+        Some(path) => path.file_name().map_or_else(|| data.join(default), |name| data.join(name)),
+        None => data.join(default),
+    }
+}
+
+/// Whether `stated`, an address with or without its scheme, is what `host` names.
+fn is_same(stated: &str, host: &str, default_port: u16) -> bool {
+    let stated = stated.split_once("://").map_or(stated, |(_, rest)| rest);
+    let (Some(stated), Some(asked)) =
+        (split_port(stated.trim_end_matches('/'), default_port), split_port(host, default_port))
+    else {
+        return false;
+    };
+    stated.1 == asked.1 && is_same_host(stated.0, asked.0)
+}
+
+/// The names of this machine to itself are all one to a listener on any of them.
+fn is_same_host(stated: &str, asked: &str) -> bool {
+    stated.eq_ignore_ascii_case(asked) || (reaches_loopback(stated) && is_loopback(asked))
+}
+
+fn reaches_loopback(host: &str) -> bool {
+    is_loopback(host) || host.parse::<IpAddr>().is_ok_and(|address| address.is_unspecified())
+}
+
+fn is_loopback(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost")
+        || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// Host, without the brackets of IPv6, and port.
+fn split_port(text: &str, default: u16) -> Option<(&str, u16)> {
+    if let Some(rest) = text.strip_prefix('[') {
+        let (host, port) = rest.split_once(']')?;
+        return match port.strip_prefix(':') {
+            None if port.is_empty() => Some((host, default)),
+            None => None,
+            Some(port) => port.parse().ok().map(|port| (host, port)),
+        };
+    }
+    match text.split_once(':') {
+        None => Some((text, default)),
+        Some((host, port)) => port.parse().ok().map(|port| (host, port)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint(http: &str) -> Endpoint {
+        Endpoint { http: Some(http.to_owned()), ..Endpoint::default() }
+    }
+
+    #[test]
+    fn the_file_round_trips_and_unknown_fields_do_no_harm() {
+        let data = tempfile::tempdir().unwrap();
+        assert_eq!(Endpoint::read(data.path()).unwrap(), None);
+        let written = Endpoint { pid: 7, ..endpoint("http://127.0.0.1:8080") };
+        written.write(data.path()).unwrap();
+        assert_eq!(Endpoint::read(data.path()).unwrap(), Some(written));
+        Endpoint::remove(data.path()).unwrap();
+        Endpoint::remove(data.path()).unwrap();
+        fs::write(data.path().join(FILE), r#"{"http":"127.0.0.1:1","later":{}}"#).unwrap();
+        assert_eq!(Endpoint::read(data.path()).unwrap(), Some(endpoint("127.0.0.1:1")));
+        fs::write(data.path().join(FILE), "{").unwrap();
+        let error = Endpoint::read(data.path()).expect_err("because it is cut off");
+        assert!(error.to_string().contains("endpoint.json is damaged"), "{error}");
+    }
+
+    #[test]
+    fn hosts_are_compared_as_addresses() {
+        let local = endpoint("http://127.0.0.1:8080");
+        for same in ["127.0.0.1:8080", "localhost:8080", "LOCALHOST:8080", "[::1]:8080"] {
+            assert!(local.serves("http", same), "{same}");
+        }
+        for other in ["127.0.0.1", "127.0.0.1:80", "example.org:8080", "127.0.0.1:x", "[::1", ""] {
+            assert!(!local.serves("http", other), "{other}");
+        }
+        assert!(!local.serves("https", "127.0.0.1:8080"));
+        assert!(!local.serves("ssh", "127.0.0.1:8080"));
+        assert!(endpoint("0.0.0.0:80").serves("http", "localhost"));
+        assert!(!endpoint("0.0.0.0:80").serves("http", "example.org"));
+        assert!(endpoint("git.example.org:80").serves("http", "GIT.example.org"));
+    }
+
+    #[test]
+    fn relative_paths_in_the_file_are_taken_as_beside_it() {
+        let data = Path::new("/srv/elsewhere");
+        let mut found = endpoint("x");
+        assert_eq!(socket(data, Some(&found)), data.join("control.sock"));
+        found.control = Some("gitstratum-data/c.sock".into());
+        assert_eq!(socket(data, Some(&found)), data.join("c.sock"));
+        found.control = Some("/run/c.sock".into());
+        assert_eq!(socket(data, Some(&found)), Path::new("/run/c.sock"));
+        assert_eq!(admin_token_file(data, None), data.join("admin.token"));
+    }
+}

@@ -1,0 +1,129 @@
+//! The calls of all verbs: the one place that speaks gRPC.
+
+mod channel;
+mod cluster;
+mod control;
+mod failure;
+
+#[cfg(any(test, feature = "test-util"))]
+pub(crate) mod double;
+
+use std::time::Duration;
+
+use gitstratum_proto::MESSAGE_BYTES_MAX;
+use gitstratum_proto::control::v1::control_client::ControlClient;
+use gitstratum_proto::metadata::v1::metadata_client::MetadataClient;
+use gitstratum_proto::object::v1::object_client::ObjectClient;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::Channel;
+use tonic::{Response, Status, Streaming};
+
+use crate::Error;
+use crate::access::Access;
+use channel::Bearer;
+
+pub use control::Listed;
+
+/// Longest wait for an answer: the control plane itself waits up to 5 s for nodes to follow,
+/// and up to 10 s for a leader.
+const CALL_DEADLINE: Duration = Duration::from_secs(30);
+/// Longest wait for the check of one repository, which reads all that its refs reach.
+const CHECK_DEADLINE: Duration = Duration::from_secs(6 * 60 * 60);
+/// Longest wait for the next message of a stream.
+const STREAM_DEADLINE: Duration = Duration::from_secs(120);
+
+type Authorized = InterceptedService<Channel, Bearer>;
+
+/// A connection to a control plane, and on a node's own socket to its stores too. Every call
+/// has a deadline; nothing is asked twice.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    service: Authorized,
+    place: String,
+}
+
+impl Connection {
+    /// Connects.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`].
+    pub async fn open(access: &Access) -> Result<Self, Error> {
+        let place = access.place.to_string();
+        let channel = channel::connect(&access.place).await?;
+        let bearer = Bearer::new(&access.token).ok_or_else(|| Error::TokenShape(place.clone()))?;
+        Ok(Self { service: InterceptedService::new(channel, bearer), place })
+    }
+
+    /// Whom this asks, for messages.
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
+    async fn control<T>(
+        &self,
+        call: impl AsyncFnOnce(&mut ControlClient<Authorized>) -> Result<Response<T>, Status>,
+    ) -> Result<T, Error> {
+        let mut client =
+            ControlClient::new(self.service.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX);
+        self.within(CALL_DEADLINE, call(&mut client)).await
+    }
+
+    async fn metadata<T>(
+        &self,
+        deadline: Duration,
+        call: impl AsyncFnOnce(&mut MetadataClient<Authorized>) -> Result<Response<T>, Status>,
+    ) -> Result<T, Error> {
+        let mut client =
+            MetadataClient::new(self.service.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX);
+        self.within(deadline, call(&mut client)).await
+    }
+
+    async fn object<T>(
+        &self,
+        call: impl AsyncFnOnce(&mut ObjectClient<Authorized>) -> Result<Response<T>, Status>,
+    ) -> Result<T, Error> {
+        let mut client =
+            ObjectClient::new(self.service.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX);
+        self.within(CALL_DEADLINE, call(&mut client)).await
+    }
+
+    async fn within<T>(
+        &self,
+        deadline: Duration,
+        call: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> Result<T, Error> {
+        match tokio::time::timeout(deadline, call).await {
+            Ok(Ok(response)) => Ok(response.into_inner()),
+            Ok(Err(status)) => Err(failure::of(&self.place, &status)),
+            Err(_) => Err(Error::Silent { place: self.place.clone(), within: deadline }),
+        }
+    }
+
+    fn answers<T>(&self, stream: Streaming<T>) -> Answers<T> {
+        Answers { stream, place: self.place.clone() }
+    }
+}
+
+/// A streamed answer.
+#[derive(Debug)]
+pub struct Answers<T> {
+    stream: Streaming<T>,
+    place: String,
+}
+
+impl<T> Answers<T> {
+    /// The next message; none at the end.
+    ///
+    /// # Errors
+    /// When the stream breaks or falls silent.
+    pub async fn next(&mut self) -> Result<Option<T>, Error> {
+        match tokio::time::timeout(STREAM_DEADLINE, self.stream.message()).await {
+            Ok(Ok(message)) => Ok(message),
+            Ok(Err(status)) => Err(failure::of(&self.place, &status)),
+            Err(_) => Err(Error::Silent { place: self.place.clone(), within: STREAM_DEADLINE }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,66 @@
+//! How a control plane is dialled: a Unix socket on this machine, TLS elsewhere.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use hyper_util::rt::TokioIo;
+use tokio::net::UnixStream;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Uri};
+use tonic::{Request, Status};
+
+use super::failure::chain;
+use crate::Error;
+use crate::access::{Place, Secret};
+
+/// Longest wait for a connection.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Puts the token on every call.
+#[derive(Clone, Debug)]
+pub(super) struct Bearer(MetadataValue<Ascii>);
+
+impl Bearer {
+    pub(super) fn new(token: &Secret) -> Option<Self> {
+        let mut value: MetadataValue<Ascii> = format!("Bearer {}", token.expose()).parse().ok()?;
+        value.set_sensitive(true);
+        Some(Self(value))
+    }
+}
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        request.metadata_mut().insert("authorization", self.0.clone());
+        Ok(request)
+    }
+}
+
+/// Connects to `place` at once, so that what cannot be reached is known before anything is asked.
+pub(super) async fn connect(place: &Place) -> Result<Channel, Error> {
+    let unreachable = |reason: String| Error::Unreachable { place: place.to_string(), reason };
+    let connected = tokio::time::timeout(CONNECT_DEADLINE, async {
+        match place {
+            Place::Local { socket, .. } => dial_socket(socket).await,
+            Place::Remote { host, port, ca } => dial_tls(host, *port, ca).await,
+        }
+    });
+    match connected.await {
+        Ok(connected) => connected.map_err(|error| unreachable(chain(&error))),
+        Err(_) => Err(unreachable(format!("no connection within {CONNECT_DEADLINE:?}"))),
+    }
+}
+
+async fn dial_socket(socket: &Path) -> Result<Channel, tonic::transport::Error> {
+    let socket: PathBuf = socket.to_owned();
+    let connector = tower::service_fn(move |_: Uri| {
+        let socket = socket.clone();
+        async move { UnixStream::connect(socket).await.map(TokioIo::new) }
+    });
+    Endpoint::from_static("http://gitstratum.local").connect_with_connector(connector).await
+}
+
+async fn dial_tls(host: &str, port: u16, ca: &[u8]) -> Result<Channel, tonic::transport::Error> {
+    let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(ca));
+    Endpoint::from_shared(format!("https://{host}:{port}"))?.tls_config(tls)?.connect().await
+}

@@ -1,0 +1,153 @@
+//! The services behind a control socket, in memory and steered by a test.
+
+mod control;
+mod data_plane;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use gitstratum_core::SegmentId;
+use gitstratum_proto::control::v1::control_server::ControlServer;
+use gitstratum_proto::metadata::v1::metadata_server::MetadataServer;
+use gitstratum_proto::object::v1::object_server::ObjectServer;
+use gitstratum_proto::{control as cp, metadata, object};
+use tokio::net::UnixListener;
+use tokio::sync::{Mutex, MutexGuard};
+use tokio::task::JoinSet;
+use tokio_stream::wrappers::UnixListenerStream;
+use tonic::service::Routes;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::Server;
+use tonic::{Request, Status};
+
+/// The token that the double takes.
+const TOKEN: &str = "gst_double";
+/// Repositories and users in one of the double's pages, however many were asked for.
+const PAGE_SIZE: usize = 2;
+
+/// All that the double knows; tests write what they need.
+#[derive(Debug, Default)]
+pub struct World {
+    /// The directory.
+    pub repositories: Vec<cp::v1::Repository>,
+    /// Users; the first one is who asks.
+    pub users: Vec<cp::v1::UserRecord>,
+    /// Tokens.
+    pub tokens: Vec<cp::v1::TokenRecord>,
+    /// Grants.
+    pub grants: Vec<cp::v1::GrantRecord>,
+    /// Nodes, layout, leaders.
+    pub cluster: cp::v1::ClusterState,
+    /// The control plane's audit lines.
+    pub audit: Vec<cp::v1::AuditLine>,
+    /// Records of the partitions.
+    pub records: Vec<metadata::v1::RepositoryRecord>,
+    /// Audit lines of partitions.
+    pub partition_audit: BTreeMap<u32, Vec<metadata::v1::AuditLine>>,
+    /// What `CheckRepository` says, by repository id.
+    pub problems: BTreeMap<u64, Vec<String>>,
+    /// What the object node says of the segments that it holds.
+    pub segments: BTreeMap<SegmentId, object::v1::VerifyResult>,
+    /// What every call is answered with, if anything.
+    pub failure: Option<(tonic::Code, String)>,
+}
+
+/// A running double. It ends when it is dropped.
+#[derive(Debug)]
+pub struct Double {
+    world: Arc<Mutex<World>>,
+    _server: JoinSet<()>,
+    data: PathBuf,
+}
+
+/// Which services the double offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offer {
+    /// All that stand behind a node's own socket.
+    Node,
+    /// The control plane alone.
+    ControlPlane,
+}
+
+impl Double {
+    /// Serves `world` in the data directory `data`, with a token file as `up` leaves it.
+    ///
+    /// # Errors
+    /// When the directory cannot be written.
+    pub fn start(data: &Path, world: World) -> io::Result<Self> {
+        Self::offer(data, world, Offer::Node)
+    }
+
+    /// Serves `world` in `data`, as far as `offer` says.
+    ///
+    /// # Errors
+    /// When the directory cannot be written.
+    pub fn offer(data: &Path, world: World, offer: Offer) -> io::Result<Self> {
+        std::fs::write(data.join("admin.token"), TOKEN)?;
+        let listener = UnixListener::bind(data.join("control.sock"))?;
+        let world = Arc::new(Mutex::new(world));
+        let routes = routes(&world, offer);
+        let serving = Server::builder()
+            .add_routes(routes)
+            .serve_with_incoming(UnixListenerStream::new(listener));
+        let mut server = JoinSet::new();
+        server.spawn(async move { drop(serving.await) });
+        Ok(Self { world, _server: server, data: data.to_owned() })
+    }
+
+    /// The data directory.
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// What it knows by now.
+    pub async fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().await
+    }
+}
+
+/// The services of `offer`, over what `world` holds.
+pub(super) fn routes(world: &Arc<Mutex<World>>, offer: Offer) -> Routes {
+    let rpc = Rpc { world: Arc::clone(world) };
+    let control = Routes::new(guarded(ControlServer::new(rpc.clone())));
+    match offer {
+        Offer::ControlPlane => control,
+        Offer::Node => control
+            .add_service(guarded(MetadataServer::new(rpc.clone())))
+            .add_service(guarded(ObjectServer::new(rpc))),
+    }
+}
+
+/// The services, for callers with the right token.
+#[derive(Clone, Debug)]
+struct Rpc {
+    world: Arc<Mutex<World>>,
+}
+
+impl Rpc {
+    /// What is known, unless the test wants every call to fail.
+    async fn world(&self) -> Result<MutexGuard<'_, World>, Status> {
+        let world = self.world.lock().await;
+        match &world.failure {
+            Some((code, message)) => Err(Status::new(*code, message.clone())),
+            None => Ok(world),
+        }
+    }
+}
+
+fn admit(request: Request<()>) -> Result<Request<()>, Status> {
+    let expected = format!("Bearer {TOKEN}");
+    match request.metadata().get("authorization") {
+        Some(value) if value.as_bytes() == expected.as_bytes() => Ok(request),
+        _ => Err(Status::unauthenticated("token is not known")),
+    }
+}
+
+/// [`admit`], as a type.
+type Admit = fn(Request<()>) -> Result<Request<()>, Status>;
+
+fn guarded<S>(service: S) -> InterceptedService<S, Admit> {
+    InterceptedService::new(service, admit)
+}

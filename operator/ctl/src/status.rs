@@ -1,0 +1,225 @@
+//! How a cluster is: nodes, ring, partitions, leaders, sizes, versions.
+
+mod show;
+
+use gitstratum_core::{ClusterId, NodeId};
+use gitstratum_proto::control::v1 as wire;
+use gitstratum_proto::{metadata, object};
+use serde::Serialize;
+
+use crate::Error;
+use crate::moment::Moment;
+use crate::rpc::Connection;
+
+pub use show::text;
+
+/// The picture of a cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// Id of the cluster.
+    pub cluster_id: String,
+    /// How often its control plane was founded or rebuilt.
+    pub generation: u32,
+    /// Version of the control plane's state.
+    pub version: u64,
+    /// Who leads the control plane.
+    pub leader: Option<String>,
+    /// Its term.
+    pub term: u64,
+    /// How many repositories there are.
+    pub repositories: u64,
+    /// How many users.
+    pub users: u64,
+    /// How data is placed.
+    pub ring: RingStatus,
+    /// The nodes.
+    pub nodes: Vec<NodeStatus>,
+    /// The partitions.
+    pub partitions: Vec<PartitionStatus>,
+    /// What could not be found out, and why.
+    pub unknown: Vec<String>,
+}
+
+/// How data is placed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RingStatus {
+    /// Number of the layout.
+    pub epoch: u64,
+    /// Copies of every segment.
+    pub replication_factor: u32,
+    /// Nodes in the ring.
+    pub nodes: usize,
+}
+
+/// A node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeStatus {
+    /// Its id.
+    pub id: String,
+    /// What it does.
+    pub roles: Vec<String>,
+    /// `joining`, `up`, `suspect`, `down`, `leaving`, `removed`.
+    pub state: &'static str,
+    /// Whether new segments may go to it.
+    pub in_ring: bool,
+    /// Its share of the ring.
+    pub weight: u32,
+    /// Where it is reached.
+    pub address: String,
+    /// Where it stands.
+    pub zone: String,
+    /// Version of its program.
+    pub version: String,
+    /// How often it started.
+    pub incarnation: u64,
+    /// When it was last heard of.
+    pub last_seen_at: Option<Moment>,
+    /// What it stores; absent where that could not be asked.
+    pub store: Option<StoreStatus>,
+}
+
+/// What an object node stores.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StoreStatus {
+    /// Segments held.
+    pub segments: u64,
+    /// Their bytes.
+    pub stored_bytes: u64,
+    /// Bytes free on its disk.
+    pub free_bytes: u64,
+    /// Why it refuses writes; empty: it takes them.
+    pub refusing_writes: String,
+}
+
+/// A partition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PartitionStatus {
+    /// Its number.
+    pub partition: u32,
+    /// Who leads it; absent: nobody does, or it is not known.
+    pub leader: Option<String>,
+    /// Its voters.
+    pub voters: Vec<String>,
+    /// Its term; like all below absent where it could not be asked.
+    pub term: Option<u64>,
+    /// Log index that was applied last.
+    pub applied: Option<u64>,
+    /// Repositories in it.
+    pub repositories: Option<u64>,
+    /// Refs in it.
+    pub refs: Option<u64>,
+    /// Sessions of frontends.
+    pub sessions: Option<u64>,
+}
+
+impl Status {
+    /// Asks for everything there is; what cannot be asked is named in `unknown`.
+    ///
+    /// # Errors
+    /// When the control plane does not answer.
+    pub async fn ask(connection: &Connection) -> Result<Self, Error> {
+        let state = connection.cluster_state().await?;
+        let mut unknown = Vec::new();
+        let mut note = |what: &str, error: Error| unknown.push(format!("{what}: {error}"));
+        let partitions = connection.partitions().await.map_err(|e| note("partitions", e)).ok();
+        let store = connection.object_store().await.map_err(|e| note("object store", e)).ok();
+        Ok(Self { unknown, ..put_together(state, partitions, store) })
+    }
+}
+
+fn put_together(
+    state: wire::ClusterState,
+    partitions: Option<metadata::v1::StatusResponse>,
+    store: Option<object::v1::StatusResponse>,
+) -> Status {
+    let layout = state.layout.unwrap_or_default();
+    let nodes = if state.nodes.is_empty() { layout.nodes } else { state.nodes };
+    let asked = partitions.map(|answer| answer.partitions).unwrap_or_default();
+    let nodes: Vec<_> = nodes.into_iter().map(|node| node_status(node, store.as_ref())).collect();
+    let placed = layout.partitions.iter();
+    Status {
+        cluster_id: ClusterId::from_slice(&state.cluster_id)
+            .map(|id| id.to_string())
+            .unwrap_or_default(),
+        generation: state.generation,
+        version: state.version,
+        leader: node_name(state.leader),
+        term: state.term,
+        repositories: state.repositories,
+        users: state.users,
+        ring: RingStatus {
+            epoch: layout.epoch,
+            replication_factor: layout.replication_factor,
+            nodes: nodes.iter().filter(|node| node.in_ring).count(),
+        },
+        nodes,
+        partitions: placed
+            .map(|placement| {
+                let status = asked.iter().find(|found| found.partition == placement.partition);
+                partition_status(placement, status)
+            })
+            .collect(),
+        unknown: Vec::new(),
+    }
+}
+
+fn node_status(node: wire::Node, store: Option<&object::v1::StatusResponse>) -> NodeStatus {
+    let store = store.filter(|store| store.node == node.id);
+    NodeStatus {
+        id: NodeId(node.id).to_string(),
+        roles: node.roles,
+        state: node_state(node.state),
+        in_ring: node.in_ring,
+        weight: node.weight,
+        address: node.address,
+        zone: node.zone,
+        version: node.version,
+        incarnation: node.incarnation,
+        last_seen_at: Moment::from_millis(node.last_seen_millis),
+        store: store.map(|store| StoreStatus {
+            segments: store.segments,
+            stored_bytes: store.stored_bytes,
+            free_bytes: store.free_bytes,
+            refusing_writes: store.refusing_writes.clone(),
+        }),
+    }
+}
+
+fn partition_status(
+    placement: &wire::PartitionPlacement,
+    status: Option<&metadata::v1::PartitionStatus>,
+) -> PartitionStatus {
+    let voters = status.map_or(&placement.voters, |status| &status.voters);
+    PartitionStatus {
+        partition: placement.partition,
+        leader: status.and_then(|status| node_name(status.leader)),
+        voters: voters.iter().map(|node| NodeId(*node).to_string()).collect(),
+        term: status.map(|status| status.term),
+        applied: status.map(|status| status.applied),
+        repositories: status.map(|status| status.repositories),
+        refs: status.map(|status| status.refs),
+        sessions: status.map(|status| status.sessions),
+    }
+}
+
+/// Node 0 is nobody.
+fn node_name(node: u64) -> Option<String> {
+    (node != 0).then(|| NodeId(node).to_string())
+}
+
+const fn node_state(number: u32) -> &'static str {
+    match number {
+        1 => "joining",
+        2 => "up",
+        3 => "suspect",
+        4 => "down",
+        5 => "leaving",
+        6 => "removed",
+        _ => "unknown",
+    }
+}
