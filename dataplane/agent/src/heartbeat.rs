@@ -5,16 +5,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gitstratum_client::fleet::Voter;
 use gitstratum_core::{Incarnation, NodeId};
 use gitstratum_process::Drain;
-use gitstratum_proto::control::v1::fleet_client::FleetClient;
 use gitstratum_proto::control::v1::{ProcessReport, ReportRequest};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-use tonic::transport::Channel;
 
-/// Longest wait for one report.
-const REPORT_DEADLINE: Duration = Duration::from_secs(2);
 /// Most processes that may report: far more than there are roles.
 const PROCESSES_MAX: usize = 64;
 
@@ -49,25 +46,24 @@ impl Reports {
 pub(crate) async fn run(
     reports: Arc<Reports>,
     (node, incarnation): (NodeId, Incarnation),
-    channels: Vec<(NodeId, Channel)>,
+    voters: Vec<Voter>,
     every: Duration,
     drain: Drain,
 ) {
-    for (control, channel) in channels.iter().cycle() {
-        let mut fleet = FleetClient::new(channel.clone());
+    for voter in voters.iter().cycle() {
         loop {
             let processes = reports.all();
             let request = ReportRequest { node: node.0, incarnation: incarnation.0, processes };
-            let sent = tokio::time::timeout(REPORT_DEADLINE, fleet.report(request)).await;
-            let failed = !matches!(sent, Ok(Ok(_)));
+            let sent = voter.report(request).await;
+            let failed = sent.is_err();
             tokio::select! {
                 biased;
                 () = drain.started() => return,
                 () = reports.changed.notified(), if !failed => {}
                 () = tokio::time::sleep(every) => {}
             }
-            if failed {
-                tracing::debug!(%control, "a report was not taken");
+            if let Err(error) = sent {
+                tracing::debug!(%error, "a report was not taken");
                 break;
             }
         }

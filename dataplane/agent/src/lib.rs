@@ -10,9 +10,9 @@ mod config;
 mod error;
 mod heartbeat;
 mod incarnation;
+mod rpc;
 mod service;
 mod snapshot;
-mod socket;
 mod watch;
 
 pub use config::Config;

@@ -1,17 +1,16 @@
 use std::sync::Arc;
 
-use gitstratum_client::grpc;
+use gitstratum_client::fleet::Voter;
 use gitstratum_core::{Clock, Incarnation, NodeId};
-use gitstratum_identity::{Dialer, Service as Port};
+use gitstratum_identity::Dialer;
 use gitstratum_process::{Drain, spawn};
 use gitstratum_proto::control::v1::Node;
 use gitstratum_store::Files;
 use tokio::net::UnixListener;
-use tonic::transport::Channel;
 
 use crate::heartbeat::{self, Reports};
+use crate::rpc::{self, Socket};
 use crate::snapshot::Store;
-use crate::socket::{self, Socket};
 use crate::watch::{self, Known};
 use crate::{Config, Error, incarnation};
 
@@ -37,7 +36,7 @@ pub struct Service {
     node: NodeId,
     record: Node,
     incarnation: Incarnation,
-    channels: Vec<(NodeId, Channel)>,
+    voters: Vec<Voter>,
     known: Arc<Known>,
     listener: UnixListener,
 }
@@ -55,18 +54,16 @@ impl Service {
             Ok::<_, Error>((incarnation, Store::open(files, &directory)?))
         });
         let (incarnation, store) = opened.await.map_err(|_| Error::Interrupted)??;
-        let channels = deps
-            .control
-            .iter()
-            .map(|node| (*node, grpc::channel(Arc::clone(&deps.dialer), *node, Port::Control)));
+        let voter = |node: &NodeId| Voter::new(Arc::clone(&deps.dialer), *node);
+        let voters = deps.control.iter().map(voter).collect();
         let record = Node { incarnation: incarnation.0, ..deps.record };
         Ok(Self {
-            listener: socket::listen(&config.socket)?,
+            listener: rpc::listen(&config.socket)?,
             config,
             node: deps.node,
             record,
             incarnation,
-            channels: channels.collect(),
+            voters,
             known: Arc::new(Known::new(store, deps.clock)),
         })
     }
@@ -81,21 +78,21 @@ impl Service {
         let reports = Arc::new(Reports::default());
         let watching = spawn(
             "control plane watch",
-            watch::run(Arc::clone(&self.known), self.record, self.channels.clone(), drain.clone()),
+            watch::run(Arc::clone(&self.known), self.record, self.voters.clone(), drain.clone()),
         );
         let beating = spawn(
             "heartbeat",
             heartbeat::run(
                 Arc::clone(&reports),
                 (self.node, self.incarnation),
-                self.channels,
+                self.voters,
                 self.config.heartbeat_every,
                 drain.clone(),
             ),
         );
         let socket =
             Socket { node: self.node, incarnation: self.incarnation, known: self.known, reports };
-        socket::serve(socket, self.listener, drain).await;
+        rpc::serve(socket, self.listener, drain).await;
         drop((watching, beating));
     }
 }

@@ -5,14 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gitstratum_client::cluster::Snapshot;
-use gitstratum_core::{Clock, NodeId};
+use gitstratum_client::fleet::{self, Voter};
+use gitstratum_core::Clock;
 use gitstratum_process::Drain;
-use gitstratum_proto::MESSAGE_BYTES_MAX;
-use gitstratum_proto::control::v1::fleet_client::FleetClient;
-use gitstratum_proto::control::v1::{Node, RegisterNodeRequest, SnapshotUpdate, WatchRequest};
+use gitstratum_proto::control::v1::{Node, SnapshotUpdate};
 use parking_lot::Mutex;
 use tokio::sync::{broadcast, watch};
-use tonic::transport::Channel;
 
 use crate::snapshot::Store;
 
@@ -72,12 +70,12 @@ impl Known {
         (news.connected, if news.connected { Duration::ZERO } else { silent })
     }
 
-    fn heard(&self, connected: bool) {
-        let mut news = self.news.lock();
-        if connected || news.connected {
-            news.last = self.clock.monotonic();
-        }
-        news.connected = connected;
+    fn heard(&self) {
+        *self.news.lock() = News { connected: true, last: self.clock.monotonic() };
+    }
+
+    fn lost_touch(&self) {
+        self.news.lock().connected = false;
     }
 
     async fn advance(&self, version: Vec<SnapshotUpdate>) -> Result<(), String> {
@@ -98,24 +96,20 @@ impl Known {
     }
 }
 
-/// Follows the control plane until the drain starts, one of `nodes` after the other.
-pub(crate) async fn run(
-    known: Arc<Known>,
-    record: Node,
-    channels: Vec<(NodeId, Channel)>,
-    drain: Drain,
-) {
+/// Follows the control plane until the drain starts, one voter after the other.
+pub(crate) async fn run(known: Arc<Known>, record: Node, voters: Vec<Voter>, drain: Drain) {
     let mut pause = RETRY_FIRST;
-    for (node, channel) in channels.iter().cycle() {
+    for voter in voters.iter().cycle() {
         let before = known.current().version();
         tokio::select! {
             biased;
             () = drain.started() => return,
-            ended = session(&known, &record, channel.clone()) => {
-                tracing::debug!(control = %node, reason = %ended, "the watch stream ended");
+            ended = follow(&known, &record, voter) => {
+                let reason = ended.err().map_or_else(|| "closed".to_owned(), |e| e.to_string());
+                tracing::debug!(control = %voter.node(), reason, "the watch stream ended");
             }
         }
-        known.heard(false);
+        known.lost_touch();
         let progressed = known.current().version() > before;
         pause = if progressed { RETRY_FIRST } else { (pause * 2).min(RETRY_LONGEST) };
         tokio::select! {
@@ -126,32 +120,30 @@ pub(crate) async fn run(
     }
 }
 
-/// One stream; returns why it ended.
-async fn session(known: &Known, record: &Node, channel: Channel) -> String {
-    match follow(known, record, channel).await {
-        Ok(()) => "closed by the control plane".to_owned(),
-        Err(reason) => reason,
-    }
+/// Why a stream was given up.
+#[derive(Debug, thiserror::Error)]
+enum FollowError {
+    #[error(transparent)]
+    Stream(#[from] fleet::Error),
+    #[error("a version has too many messages")]
+    TooLong,
+    #[error("keeping the snapshot: {0}")]
+    Keep(String),
 }
 
-async fn follow(known: &Known, record: &Node, channel: Channel) -> Result<(), String> {
-    let mut fleet = FleetClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
-    let told = |status: tonic::Status| status.to_string();
-    let register = RegisterNodeRequest { node: Some(record.clone()) };
-    fleet.register_node(register).await.map_err(told)?;
-    let from_version = known.current().version().0;
-    let watch = WatchRequest { node: record.id, from_version };
-    let mut updates = fleet.watch(watch).await.map_err(told)?.into_inner();
+async fn follow(known: &Known, record: &Node, voter: &Voter) -> Result<(), FollowError> {
+    let from = known.current().version().0;
+    let mut updates = voter.follow(record.clone(), from).await?;
     let mut version = Vec::new();
-    while let Some(update) = updates.message().await.map_err(told)? {
-        known.heard(true);
+    while let Some(update) = updates.next().await? {
+        known.heard();
         let more = update.more;
         version.push(update);
         if version.len() > MESSAGES_MAX {
-            return Err("a version has too many messages".to_owned());
+            return Err(FollowError::TooLong);
         }
         if !more {
-            known.advance(std::mem::take(&mut version)).await?;
+            known.advance(std::mem::take(&mut version)).await.map_err(FollowError::Keep)?;
         }
     }
     Ok(())

@@ -6,6 +6,7 @@
 
 pub mod bulk;
 pub mod cluster;
+pub mod fleet;
 pub mod grpc;
 pub mod manifest;
 pub mod metadata;

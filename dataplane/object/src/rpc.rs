@@ -5,8 +5,9 @@ use futures::{Stream, StreamExt};
 use gitstratum_client::grpc;
 use gitstratum_core::{Incarnation, NodeId, ProcessRole, SegmentId};
 use gitstratum_git::segment::{Layout, Origin};
+use gitstratum_proto::MESSAGE_BYTES_MAX;
 use gitstratum_proto::object::v1 as wire;
-use gitstratum_proto::object::v1::object_server::Object;
+use gitstratum_proto::object::v1::object_server::{Object, ObjectServer};
 use tokio::sync::mpsc;
 use tonic::{Request, Response, Status};
 
@@ -25,6 +26,14 @@ pub(crate) struct Rpc {
     pub(crate) segments: Arc<Segments>,
     pub(crate) node: NodeId,
     pub(crate) incarnation: Incarnation,
+}
+
+impl Rpc {
+    /// What a server serves.
+    pub(crate) fn routes(self) -> tonic::service::Routes {
+        let server = ObjectServer::new(self).max_decoding_message_size(MESSAGE_BYTES_MAX);
+        tonic::service::Routes::new(server)
+    }
 }
 
 #[tonic::async_trait]

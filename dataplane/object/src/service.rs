@@ -5,11 +5,8 @@ use gitstratum_client::metadata::Partitions;
 use gitstratum_core::{Clock, ClusterId, Incarnation, NodeId};
 use gitstratum_identity::Listener;
 use gitstratum_process::{Drain, Metrics, spawn};
-use gitstratum_proto::MESSAGE_BYTES_MAX;
-use gitstratum_proto::object::v1::object_server::ObjectServer;
 use gitstratum_store::{Committer, Engine, Files, SpaceGuard};
 use tokio::sync::Semaphore;
-use tonic::service::Routes;
 
 use crate::bulk::{self, Bulk};
 use crate::config::Config;
@@ -80,12 +77,11 @@ impl Service {
 
     /// Serves control calls on `control` and bytes on `bytes` until `drain` starts.
     pub async fn run(self, control: Listener, bytes: Listener, drain: Drain) {
-        let rpc = Rpc {
+        let calls = Rpc {
             segments: Arc::clone(&self.segments),
             node: self.node,
             incarnation: self.incarnation,
         };
-        let server = ObjectServer::new(rpc).max_decoding_message_size(MESSAGE_BYTES_MAX);
         let bulk = Bulk {
             segments: Arc::clone(&self.segments),
             writes: Arc::new(Semaphore::new(self.config.writes_max)),
@@ -99,7 +95,7 @@ impl Service {
             sweep::run(self.segments, self.partitions, times, drain.clone()),
         );
         let bytes_served = bulk::serve(bulk, bytes, drain.clone());
-        let calls_served = grpc::serve(control, Routes::new(server), drain);
+        let calls_served = grpc::serve(control, calls.routes(), drain);
         let (calls, ()) = tokio::join!(calls_served, bytes_served);
         if let Err(error) = calls {
             tracing::error!(%error, "the object service's gRPC server failed");

@@ -1,0 +1,1 @@
+pub(crate) mod up_args;

@@ -1,0 +1,48 @@
+//! `gitstratum up`: the whole system without Kubernetes, every role of one node in this
+//! process. The one place that knows all rooms: it builds each from its own settings,
+//! gives it what it needs, and drains them in order.
+
+mod endpoint;
+mod folder;
+mod greeting;
+mod node;
+mod plan;
+mod roles;
+mod secrets;
+mod sockets;
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use gitstratum_process::{Drain, LogConfig, LogFormat, Signals, exit_at_once, start_logging};
+
+use crate::cli::up_args::UpArgs;
+use node::Node;
+use plan::Plan;
+
+/// Runs until a signal asks it to stop.
+///
+/// # Errors
+/// What is wrong, in one line with its causes. A data directory that is not sound, not ours
+/// or in use is left as it is.
+pub(crate) async fn run(args: UpArgs) -> Result<ExitCode> {
+    let plan = Plan::of(&args)?;
+    start_logging(&LogConfig { filter: plan.log_filter.clone(), format: LogFormat::Auto })
+        .context("starting the log")?;
+    let signals = Signals::install().context("listening for signals")?;
+    let (stop, stopping) = Drain::new();
+    let node = Node::start(&plan).await?;
+    let endpoint = node.endpoint(&plan);
+    endpoint.write(&plan.data).context("writing endpoint.json")?;
+    greeting::print(&plan, &endpoint);
+    let waiting = gitstratum_process::spawn("stop signal", async move {
+        let signal = signals.first(exit_at_once).await;
+        tracing::info!(?signal, "stopping");
+        stop.start();
+    });
+    let ended = node.run(stopping).await;
+    endpoint::remove(&plan.data);
+    drop(waiting);
+    ended?;
+    Ok(ExitCode::SUCCESS)
+}

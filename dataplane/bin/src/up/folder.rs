@@ -1,0 +1,116 @@
+//! `DIR/cluster.json`: which cluster a data directory belongs to. Written after the
+//! cluster was founded and before any data exists, so that a lost control plane is told
+//! from a new one (S45).
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use gitstratum_control_plane::Cluster;
+use gitstratum_core::{ClusterId, NodeId};
+use gitstratum_store::files::{Files, read_whole, write_atomically};
+use gitstratum_store::Permissions;
+use serde::{Deserialize, Serialize};
+
+use super::plan::node_folder;
+
+const FILE: &str = "cluster.json";
+const VERSION: u32 = 1;
+/// More than the file ever holds.
+const BYTES_MAX: u64 = 64 * 1024;
+/// What may lie in a directory that `up` has begun to fill but not finished founding.
+const OURS: &[&str] = &[
+    FILE, "nodes", "admin.token", "ca.crt", "ca.key", "ssh_host_key", "join.token", "endpoint.json",
+    "control.sock", "lost+found",
+];
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Record {
+    version: u32,
+    cluster_id: String,
+    generation: u16,
+    nodes: Vec<String>,
+}
+
+/// The data directory, before anything in it was touched.
+pub(super) struct Folder {
+    path: PathBuf,
+    pub(super) recorded: Option<Cluster>,
+}
+
+impl Folder {
+    /// Looks at the directory; makes it when it is missing.
+    pub(super) fn open(files: &dyn Files, path: &Path) -> Result<Self> {
+        if files.metadata(path)?.is_none() {
+            files.create_directory(path).with_context(|| format!("making {}", path.display()))?;
+        }
+        check_ours(files, path)?;
+        let record = path.join(FILE);
+        let recorded = match files.metadata(&record)? {
+            None => None,
+            Some(_) => Some(parse(&read_whole(files, &record, BYTES_MAX)?, &record)?),
+        };
+        if recorded.is_none() && has_data(files, path)? {
+            bail!(
+                "{} is missing, but {} holds data: it cannot be told whose it is; put the file back",
+                record.display(),
+                node_folder(path).display()
+            );
+        }
+        Ok(Self { path: path.to_owned(), recorded })
+    }
+
+    /// Writes down which cluster this is.
+    pub(super) fn record(&self, files: &dyn Files, cluster: &Cluster) -> Result<()> {
+        let record = Record {
+            version: VERSION,
+            cluster_id: cluster.id.to_string(),
+            generation: cluster.generation,
+            nodes: cluster.nodes.iter().map(ToString::to_string).collect(),
+        };
+        let mut text = serde_json::to_vec_pretty(&record)?;
+        text.push(b'\n');
+        write_atomically(files, &self.path.join(FILE), &text, Permissions::Private)?;
+        Ok(())
+    }
+}
+
+fn parse(bytes: &[u8], path: &Path) -> Result<Cluster> {
+    let damaged = || format!("{} is damaged", path.display());
+    let record: Record = serde_json::from_slice(bytes).with_context(damaged)?;
+    if record.version != VERSION {
+        bail!(
+            "{} has version {}, this program reads {VERSION}: use another version of gitstratum",
+            path.display(),
+            record.version
+        );
+    }
+    let id = ClusterId::parse(&record.cluster_id).with_context(damaged)?;
+    let nodes: Option<Vec<NodeId>> = record.nodes.iter().map(|node| NodeId::parse(node)).collect();
+    let nodes = nodes.filter(|nodes| !nodes.is_empty()).with_context(damaged)?;
+    Ok(Cluster { id, generation: record.generation, nodes })
+}
+
+/// A directory with other things in it is not ours to fill.
+fn check_ours(files: &dyn Files, path: &Path) -> Result<()> {
+    let entries = files.list(path).with_context(|| format!("reading {}", path.display()))?;
+    let foreign = entries.iter().find(|entry| !OURS.contains(&entry.name.as_str()));
+    match foreign {
+        Some(entry) if !entries.iter().any(|entry| entry.name == FILE) => bail!(
+            "{} is not empty and not a data directory of gitstratum: it holds {}",
+            path.display(),
+            entry.name
+        ),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a data role has ever been started here.
+fn has_data(files: &dyn Files, path: &Path) -> Result<bool> {
+    for role in ["metadata", "object"] {
+        if files.metadata(&node_folder(path).join(role).join("format"))?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}

@@ -1,0 +1,40 @@
+use anyhow::{Context, Result};
+use gitstratum_client::cluster::{Applied, Feed, Follow, Publisher, follow};
+use gitstratum_core::{GrantsVersion, ProcessRole};
+use gitstratum_process::{Drain, TaskGroup};
+
+use super::super::node::ready_within;
+use super::super::plan::Plan;
+
+/// Follows the agent for a role whose standing is what it has published.
+pub(super) fn published(
+    plan: &Plan,
+    role: ProcessRole,
+    drain: &Drain,
+    running: &mut TaskGroup<Result<()>>,
+) -> Feed {
+    let (publisher, feed) = Feed::channel();
+    told(plan, (role, publisher, Applied::Published), drain, running);
+    feed
+}
+
+/// Follows the agent for a role that says itself what it has made its own.
+pub(super) fn told(
+    plan: &Plan,
+    (role, publisher, applied): (ProcessRole, Publisher, Applied),
+    drain: &Drain,
+    running: &mut TaskGroup<Result<()>>,
+) {
+    let socket = plan.role(ProcessRole::Agent.as_str()).join("agent.sock");
+    let following = follow(Follow { socket, role, publisher, applied }, drain.clone());
+    running.spawn(async move {
+        following.await;
+        Ok(())
+    });
+}
+
+/// Waits for the first snapshot.
+pub(super) async fn first(feed: &Feed) -> Result<()> {
+    let waiting = tokio::time::timeout(ready_within(), feed.wait_for(GrantsVersion(1)));
+    waiting.await.map(drop).context("the control plane's state did not arrive in time")
+}

@@ -1,0 +1,62 @@
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use gitstratum_core::{Incarnation, ProcessRole};
+use gitstratum_frontend::{Config, Deps, Service};
+use gitstratum_identity::{PemFile, PublicTls};
+use gitstratum_process::{Drain, TaskGroup};
+
+use super::super::node::Common;
+use super::super::plan::{Https, Plan};
+
+/// Opens the frontend and its ports.
+pub(in super::super) async fn open(
+    plan: &Plan,
+    common: &Common,
+    incarnation: Incarnation,
+    host_key: Vec<u8>,
+    drain: &Drain,
+    running: &mut TaskGroup<Result<()>>,
+) -> Result<Service> {
+    let feed = super::feed::published(plan, ProcessRole::Frontend, drain, running);
+    super::feed::first(&feed).await?;
+    let spool = super::super::plan::node_folder(&plan.data).join("spool");
+    common.files.create_directory(&spool)?;
+    let tls = plan.https.as_ref().map(read_tls).transpose()?;
+    let config = Config {
+        http: Some(plan.http),
+        ssh: Some(plan.ssh),
+        https: plan.https.as_ref().map(|https| https.address),
+        // Nothing balances load in front of one node: there is nobody to wait for.
+        close_after: std::time::Duration::ZERO,
+        replication_factor: 1,
+        ..Config::new(spool)
+    };
+    let deps = Deps {
+        cluster: common.cluster.id,
+        node: common.node,
+        incarnation,
+        dialer: common.dialer(ProcessRole::Frontend),
+        feed,
+        clock: Arc::clone(&common.clock),
+        entropy: Arc::clone(&common.entropy),
+        metrics: common.metrics.clone(),
+        health: common.health.clone(),
+        host_key,
+        tls,
+    };
+    Ok(Service::open(config, deps).await?)
+}
+
+fn read_tls(https: &Https) -> Result<Arc<PublicTls>> {
+    let read = |path: &std::path::Path| {
+        std::fs::read(path).with_context(|| format!("reading {}", path.display()))
+    };
+    let (certificate, key) = (read(&https.certificate)?, read(&https.key)?);
+    let names = (https.certificate.display().to_string(), https.key.display().to_string());
+    let tls = PublicTls::new(
+        &PemFile { name: &names.0, bytes: &certificate },
+        &PemFile { name: &names.1, bytes: &key },
+    )?;
+    Ok(Arc::new(tls))
+}

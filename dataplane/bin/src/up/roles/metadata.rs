@@ -1,0 +1,85 @@
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use gitstratum_client::bulk;
+use gitstratum_client::cluster::{Applied, Feed};
+use gitstratum_client::grpc;
+use gitstratum_client::objects::{Options, Reader};
+use gitstratum_consensus::{Host, HostOptions, NoNetwork};
+use gitstratum_core::ProcessRole;
+use gitstratum_identity::Service as Port;
+use gitstratum_metadata::plan::{HistoryPlanner, Limits};
+use gitstratum_metadata::{Config, Deps, Service};
+use gitstratum_process::{Drain, TaskGroup};
+use gitstratum_store::{RocksEngine, RoleDirectory};
+
+use super::super::node::Common;
+use super::super::plan::Plan;
+use super::super::sockets;
+
+/// The metadata node, running.
+pub(in super::super) struct Started {
+    pub(in super::super) directory: RoleDirectory,
+    pub(in super::super) engine: Arc<RocksEngine>,
+}
+
+/// Starts the metadata node: its partitions open as the layout arrives.
+pub(in super::super) async fn start(
+    plan: &Plan,
+    common: &Common,
+    drain: &Drain,
+    running: &mut TaskGroup<Result<()>>,
+) -> Result<Started> {
+    let directory = super::directory(plan, common, ProcessRole::Metadata)?;
+    let families = gitstratum_consensus::families().to_vec();
+    let engine = super::engine(&directory.path().join("db"), families, &common.memory).await?;
+    let host = Host::start(HostOptions {
+        node: common.node,
+        engine: Arc::clone(&engine) as _,
+        network: Arc::new(NoNetwork),
+        clock: Arc::clone(&common.clock),
+        config: gitstratum_consensus::Config::default(),
+    })
+    .context("opening the partitions' log")?;
+    let (publisher, feed) = Feed::channel();
+    let bytes = bulk::Client::new(common.dialer(ProcessRole::Metadata));
+    let reader = Reader::new(Arc::new(bytes), Options::default());
+    let deps = Deps {
+        node: common.node,
+        host: Arc::clone(&host),
+        feed,
+        clock: Arc::clone(&common.clock),
+        planner: Arc::new(HistoryPlanner::new(reader, Limits::default())),
+        metrics: common.metrics.clone(),
+    };
+    let service = Service::new(Config::default(), deps)?;
+    let applied = Applied::Told(service.applied());
+    super::feed::told(plan, (ProcessRole::Metadata, publisher, applied), drain, running);
+    serve(common, &service, drain, running)?;
+    let kept = Arc::clone(&service).run(drain.clone());
+    running.spawn(async move {
+        kept.await;
+        host.shutdown().await;
+        Ok(())
+    });
+    let socket = sockets::listen(&directory.path().join("admin.sock"))?;
+    let dialer = common.dialer(ProcessRole::Control);
+    let piped = sockets::pipe(socket, dialer, (common.node, Port::Metadata), drain.clone());
+    running.spawn(async move {
+        piped.await;
+        Ok(())
+    });
+    Ok(Started { directory, engine })
+}
+
+fn serve(
+    common: &Common,
+    service: &Arc<Service>,
+    drain: &Drain,
+    running: &mut TaskGroup<Result<()>>,
+) -> Result<()> {
+    let listener = common.listen(Port::Metadata, drain)?;
+    let served = grpc::serve(listener, gitstratum_metadata::rpc::routes(Arc::clone(service)), drain.clone());
+    running.spawn(async move { served.await.context("serving the partitions") });
+    Ok(())
+}

@@ -1,0 +1,70 @@
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use gitstratum_client::metadata::Partitions;
+use gitstratum_core::{Incarnation, ProcessRole};
+use gitstratum_identity::Service as Port;
+use gitstratum_object::{Config, Deps, FAMILIES, Service};
+use gitstratum_process::{Drain, TaskGroup};
+use gitstratum_store::{Committer, RocksEngine, RoleDirectory, SpaceGuard, commit};
+
+use super::super::node::Common;
+use super::super::plan::Plan;
+use super::super::sockets;
+
+/// Free bytes below which no segment is begun, so that logs and rows still fit (P-D6).
+pub(super) const RESERVE_BYTES: u64 = 64 << 20;
+
+/// The object node, running.
+pub(in super::super) struct Started {
+    pub(in super::super) directory: RoleDirectory,
+    pub(in super::super) engine: Arc<RocksEngine>,
+}
+
+/// Starts the object node.
+pub(in super::super) async fn start(
+    plan: &Plan,
+    common: &Common,
+    incarnation: Incarnation,
+    drain: &Drain,
+    running: &mut TaskGroup<Result<()>>,
+) -> Result<Started> {
+    let directory = super::directory(plan, common, ProcessRole::Object)?;
+    let database = directory.path().join("db");
+    let engine = super::engine(&database, FAMILIES.to_vec(), &common.memory).await?;
+    let clock = Arc::clone(&common.clock);
+    let committer =
+        Committer::start(Arc::clone(&engine) as _, Arc::clone(&clock), commit::Config::default())?;
+    let feed = super::feed::published(plan, ProcessRole::Object, drain, running);
+    let dialer = common.dialer(ProcessRole::Object);
+    let files = Arc::clone(&common.files);
+    let space = SpaceGuard::new(files, directory.path(), RESERVE_BYTES, Arc::clone(&clock));
+    let deps = Deps {
+        node: common.node,
+        cluster: common.cluster.id,
+        incarnation,
+        files: Arc::clone(&common.files),
+        engine: Arc::clone(&engine) as _,
+        committer,
+        clock,
+        space: Arc::new(space),
+        partitions: Partitions::new(dialer, feed),
+        metrics: common.metrics.clone(),
+    };
+    let config = Config::new(directory.path().join("segments"));
+    let service = Service::open(config, deps).await.context("opening the segments")?;
+    let (control, bulk) = (common.listen(Port::Object, drain)?, common.listen(Port::Bulk, drain)?);
+    let served = service.run(control, bulk, drain.clone());
+    running.spawn(async move {
+        served.await;
+        Ok(())
+    });
+    let socket = sockets::listen(&directory.path().join("admin.sock"))?;
+    let dialer = common.dialer(ProcessRole::Control);
+    let piped = sockets::pipe(socket, dialer, (common.node, Port::Object), drain.clone());
+    running.spawn(async move {
+        piped.await;
+        Ok(())
+    });
+    Ok(Started { directory, engine })
+}

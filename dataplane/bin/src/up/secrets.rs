@@ -1,0 +1,73 @@
+//! The keys of the cluster in its data directory, each readable by its owner only.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use gitstratum_control_plane::Founding;
+use gitstratum_core::{ClusterId, Entropy, Token};
+use gitstratum_frontend::host_key;
+use gitstratum_identity::{Authority, PemFile};
+use gitstratum_store::files::{Files, read_whole, write_atomically};
+use gitstratum_store::Permissions;
+
+const ADMIN_TOKEN: &str = "admin.token";
+const CA_CERTIFICATE: &str = "ca.crt";
+const CA_KEY: &str = "ca.key";
+const HOST_KEY: &str = "ssh_host_key";
+const JOIN_TOKEN: &str = "join.token";
+/// Largest key file that is read.
+const BYTES_MAX: u64 = 64 * 1024;
+
+/// What a node needs of them.
+pub(super) struct Secrets {
+    pub(super) host_key: Vec<u8>,
+    /// `ssh-ed25519 …`, for `endpoint.json`.
+    pub(super) host_key_line: String,
+}
+
+/// Writes the secrets of a cluster that is about to be founded.
+pub(super) fn write(
+    files: &dyn Files,
+    data: &Path,
+    founding: &Founding,
+    entropy: &dyn Entropy,
+) -> Result<()> {
+    let put = |name: &str, bytes: &[u8]| {
+        write_atomically(files, &data.join(name), bytes, Permissions::Private)
+            .with_context(|| format!("writing {}", data.join(name).display()))
+    };
+    put(ADMIN_TOKEN, format!("{}\n", founding.admin_token.expose()).as_bytes())?;
+    put(JOIN_TOKEN, format!("{}\n", Token::generate(entropy).expose()).as_bytes())?;
+    put(CA_CERTIFICATE, founding.authority.certificate_pem().as_bytes())?;
+    put(CA_KEY, founding.authority.key_pem().as_bytes())?;
+    put(HOST_KEY, &host_key::generate(entropy))
+}
+
+/// Reads and checks every key: a lost or damaged one is named now, not when it is needed.
+pub(super) fn read(files: &dyn Files, data: &Path, cluster: ClusterId) -> Result<Secrets> {
+    let token = get(files, &data.join(ADMIN_TOKEN))?;
+    let text = std::str::from_utf8(&token).ok().and_then(|text| Token::parse(text.trim_end()).ok());
+    text.with_context(|| format!("{} holds no token", data.join(ADMIN_TOKEN).display()))?;
+    let (certificate, key) = (data.join(CA_CERTIFICATE), data.join(CA_KEY));
+    let (certificate_bytes, key_bytes) = (get(files, &certificate)?, get(files, &key)?);
+    let (certificate, key) = (certificate.display().to_string(), key.display().to_string());
+    Authority::load(
+        cluster,
+        &PemFile { name: &certificate, bytes: &certificate_bytes },
+        &PemFile { name: &key, bytes: &key_bytes },
+    )?;
+    let host_key = get(files, &data.join(HOST_KEY))?;
+    let host_key_line = host_key::public_line(&host_key)
+        .with_context(|| format!("reading {}", data.join(HOST_KEY).display()))?;
+    Ok(Secrets { host_key, host_key_line })
+}
+
+/// Where the first admin's token is.
+pub(super) fn admin_token(data: &Path) -> PathBuf {
+    data.join(ADMIN_TOKEN)
+}
+
+fn get(files: &dyn Files, path: &Path) -> Result<Vec<u8>> {
+    let bytes = read_whole(files, path, BYTES_MAX);
+    Ok(bytes.with_context(|| format!("reading {}", path.display()))?.to_vec())
+}

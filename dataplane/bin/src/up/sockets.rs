@@ -1,0 +1,59 @@
+//! Unix sockets of a node for its owner: each is a pipe to one internal service. The
+//! file's mode is the key.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use gitstratum_core::NodeId;
+use gitstratum_identity::{Dialer, Service};
+use gitstratum_process::{Drain, TaskGroup};
+use tokio::net::{UnixListener, UnixStream};
+
+/// Most pipes at once.
+const PIPES_MAX: usize = 64;
+
+/// Makes a socket for this user only; one that a dead process left is replaced.
+pub(super) fn listen(path: &Path) -> Result<UnixListener> {
+    match std::fs::remove_file(path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error).with_context(|| format!("replacing {}", path.display())),
+    }
+    let listener =
+        UnixListener::bind(path).with_context(|| format!("listening on {}", path.display()))?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
+        .with_context(|| format!("protecting {}", path.display()))?;
+    Ok(listener)
+}
+
+/// Joins every connection with one to `service`, until the drain starts.
+pub(super) async fn pipe(
+    listener: UnixListener,
+    dialer: Arc<dyn Dialer>,
+    (node, service): (NodeId, Service),
+    drain: Drain,
+) {
+    let mut pipes = TaskGroup::new("local pipes");
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = drain.started() => return,
+            _ = pipes.next(), if pipes.len() >= PIPES_MAX => continue,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((local, _)) => pipes.spawn(join(local, Arc::clone(&dialer), (node, service))),
+            Err(error) => tracing::warn!(%error, "a local connection was not accepted"),
+        }
+    }
+}
+
+async fn join(mut local: UnixStream, dialer: Arc<dyn Dialer>, (node, service): (NodeId, Service)) {
+    let dialled = dialer.dial(node, service).await;
+    let Ok(mut inner) = dialled else { return };
+    if let Err(error) = tokio::io::copy_bidirectional(&mut local, &mut inner).await {
+        tracing::debug!(%error, "a local pipe broke");
+    }
+}

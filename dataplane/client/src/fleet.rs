@@ -1,0 +1,119 @@
+//! What an agent asks of the control plane: registration, the one stream of state, and
+//! reports (design §7). Any voter answers; the caller goes from one to the next.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gitstratum_core::NodeId;
+use gitstratum_identity::{Dialer, Service};
+use gitstratum_proto::MESSAGE_BYTES_MAX;
+use gitstratum_proto::control::v1::fleet_client::FleetClient;
+use gitstratum_proto::control::v1::{
+    Node, RegisterNodeRequest, ReportRequest, SnapshotUpdate, WatchRequest,
+};
+use tonic::transport::Channel;
+use tonic::{Status, Streaming};
+
+use crate::grpc;
+
+/// Longest wait for one report or registration.
+const CALL_DEADLINE: Duration = Duration::from_secs(2);
+
+/// Why a call to the control plane failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The voter refused, or the connection broke.
+    #[error("control plane on node {node}: {}", status.message())]
+    Refused {
+        /// The voter.
+        node: NodeId,
+        /// Its answer.
+        status: Box<Status>,
+    },
+    /// No answer in time.
+    #[error("control plane on node {node} did not answer in time")]
+    Deadline {
+        /// The voter.
+        node: NodeId,
+    },
+}
+
+/// One voter of the control plane, as an agent sees it.
+#[derive(Clone)]
+pub struct Voter {
+    node: NodeId,
+    channel: Channel,
+}
+
+impl fmt::Debug for Voter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Voter").field(&self.node).finish()
+    }
+}
+
+impl Voter {
+    /// The voter on `node`, dialled when first asked.
+    pub fn new(dialer: Arc<dyn Dialer>, node: NodeId) -> Self {
+        Self { node, channel: grpc::channel(dialer, node, Service::Control) }
+    }
+
+    /// Where it is.
+    pub fn node(&self) -> NodeId {
+        self.node
+    }
+
+    /// Registers a node and follows the state from `from_version` on.
+    ///
+    /// # Errors
+    /// When the voter refuses or does not answer.
+    pub async fn follow(&self, record: Node, from_version: u64) -> Result<Updates, Error> {
+        let mut fleet = self.client();
+        let watch = WatchRequest { node: record.id, from_version };
+        let register = RegisterNodeRequest { node: Some(record) };
+        let registered = tokio::time::timeout(CALL_DEADLINE, fleet.register_node(register)).await;
+        registered.map_err(|_| self.late())?.map_err(|status| self.refused(status))?;
+        let stream = fleet.watch(watch).await.map_err(|status| self.refused(status))?;
+        Ok(Updates { voter: self.clone(), stream: stream.into_inner() })
+    }
+
+    /// Tells what the processes of a node have applied.
+    ///
+    /// # Errors
+    /// When the voter refuses or does not answer.
+    pub async fn report(&self, report: ReportRequest) -> Result<(), Error> {
+        let mut fleet = self.client();
+        let sent = tokio::time::timeout(CALL_DEADLINE, fleet.report(report)).await;
+        let sent = sent.map_err(|_| self.late())?;
+        sent.map(drop).map_err(|status| self.refused(status))
+    }
+
+    fn client(&self) -> FleetClient<Channel> {
+        FleetClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    fn late(&self) -> Error {
+        Error::Deadline { node: self.node }
+    }
+
+    fn refused(&self, status: Status) -> Error {
+        Error::Refused { node: self.node, status: Box::new(status) }
+    }
+}
+
+/// The stream of state from one voter.
+#[derive(Debug)]
+pub struct Updates {
+    voter: Voter,
+    stream: Streaming<SnapshotUpdate>,
+}
+
+impl Updates {
+    /// The next message; `None` when the voter closed the stream.
+    ///
+    /// # Errors
+    /// When the stream broke.
+    pub async fn next(&mut self) -> Result<Option<SnapshotUpdate>, Error> {
+        self.stream.message().await.map_err(|status| self.voter.refused(status))
+    }
+}

@@ -1,0 +1,140 @@
+//! One object node and a client of it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::StreamExt;
+use gitstratum_client::bulk::{BulkRead, Client, Error, Span, Written, collect};
+use gitstratum_client::cluster::{Feed, Snapshot};
+use gitstratum_client::metadata::Partitions;
+use gitstratum_core::{
+    ClusterId, Incarnation, NodeId, ObjectFormat, PackId, PartitionId, ProcessRole, PushNumber,
+    RepoId, SegmentId, SessionId, SystemClock,
+};
+use gitstratum_git::segment::{Cipher, Header, KeyId, Kind, Origin, Writer};
+use gitstratum_identity::{LocalNetwork, Peer, Service as Port};
+use gitstratum_object::{Config, Deps, FAMILIES, Service};
+use gitstratum_process::{Drain, DrainTrigger, Metrics, Task, spawn};
+use gitstratum_store::{Committer, Engine, Files, MemoryEngine, MemoryFiles, SpaceGuard, commit};
+
+pub(crate) const CLUSTER: ClusterId = ClusterId([7; 16]);
+pub(crate) const NODE: NodeId = NodeId(1);
+
+/// The disk of a node: survives its process.
+pub(crate) struct Disk {
+    pub(crate) files: Arc<MemoryFiles>,
+    pub(crate) engine: Arc<MemoryEngine>,
+}
+
+impl Disk {
+    pub(crate) fn new() -> Self {
+        Self { files: MemoryFiles::new(), engine: MemoryEngine::new(&FAMILIES) }
+    }
+
+    /// All power is lost: what was not synced is gone.
+    pub(crate) fn crash(self) -> Self {
+        self.files.crash();
+        Self { files: self.files, engine: self.engine.crash() }
+    }
+}
+
+/// A running node.
+pub(crate) struct World {
+    pub(crate) network: LocalNetwork,
+    stop: DrainTrigger,
+    running: Task<()>,
+}
+
+impl World {
+    pub(crate) async fn start(disk: &Disk) -> Self {
+        Self::start_on(Arc::clone(&disk.files) as _, Arc::clone(&disk.engine) as _).await
+    }
+
+    pub(crate) async fn start_on(files: Arc<dyn Files>, engine: Arc<dyn Engine>) -> Self {
+        let clock = SystemClock::new();
+        let network = LocalNetwork::new();
+        let (stop, drain) = Drain::new();
+        let directory = PathBuf::from("/segments");
+        let parent = PathBuf::from("/");
+        let space = SpaceGuard::new(Arc::clone(&files), parent, 0, Arc::clone(&clock) as _);
+        let dialer =
+            network.dialer(Peer { cluster: CLUSTER, role: ProcessRole::Object, node: NODE });
+        let deps = Deps {
+            node: NODE,
+            cluster: CLUSTER,
+            incarnation: Incarnation(3),
+            files,
+            committer: Committer::start(
+                Arc::clone(&engine),
+                Arc::clone(&clock) as _,
+                commit::Config::default(),
+            )
+            .unwrap(),
+            engine,
+            clock,
+            space: Arc::new(space),
+            partitions: Partitions::new(dialer, Feed::fixed(Snapshot::empty())),
+            metrics: Metrics::new(),
+        };
+        let service = Service::open(Config::new(directory), deps).await.unwrap();
+        let control = network.listen(NODE, Port::Object, 16, drain.clone()).unwrap();
+        let bulk = network.listen(NODE, Port::Bulk, 16, drain.clone()).unwrap();
+        let running = spawn("object node", service.run(control, bulk, drain));
+        Self { network, stop, running }
+    }
+
+    pub(crate) async fn stop(self) {
+        self.stop.start();
+        self.running.await.unwrap();
+    }
+
+    pub(crate) fn client(&self, role: ProcessRole) -> Client {
+        Client::new(self.network.dialer(Peer { cluster: CLUSTER, role, node: NODE }))
+    }
+
+    pub(crate) async fn write(&self, segment: &Made) -> Result<Written, Error> {
+        let pieces = segment.bytes.chunks(100_000).map(Bytes::copy_from_slice).collect::<Vec<_>>();
+        let body = futures::stream::iter(pieces).boxed();
+        self.client(ProcessRole::Frontend).write(NODE, segment.id, body).await
+    }
+
+    pub(crate) async fn read(&self, segment: SegmentId, span: Span) -> Result<Bytes, Error> {
+        let client = self.client(ProcessRole::Frontend);
+        let chunks = client.read(NODE, segment, vec![span]).await?;
+        Ok(collect(chunks, 1).await?.remove(0))
+    }
+}
+
+/// A whole segment.
+pub(crate) struct Made {
+    pub(crate) id: SegmentId,
+    pub(crate) entries: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// A segment of `length` bytes of entries.
+pub(crate) fn segment(byte: u8, length: usize, cluster: ClusterId) -> Made {
+    let id = SegmentId([byte; 16]);
+    let entries: Vec<u8> = (0..length).map(|at| (at * 31 + usize::from(byte)) as u8).collect();
+    let (mut writer, head) = Writer::new(Header {
+        cluster,
+        repo: RepoId(5),
+        network: RepoId(5),
+        pack: PackId([9; 16]),
+        segment: id,
+        partition: PartitionId(0),
+        origin: Origin::Push { session: SessionId(4), number: PushNumber(6) },
+        cipher: Cipher::None,
+        key: KeyId::default(),
+        object_format: ObjectFormat::Sha1,
+        kind: Kind::Pack,
+        pack_offset: 12,
+    });
+    let mut bytes = head.to_vec();
+    bytes.extend_from_slice(&writer.write(Bytes::from(entries.clone())).unwrap());
+    for piece in writer.finish(Vec::new()).unwrap().tail {
+        bytes.extend_from_slice(&piece);
+    }
+    Made { id, entries, bytes }
+}
