@@ -7,13 +7,16 @@
 //! wherever those come. Links between objects are for
 //! [`Links`](crate::pack::Links).
 //!
-//! Stricter than stock git on purpose, each tested: a mode of no type that git
-//! knows (`unknownFilemode`), more than 1,024 parents (`tooManyParents`), headers
-//! beyond 1 MiB (`headerTooLarge`), a signature without its end (`badGpgsig`), a
-//! time zone beyond 24 hours (`badTimezone`), more than 1 M tree entries
-//! (`treeTooLarge`), a submodule path with a control character
-//! (`gitmodulesPath`), `.gitmodules` beyond 4 MiB (`gitmodulesLarge`).
-//! Milder: `largePathname` stays a warning.
+//! Stricter than stock git 2.39 on purpose, each tested: a mode of no type that
+//! git knows (`unknownFilemode`), more than 1,024 parents (`tooManyParents`),
+//! headers beyond 1 MiB (`headerTooLarge`), a signature without its end
+//! (`badGpgsig`), a time zone beyond 24 hours (`badTimezone`), a date with a sign,
+//! in the next line or with spaces and zeros before it (`badDate`,
+//! `zeroPaddedDate`, as newer git), more than 1 M tree entries (`treeTooLarge`), a
+//! submodule path with a control character (`gitmodulesPath`), `.gitmodules`
+//! beyond 4 MiB (`gitmodulesLarge`) or behind a byte-order mark, which git's check
+//! of blobs stumbles over and its clients do not. Milder: `largePathname` stays a
+//! warning.
 
 mod commit;
 mod dot_name;

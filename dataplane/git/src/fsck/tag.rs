@@ -7,6 +7,9 @@ use super::headers::{self, IdLine, Lines};
 use super::report::{Findings, quoted};
 use super::{MessageId, ident};
 
+/// Bytes besides the target's id of the shortest tag that git reads.
+const LEN_BESIDES_ID_MIN: usize = 24;
+
 /// Checks a tag: object, type, name, tagger, in this order.
 pub(super) fn check(
     format: ObjectFormat,
@@ -31,6 +34,9 @@ pub(super) fn check(
     if !lines.rest.is_empty() && !lines.rest.starts_with(b"\n") {
         let text = "invalid format - extra header(s) after 'tagger'";
         findings.add(MessageId::ExtraHeaderEntry, text)?;
+    }
+    if content.len() < format.id_len() * 2 + LEN_BESIDES_ID_MIN {
+        findings.add(MessageId::MissingTag, "too short for git to read")?;
     }
     ControlFlow::Continue(())
 }

@@ -2,15 +2,17 @@
 
 mod apply;
 mod ask;
+mod outside;
 mod stack;
 
 use std::ops::ControlFlow;
 
-use bytes::Bytes;
 use gitstratum_core::{ObjectId, ObjectKind};
 
 use self::apply::{Applied, Applier, Base, Hold};
 use self::ask::Questions;
+pub use self::outside::ExternalBase;
+use self::outside::Outside;
 use self::stack::{Frame, Node, Path, Stack, Start};
 use super::bases::DeltaChildren;
 use super::entries::{NO_BASE, NewObject};
@@ -28,30 +30,6 @@ pub enum Step {
     NeedBases(Vec<ObjectId>),
     /// Every entry is resolved.
     Done,
-}
-
-/// A delta base from outside the pack.
-#[derive(Clone, Debug)]
-pub struct ExternalBase {
-    /// Its id.
-    pub id: ObjectId,
-    /// Its kind.
-    pub kind: ObjectKind,
-    /// Its content. Checked against the id.
-    pub content: Bytes,
-}
-
-/// What the resolver reads besides its own state.
-#[derive(Clone, Copy)]
-struct Outside<'a> {
-    source: &'a dyn ByteSource,
-    base: Option<&'a ExternalBase>,
-}
-
-impl<'a> Outside<'a> {
-    fn base_content(self) -> &'a [u8] {
-        self.base.map_or(&[], |base| &base.content)
-    }
 }
 
 /// Resolves a scanned pack's deltas from the spool and shows every object once.
@@ -232,11 +210,12 @@ impl Resolver {
         visitor: &mut dyn Visitor,
     ) -> Result<Option<Frame>, Error> {
         let (base, content) = stack.top_content(outside);
-        let (kind, depth) = (base.kind, base.depth + 1);
         let place = Place::of(&self.entries, ordinal);
-        if depth > self.limits.chain_max {
-            return Err(Error::ChainTooLong { offset: place.offset, limit: self.limits.chain_max });
+        let (kind, limit) = (base.kind, self.limits.chain_max);
+        if base.depth >= limit {
+            return Err(Error::ChainTooLong { offset: place.offset, limit });
         }
+        let depth = base.depth + 1;
         let hold =
             if self.children.has_on(&self.entries, ordinal) { Hold::All } else { Hold::Small };
         let applied = self.applier.delta(outside.source, place, Base { kind, content }, hold)?;
