@@ -72,7 +72,7 @@ pub enum Error {
         /// Whom it served.
         door: &'static str,
         /// Why it ended.
-        source: tonic::transport::Error,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A task of this process failed.
     #[error("control plane: {0}")]

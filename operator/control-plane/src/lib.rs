@@ -8,7 +8,6 @@
 
 mod accounts;
 mod audit;
-mod audit_stream;
 mod call;
 mod config;
 mod error;

@@ -1,5 +1,6 @@
 //! Wire → domain → wire: the only place with status codes.
 
+mod audit_stream;
 mod control;
 mod fleet;
 mod stream;
@@ -9,10 +10,12 @@ use std::sync::Arc;
 
 use gitstratum_client::grpc;
 use gitstratum_core::{ProcessRole, Token};
-use gitstratum_identity::Peer;
+use gitstratum_identity::{Listener, Peer};
 use gitstratum_process::{Drain, RequestId, request_span};
 use gitstratum_proto::control::v1::control_server::ControlServer;
 use gitstratum_proto::control::v1::fleet_server::FleetServer;
+use tokio::net::UnixListener;
+use tokio_stream::wrappers::UnixListenerStream;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 use tracing::Instrument as _;
@@ -33,17 +36,36 @@ pub(crate) struct Api {
     drain: Drain,
 }
 
-/// What nodes reach: both services.
-pub(crate) fn node_routes(plane: &Arc<Plane>, drain: &Drain) -> Routes {
-    let api = Api { plane: Arc::clone(plane), drain: drain.clone() };
-    let fleet = FleetServer::new(api).max_decoding_message_size(REQUEST_BYTES_MAX);
-    people_routes(plane, drain).add_service(fleet)
+/// Serves nodes, and people who come the same way, until `drain` starts.
+pub(crate) async fn serve_nodes(
+    plane: Arc<Plane>,
+    listener: Listener,
+    drain: Drain,
+) -> Result<(), Error> {
+    let fleet = FleetServer::new(Api { plane: Arc::clone(&plane), drain: drain.clone() });
+    let fleet = fleet.max_decoding_message_size(REQUEST_BYTES_MAX);
+    let routes = people_routes(plane, drain.clone()).add_service(fleet);
+    let served = grpc::serve(listener, routes, drain).await;
+    served.map_err(|source| Error::Serve { door: "nodes", source: source.into() })
 }
 
-/// What people reach.
-pub(crate) fn people_routes(plane: &Arc<Plane>, drain: &Drain) -> Routes {
-    let api = Api { plane: Arc::clone(plane), drain: drain.clone() };
-    Routes::new(ControlServer::new(api).max_decoding_message_size(REQUEST_BYTES_MAX))
+/// Serves people on this machine until `drain` starts.
+pub(crate) async fn serve_people(
+    plane: Arc<Plane>,
+    listener: UnixListener,
+    drain: Drain,
+) -> Result<(), Error> {
+    let routes = people_routes(plane, drain.clone());
+    let connections = UnixListenerStream::new(listener);
+    let stopped = async move { drain.started().await };
+    let server = tonic::transport::Server::builder().add_routes(routes);
+    let served = server.serve_with_incoming_shutdown(connections, stopped).await;
+    served.map_err(|source| Error::Serve { door: "people", source: source.into() })
+}
+
+fn people_routes(plane: Arc<Plane>, drain: Drain) -> Routes {
+    let control = ControlServer::new(Api { plane, drain });
+    Routes::new(control.max_decoding_message_size(REQUEST_BYTES_MAX))
 }
 
 impl Api {

@@ -1,14 +1,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gitstratum_client::grpc;
 use gitstratum_consensus::{GroupId, Host, HostOptions, Network};
 use gitstratum_core::{Clock, ClusterId, Entropy, GrantsVersion};
 use gitstratum_identity::Listener;
 use gitstratum_process::{Drain, Metrics, TaskGroup};
 use gitstratum_store::Engine;
 use tokio::net::UnixListener;
-use tokio_stream::wrappers::UnixListenerStream;
 
 use crate::config::Config;
 use crate::error::Error;
@@ -108,13 +106,8 @@ impl Service {
     pub async fn run(self, doors: Doors, drain: Drain) -> Result<(), Error> {
         let Doors { nodes, people } = doors;
         let mut tasks = TaskGroup::new("control plane");
-        let routes = rpc::node_routes(&self.plane, &drain);
-        let served = grpc::serve(nodes, routes, drain.clone());
-        tasks.spawn(async move {
-            served.await.map_err(|source| Error::Serve { door: "nodes", source })
-        });
-        let served = serve_people(people, rpc::people_routes(&self.plane, &drain), drain.clone());
-        tasks.spawn(served);
+        tasks.spawn(rpc::serve_nodes(Arc::clone(&self.plane), nodes, drain.clone()));
+        tasks.spawn(rpc::serve_people(Arc::clone(&self.plane), people, drain.clone()));
         let kept = housekeeping::run(Arc::clone(&self.plane), drain);
         tasks.spawn(async move {
             kept.await;
@@ -171,20 +164,6 @@ fn compare(recorded: Option<ClusterId>, found: Option<ClusterId>) -> Result<(), 
         }
         _ => Ok(()),
     }
-}
-
-async fn serve_people(
-    listener: UnixListener,
-    routes: tonic::service::Routes,
-    drain: Drain,
-) -> Result<(), Error> {
-    tonic::transport::Server::builder()
-        .add_routes(routes)
-        .serve_with_incoming_shutdown(UnixListenerStream::new(listener), async move {
-            drain.started().await;
-        })
-        .await
-        .map_err(|source| Error::Serve { door: "people", source })
 }
 
 impl Handle {

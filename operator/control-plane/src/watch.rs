@@ -28,21 +28,45 @@ pub(crate) async fn run(
         applied.borrow_and_update();
         if let Some(update) = next(&plane, held).await? {
             held = GrantsVersion(update.version);
-            for message in split_snapshot(update, SNAPSHOT_CHUNK_BYTES) {
-                tokio::select! {
-                    biased;
-                    () = drain.started() => return Ok(()),
-                    sent = watcher.send(message) => if sent.is_err() { return Ok(()) },
-                }
+            if send(&watcher, update, &drain).await == Flow::Ended {
+                return Ok(());
             }
         }
-        tokio::select! {
+        let news = tokio::select! {
             biased;
             () = drain.started() => return Ok(()),
             () = watcher.closed() => return Ok(()),
-            news = applied.changed() => if news.is_err() { return Ok(()) },
+            news = applied.changed() => news,
+        };
+        if news.is_err() {
+            return Ok(());
         }
     }
+}
+
+/// Whether a stream goes on.
+#[derive(PartialEq, Eq)]
+enum Flow {
+    Open,
+    Ended,
+}
+
+async fn send(
+    watcher: &mpsc::Sender<SnapshotUpdate>,
+    update: SnapshotUpdate,
+    drain: &Drain,
+) -> Flow {
+    for message in split_snapshot(update, SNAPSHOT_CHUNK_BYTES) {
+        let sent = tokio::select! {
+            biased;
+            () = drain.started() => return Flow::Ended,
+            sent = watcher.send(message) => sent,
+        };
+        if sent.is_err() {
+            return Flow::Ended;
+        }
+    }
+    Flow::Open
 }
 
 async fn next(plane: &Plane, held: GrantsVersion) -> Result<Option<SnapshotUpdate>, Error> {

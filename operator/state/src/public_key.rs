@@ -57,9 +57,7 @@ impl PublicKey {
         let shape = shape_of(algorithm)?;
         let blob = STANDARD.decode(body).map_err(|_| PublicKeyError::Body)?;
         let mut fields = Fields(&blob);
-        if fields.next()? != algorithm.as_bytes() {
-            return Err(PublicKeyError::Body);
-        }
+        fields.next_if(|name| name == algorithm.as_bytes())?;
         shape.check(&mut fields)?;
         if !fields.0.is_empty() {
             return Err(PublicKeyError::Body);
@@ -107,27 +105,25 @@ impl Shape {
     fn check(&self, fields: &mut Fields<'_>) -> Result<(), PublicKeyError> {
         let application = match self {
             Self::Ed25519 { application } => {
-                expect(fields.next()?.len() == 32)?;
+                fields.next_if(|point| point.len() == 32)?;
                 application
             }
             Self::Ecdsa { curve, point_bytes, application } => {
-                expect(fields.next()? == curve.as_bytes())?;
-                let point = fields.next()?;
-                expect(point.len() == *point_bytes && point[0] == 4)?;
+                fields.next_if(|name| name == curve.as_bytes())?;
+                fields.next_if(|point| point.len() == *point_bytes && point[0] == 4)?;
                 application
             }
             Self::Rsa => return check_rsa(fields),
         };
         if *application == Application::Present {
-            expect(!fields.next()?.is_empty())?;
+            fields.next_if(|application| !application.is_empty())?;
         }
         Ok(())
     }
 }
 
 fn check_rsa(fields: &mut Fields<'_>) -> Result<(), PublicKeyError> {
-    let exponent = fields.next()?;
-    expect(exponent.last().is_some_and(|byte| byte % 2 == 1))?;
+    fields.next_if(|exponent| exponent.last().is_some_and(|byte| byte % 2 == 1))?;
     let modulus = fields.next()?;
     let digits = modulus.strip_prefix(&[0]).unwrap_or(modulus);
     let head = *digits.first().ok_or(PublicKeyError::Body)?;
@@ -138,10 +134,6 @@ fn check_rsa(fields: &mut Fields<'_>) -> Result<(), PublicKeyError> {
     } else {
         Err(PublicKeyError::RsaBits(bits))
     }
-}
-
-const fn expect(holds: bool) -> Result<(), PublicKeyError> {
-    if holds { Ok(()) } else { Err(PublicKeyError::Body) }
 }
 
 /// Length-prefixed fields of a blob, one after another.
@@ -155,6 +147,12 @@ impl<'a> Fields<'a> {
         let (field, rest) = rest.split_at_checked(length).ok_or(PublicKeyError::Body)?;
         self.0 = rest;
         Ok(field)
+    }
+
+    /// The next field, if it is as it must be.
+    fn next_if(&mut self, is_good: impl FnOnce(&[u8]) -> bool) -> Result<(), PublicKeyError> {
+        let field = self.next()?;
+        if is_good(field) { Ok(()) } else { Err(PublicKeyError::Body) }
     }
 }
 

@@ -3,11 +3,12 @@
 mod access;
 mod cluster;
 mod directory;
+mod history;
 mod load;
 
 use prost::Message as _;
 
-pub(crate) use cluster::{ChangeRow, RequestRow};
+pub(crate) use history::{ChangeRow, RequestRow};
 
 use gitstratum_core::ErrorKind;
 

@@ -11,10 +11,10 @@ use tokio::sync::mpsc;
 use tonic::{Request, Response, Status};
 
 use super::stream::TaskStream;
-use super::{Api, answer, status};
+use super::{Api, answer, audit_stream, status};
 use crate::call::{Call, Intent};
 use crate::error::Error;
-use crate::{accounts, audit_stream, listing, repositories, wire};
+use crate::{accounts, listing, repositories, wire};
 
 type Answer<T> = Result<Response<T>, Status>;
 

@@ -46,9 +46,9 @@ async fn s42_a_path_is_free_once_its_partition_has_confirmed() {
     let waiting = world.create("demo/hello");
     let confirming = async {
         tokio::time::sleep(Duration::from_millis(50)).await;
-        world.follow().await
+        (world.follow().await,)
     };
-    let (made, following) = tokio::join!(waiting, confirming);
+    let (made, (following,)) = tokio::join!(waiting, confirming);
     let made = made.expect("free now");
     assert_ne!(made.id, gone.id);
     drop(following);

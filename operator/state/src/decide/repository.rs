@@ -37,7 +37,7 @@ pub(super) fn create(desk: &Desk<'_>, create: &CreateRepository) -> Result<Plan,
         partition: partition_of(id, partitions),
         format,
         default_branch,
-        visibility: visibility(create.public),
+        visibility: if create.public { Visibility::Public } else { Visibility::Private },
         description: create.description.clone(),
         state: RepositoryState::Live,
         name_version: desk.at.stamp(),
@@ -72,7 +72,7 @@ pub(super) fn set(desk: &Desk<'_>, set: &SetRepository) -> Result<Plan, Refusal>
         new.default_branch = default_branch(branch)?;
     }
     if let Some(public) = set.public {
-        new.visibility = visibility(public);
+        new.visibility = if public { Visibility::Public } else { Visibility::Private };
     }
     if let Some(description) = &set.description {
         check_description(description)?;
@@ -214,8 +214,4 @@ fn object_format(number: u32) -> Result<ObjectFormat, Refusal> {
         2 => Ok(ObjectFormat::Sha256),
         _ => Err(Refusal::invalid("object format", "is neither sha1 nor sha256")),
     }
-}
-
-const fn visibility(public: bool) -> Visibility {
-    if public { Visibility::Public } else { Visibility::Private }
 }

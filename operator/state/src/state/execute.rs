@@ -51,54 +51,68 @@ impl State {
                 self.layout = layout;
                 Key::Layout
             }
-            Mutation::PutSetting(setting) => {
-                let key = Key::Setting(setting.key.clone());
-                self.settings.insert(setting.key.clone(), setting);
-                key
-            }
-            Mutation::PutNode(node) => {
-                let key = Key::Node(node.id);
-                self.nodes.insert(node.id, node);
-                key
-            }
+            Mutation::PutSetting(setting) => self.put_setting(setting),
+            Mutation::PutNode(node) => self.put_node(node),
             Mutation::PutUser(user) => self.put_user(user),
             Mutation::RemoveUser(id) => self.remove_user(id),
-            Mutation::PutToken(token) => {
-                let key = Key::Token(token.hash);
-                self.indexes.user_tokens.insert((token.user, token.hash));
-                self.tokens.insert(token.hash, token);
-                key
-            }
-            Mutation::RemoveToken(hash) => {
-                if let Some(token) = self.tokens.remove(&hash) {
-                    self.indexes.user_tokens.remove(&(token.user, hash));
-                }
-                Key::Token(hash)
-            }
-            Mutation::PutGrant(grant) => {
-                let key = Key::Grant(grant.key.clone());
-                self.grants.insert(grant.key.clone(), grant);
-                key
-            }
+            Mutation::PutToken(token) => self.put_token(token),
+            Mutation::RemoveToken(hash) => self.remove_token(hash),
+            Mutation::PutGrant(grant) => self.put_grant(grant),
             Mutation::RemoveGrant(grant) => {
                 self.grants.remove(&grant);
                 Key::Grant(grant)
             }
             Mutation::PutRepository(repository) => self.put_repository(repository),
-            Mutation::AddOwner(owner) => {
-                self.owners.insert(owner.clone());
-                Key::Owner(owner)
-            }
-            Mutation::PutPathWait(wait) => {
-                let key = Key::PathWait(wait.path.clone());
-                self.waits.insert(wait.path.clone(), wait);
-                key
-            }
+            Mutation::AddOwner(owner) => self.add_owner(owner),
+            Mutation::PutPathWait(wait) => self.put_wait(wait),
             Mutation::RemovePathWait(path) => {
                 self.waits.remove(&path);
                 Key::PathWait(path)
             }
         }
+    }
+
+    fn put_setting(&mut self, setting: Setting) -> Key {
+        let key = Key::Setting(setting.key.clone());
+        self.settings.insert(setting.key.clone(), setting);
+        key
+    }
+
+    fn put_node(&mut self, node: Node) -> Key {
+        let key = Key::Node(node.id);
+        self.nodes.insert(node.id, node);
+        key
+    }
+
+    fn put_token(&mut self, token: Token) -> Key {
+        let key = Key::Token(token.hash);
+        self.indexes.user_tokens.insert((token.user, token.hash));
+        self.tokens.insert(token.hash, token);
+        key
+    }
+
+    fn remove_token(&mut self, hash: [u8; 32]) -> Key {
+        if let Some(token) = self.tokens.remove(&hash) {
+            self.indexes.user_tokens.remove(&(token.user, hash));
+        }
+        Key::Token(hash)
+    }
+
+    fn put_grant(&mut self, grant: Grant) -> Key {
+        let key = Key::Grant(grant.key.clone());
+        self.grants.insert(grant.key.clone(), grant);
+        key
+    }
+
+    fn add_owner(&mut self, owner: String) -> Key {
+        self.owners.insert(owner.clone());
+        Key::Owner(owner)
+    }
+
+    fn put_wait(&mut self, wait: PathWait) -> Key {
+        let key = Key::PathWait(wait.path.clone());
+        self.waits.insert(wait.path.clone(), wait);
+        key
     }
 
     fn put_user(&mut self, user: User) -> Key {
