@@ -117,6 +117,9 @@ impl Host {
             max_in_snapshot_log_to_keep: u64::MAX,
             replication_lag_threshold: u64::MAX,
             enable_pre_vote: Some(true),
+            // A leader counts followers' syncs before its own is done. Restored in its old
+            // term it would give the indexes it forgot to other entries.
+            enable_leader_restore: Some(false),
             ..openraft::Config::default()
         };
         config.validate().map_err(|error| Error::Membership { group, what: error.to_string() })
