@@ -11,3 +11,9 @@ pub fn skip(reason: &str) {
         drop(writeln!(file, "{line}"));
     }
 }
+
+/// Whether the run is to show the full figures: `cargo xtask test --long`.
+#[expect(clippy::disallowed_methods, reason = "the one variable by which the runner asks for it")]
+pub fn is_long() -> bool {
+    std::env::var("GITSTRATUM_TEST_LONG").is_ok()
+}

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use tempfile::TempDir;
 
 use crate::git::{Git, Ran, code};
+use crate::moment::now;
 
 /// Longest wait for readiness and for a stop.
 const START_WITHIN: Duration = Duration::from_secs(60);
@@ -299,9 +300,4 @@ impl Drop for Stratum {
             eprintln!("--- log of gitstratum\n{}", self.log_end());
         }
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "tests of real processes measure real time")]
-fn now() -> Instant {
-    Instant::now()
 }
