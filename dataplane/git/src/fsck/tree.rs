@@ -24,8 +24,10 @@ pub(super) fn check(format: ObjectFormat, content: &[u8], findings: &mut Finding
             break;
         }
     }
-    faults.set(MessageId::DuplicateEntries, order.has_duplicates);
-    faults.set(MessageId::TreeNotSorted, order.is_unsorted);
+    faults.take([
+        (MessageId::DuplicateEntries, order.has_duplicates),
+        (MessageId::TreeNotSorted, order.is_unsorted),
+    ]);
     for (id, text) in faults.seen {
         findings.note(id, text);
     }
@@ -58,20 +60,25 @@ struct Faults {
 }
 
 impl Faults {
-    fn set(&mut self, id: MessageId, is_seen: bool) {
-        if is_seen && !self.seen.iter().any(|(seen, _)| *seen == id) {
-            self.seen.extend(TEXTS.iter().find(|(known, _)| *known == id));
+    /// Takes the faults that are present; each is kept once.
+    fn take(&mut self, present: impl IntoIterator<Item = (MessageId, bool)>) {
+        for (id, is_present) in present {
+            if is_present && !self.seen.iter().any(|(seen, _)| *seen == id) {
+                self.seen.extend(TEXTS.iter().find(|(known, _)| *known == id));
+            }
         }
     }
 
     fn look_at(&mut self, entry: &TreeEntry<'_>) {
         let name: &[u8] = entry.name;
-        self.set(MessageId::NullSha1, entry.id.is_null());
-        self.set(MessageId::FullPathname, name.contains(&b'/'));
-        self.set(MessageId::HasDot, name == b".");
-        self.set(MessageId::HasDotdot, name == b"..");
-        self.set(MessageId::LargePathname, name.len() > NAME_LEN_MAX);
-        self.set(MessageId::ZeroPaddedFilemode, entry.mode_digits.starts_with(b"0"));
+        self.take([
+            (MessageId::NullSha1, entry.id.is_null()),
+            (MessageId::FullPathname, name.contains(&b'/')),
+            (MessageId::HasDot, name == b"."),
+            (MessageId::HasDotdot, name == b".."),
+            (MessageId::LargePathname, name.len() > NAME_LEN_MAX),
+            (MessageId::ZeroPaddedFilemode, entry.mode_digits.starts_with(b"0")),
+        ]);
         self.look_at_mode(entry.mode);
         for meaning in dot_names(name) {
             self.look_at_dot_name(meaning, entry.mode);
@@ -79,28 +86,30 @@ impl Faults {
     }
 
     fn look_at_mode(&mut self, mode: EntryMode) {
-        let is_known = mode.is_file() || mode.is_tree() || mode.is_symlink() || mode.is_gitlink();
+        let is_typed = mode.is_file() || mode.is_tree() || mode.is_symlink() || mode.is_gitlink();
+        let is_known = is_typed && mode.0 <= 0o177_777;
         let is_usual = matches!(mode.0, 0o100_644 | 0o100_755 | 0o120_000 | 0o040_000 | 0o160_000);
-        let has_type_only = mode.0 <= 0o177_777;
-        self.set(MessageId::UnknownFilemode, !is_known || !has_type_only);
-        self.set(MessageId::BadFilemode, is_known && has_type_only && !is_usual);
+        self.take([
+            (MessageId::UnknownFilemode, !is_known),
+            (MessageId::BadFilemode, is_known && !is_usual),
+        ]);
     }
 
     fn look_at_dot_name(&mut self, meaning: DotName, mode: EntryMode) {
         let is_link = mode.is_symlink();
         let is_no_blob = !is_link && !mode.is_file();
         match meaning {
-            DotName::Git => self.set(MessageId::HasDotgit, true),
-            DotName::Gitmodules => {
-                self.set(MessageId::GitmodulesSymlink, is_link);
-                self.set(MessageId::GitmodulesBlob, is_no_blob);
-            }
-            DotName::Gitattributes => {
-                self.set(MessageId::GitattributesSymlink, is_link);
-                self.set(MessageId::GitattributesBlob, is_no_blob);
-            }
-            DotName::Gitignore => self.set(MessageId::GitignoreSymlink, is_link),
-            DotName::Mailmap => self.set(MessageId::MailmapSymlink, is_link),
+            DotName::Git => self.take([(MessageId::HasDotgit, true)]),
+            DotName::Gitmodules => self.take([
+                (MessageId::GitmodulesSymlink, is_link),
+                (MessageId::GitmodulesBlob, is_no_blob),
+            ]),
+            DotName::Gitattributes => self.take([
+                (MessageId::GitattributesSymlink, is_link),
+                (MessageId::GitattributesBlob, is_no_blob),
+            ]),
+            DotName::Gitignore => self.take([(MessageId::GitignoreSymlink, is_link)]),
+            DotName::Mailmap => self.take([(MessageId::MailmapSymlink, is_link)]),
         }
     }
 }

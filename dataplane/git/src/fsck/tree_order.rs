@@ -37,11 +37,14 @@ impl<'a> TreeOrder<'a> {
     }
 }
 
-/// Git's order of tree entries: by name, a directory's with a slash behind it.
+/// Git's order of tree entries: by name, a directory's as if a slash followed.
+/// One byte behind the common part decides.
 fn compare(one: (&[u8], bool), other: (&[u8], bool)) -> Ordering {
-    sort_key(one).cmp(sort_key(other))
+    let common = one.0.len().min(other.0.len());
+    let start = one.0[..common].cmp(&other.0[..common]);
+    start.then_with(|| byte_at(one, common).cmp(&byte_at(other, common)))
 }
 
-fn sort_key((name, is_tree): (&[u8], bool)) -> impl Iterator<Item = u8> {
-    name.iter().copied().chain(is_tree.then_some(b'/'))
+fn byte_at((name, is_tree): (&[u8], bool), place: usize) -> u8 {
+    name.get(place).copied().unwrap_or(if is_tree { b'/' } else { 0 })
 }

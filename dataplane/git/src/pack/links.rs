@@ -106,36 +106,43 @@ impl Links {
     /// When it cannot be parsed, or refers to an object as two kinds at once.
     pub fn visit(&mut self, object: &Visited<'_>) -> Result<(), LinkError> {
         let content = object.content.whole().unwrap_or_default();
-        let malformed = |source| LinkError::Malformed { kind: object.kind, id: *object.id, source };
         match object.kind {
             ObjectKind::Blob => Ok(()),
-            ObjectKind::Commit => {
-                let commit = CommitRef::parse(self.format, content).map_err(malformed)?;
-                self.refer(&commit.tree, ObjectKind::Tree)?;
-                commit
-                    .parents()
-                    .try_for_each(|parent| self.refer(&parent, ObjectKind::Commit).map(|_index| ()))
-            }
-            ObjectKind::Tag => {
-                let tag = TagRef::parse(self.format, content).map_err(malformed)?;
-                let target = self.refer(&tag.target, tag.target_kind)?;
-                let nested = (tag.target_kind == ObjectKind::Tag).then_some(target);
-                self.nest(object, nested)
-            }
-            ObjectKind::Tree => {
-                let mut subtrees = Vec::new();
-                for entry in TreeEntries::new(self.format, content) {
-                    let entry = entry.map_err(malformed)?;
-                    if let Some(kind) = entry.mode.object_kind() {
-                        let index = self.refer(&entry.id, kind)?;
-                        if kind == ObjectKind::Tree {
-                            subtrees.push(index);
-                        }
-                    }
-                }
-                self.nest(object, subtrees)
+            ObjectKind::Commit => self.visit_commit(object, content),
+            ObjectKind::Tag => self.visit_tag(object, content),
+            ObjectKind::Tree => self.visit_tree(object, content),
+        }
+    }
+
+    fn visit_commit(&mut self, object: &Visited<'_>, content: &[u8]) -> Result<(), LinkError> {
+        let commit =
+            CommitRef::parse(self.format, content).map_err(|error| malformed(object, error))?;
+        self.refer(&commit.tree, ObjectKind::Tree)?;
+        for parent in commit.parents() {
+            self.refer(&parent, ObjectKind::Commit)?;
+        }
+        Ok(())
+    }
+
+    fn visit_tag(&mut self, object: &Visited<'_>, content: &[u8]) -> Result<(), LinkError> {
+        let tag = TagRef::parse(self.format, content).map_err(|error| malformed(object, error))?;
+        let target = self.refer(&tag.target, tag.target_kind)?;
+        self.nest(object, (tag.target_kind == ObjectKind::Tag).then_some(target))
+    }
+
+    fn visit_tree(&mut self, object: &Visited<'_>, content: &[u8]) -> Result<(), LinkError> {
+        let mut subtrees = Vec::new();
+        for entry in TreeEntries::new(self.format, content) {
+            let entry = entry.map_err(|error| malformed(object, error))?;
+            let Some(kind) = entry.mode.object_kind() else {
+                continue;
+            };
+            let index = self.refer(&entry.id, kind)?;
+            if kind == ObjectKind::Tree {
+                subtrees.push(index);
             }
         }
+        self.nest(object, subtrees)
     }
 
     /// What was found out, once every object was visited.
@@ -192,6 +199,10 @@ impl Links {
         let index = self.index(object.id);
         self.depths.add(index, object, inner)
     }
+}
+
+fn malformed(object: &Visited<'_>, source: ParseError) -> LinkError {
+    LinkError::Malformed { kind: object.kind, id: *object.id, source }
 }
 
 #[cfg(test)]
