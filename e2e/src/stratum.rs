@@ -247,6 +247,19 @@ impl Stratum {
         Ok(())
     }
 
+    /// Registers a public key, a line as in a `.pub` file, for a user.
+    ///
+    /// # Errors
+    /// When the command line refuses it.
+    pub fn register_public(&self, user: &str, line: &str) -> Result<()> {
+        let name = format!("key{}.pub", line.len() + line.bytes().map(usize::from).sum::<usize>());
+        let path = self.temp.path().join(name);
+        std::fs::write(&path, format!("{line}\n"))?;
+        let path = path.to_str().context("a path that is no text")?;
+        self.cli(&["user", "key", "add", user, path])?;
+        Ok(())
+    }
+
     /// Runs `gitstratum ARGS` against it, whatever it returns.
     ///
     /// # Errors
@@ -281,9 +294,26 @@ impl Stratum {
         self.temp.path().join("up.log")
     }
 
+    /// Its whole log.
+    pub fn log(&self) -> String {
+        let bytes = std::fs::read(self.log_path()).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// The most memory that it has had resident, in bytes.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn memory_peak(&self) -> Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.endpoint().pid))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.split_whitespace().next());
+        Ok(kib.context("no peak in its status")?.parse::<u64>()? << 10)
+    }
+
     /// The end of its log.
     pub fn log_end(&self) -> String {
-        let text = std::fs::read_to_string(self.log_path()).unwrap_or_default();
+        let text = self.log();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(30)..].join("\n")
     }

@@ -1,6 +1,11 @@
-//! Real git against a real `gitstratum up`.
+//! Real git, and a client of its own, against a real `gitstratum up`.
 
+mod admit_commands;
+mod admit_packets;
 mod clone_basics;
 mod failover_kill;
+mod ground;
+mod objects;
 mod push_basics;
+mod shared;
 mod work;
