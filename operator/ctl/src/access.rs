@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use crate::Error;
 use crate::endpoint::{self, Endpoint};
 
+/// Name of the socket in the folder of each store.
+const STORE_SOCKET: &str = "admin.sock";
 /// Port of a control plane where none is named.
 const PORT: u16 = 9090;
 /// Most bytes that are read of a token's file.
@@ -72,6 +74,15 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// Sockets behind which a node shows its stores to its owner. Who may open the file may ask.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stores {
+    /// Of the partitions.
+    pub metadata: PathBuf,
+    /// Of the segments.
+    pub object: PathBuf,
+}
+
 /// A control plane that can be dialled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -81,6 +92,8 @@ pub enum Place {
         socket: PathBuf,
         /// Its data directory.
         data: PathBuf,
+        /// Sockets of a node's stores.
+        stores: Stores,
     },
     /// Somewhere, over TLS.
     Remote {
@@ -135,7 +148,12 @@ impl Access {
         }
         let admin = || Secret::read(&endpoint::admin_token_file(data, endpoint.as_ref()));
         let token = stated.map_or_else(admin, Ok)?;
-        Ok(Self { place: Place::Local { socket, data: data.to_owned() }, token })
+        let node = endpoint::node_folder(data, endpoint.as_ref());
+        let stores = Stores {
+            metadata: node.join("metadata").join(STORE_SOCKET),
+            object: node.join("object").join(STORE_SOCKET),
+        };
+        Ok(Self { place: Place::Local { socket, data: data.to_owned(), stores }, token })
     }
 }
 

@@ -1,22 +1,22 @@
 //! `DIR/endpoint.json`: where a running `gitstratum up` can be reached.
 
 use std::fs;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use crate::Error;
 
 /// Name of the file in the data directory.
 const FILE: &str = "endpoint.json";
-/// Its name while it is being written.
-const DRAFT: &str = ".endpoint.json.new";
 /// Name of the control socket in the data directory.
 const SOCKET: &str = "control.sock";
 /// Name of the file with the first admin's token.
 const ADMIN_TOKEN: &str = "admin.token";
+/// Folder of the first node in the data directory.
+const FIRST_NODE: &str = "nodes/1";
 /// Most bytes that are read of the file.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// What the file is called in messages.
@@ -24,7 +24,7 @@ const WHAT: &str = "endpoint file";
 
 /// What `up` writes when every node is ready, and removes when it ends cleanly. Fields that
 /// this version does not know are passed over.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Endpoint {
     /// Where Git is served over HTTP: `http://HOST:PORT`, or `HOST:PORT`.
@@ -50,7 +50,7 @@ pub struct Endpoint {
 }
 
 /// One node of an `up`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct EndpointNode {
     /// The node's id, as hex.
@@ -89,30 +89,6 @@ impl Endpoint {
         })
     }
 
-    /// Puts the file into `data` at once and whole.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn write(&self, data: &Path) -> io::Result<()> {
-        let draft = data.join(DRAFT);
-        let mut file = fs::File::create(&draft)?;
-        file.write_all(serde_json::to_string_pretty(self)?.as_bytes())?;
-        file.write_all(b"\n")?;
-        file.sync_all()?;
-        fs::rename(draft, data.join(FILE))
-    }
-
-    /// Takes the file away; one that is gone already is no failure.
-    ///
-    /// # Errors
-    /// When it cannot be removed.
-    pub fn remove(data: &Path) -> io::Result<()> {
-        match fs::remove_file(data.join(FILE)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
-    }
-
     /// Whether Git is served here at `host`, which is `HOST[:PORT]`, over `protocol`.
     pub fn serves(&self, protocol: &str, host: &str) -> bool {
         let of_nodes = || self.nodes.iter().filter_map(|node| node.http.as_ref());
@@ -133,6 +109,15 @@ pub fn socket(data: &Path, endpoint: Option<&Endpoint>) -> PathBuf {
 /// The file with the first admin's token of an `up` on `data`.
 pub fn admin_token_file(data: &Path, endpoint: Option<&Endpoint>) -> PathBuf {
     path_in(data, endpoint.and_then(|found| found.admin_token_file.as_deref()), ADMIN_TOKEN)
+}
+
+/// The folder of the node through which an `up` on `data` shows its stores: its first one.
+pub fn node_folder(data: &Path, endpoint: Option<&Endpoint>) -> PathBuf {
+    let stated = endpoint.and_then(|endpoint| endpoint.nodes.first()).map(|node| &node.dir);
+    match stated {
+        Some(folder) if folder.is_absolute() => folder.clone(),
+        _ => data.join(FIRST_NODE),
+    }
 }
 
 fn path_in(data: &Path, stated: Option<&Path>, default: &str) -> PathBuf {
@@ -193,14 +178,9 @@ mod tests {
     }
 
     #[test]
-    fn the_file_round_trips_and_unknown_fields_do_no_harm() {
+    fn the_file_is_read_and_unknown_fields_do_no_harm() {
         let data = tempfile::tempdir().unwrap();
         assert_eq!(Endpoint::read(data.path()).unwrap(), None);
-        let written = Endpoint { pid: 7, ..endpoint("http://127.0.0.1:8080") };
-        written.write(data.path()).unwrap();
-        assert_eq!(Endpoint::read(data.path()).unwrap(), Some(written));
-        Endpoint::remove(data.path()).unwrap();
-        Endpoint::remove(data.path()).unwrap();
         fs::write(data.path().join(FILE), r#"{"http":"127.0.0.1:1","later":{}}"#).unwrap();
         assert_eq!(Endpoint::read(data.path()).unwrap(), Some(endpoint("127.0.0.1:1")));
         fs::write(data.path().join(FILE), "{").unwrap();
@@ -234,5 +214,8 @@ mod tests {
         found.control = Some("/run/c.sock".into());
         assert_eq!(socket(data, Some(&found)), Path::new("/run/c.sock"));
         assert_eq!(admin_token_file(data, None), data.join("admin.token"));
+        assert_eq!(node_folder(data, Some(&found)), data.join("nodes/1"));
+        found.nodes = vec![EndpointNode { dir: "/srv/one".into(), ..EndpointNode::default() }];
+        assert_eq!(node_folder(data, Some(&found)), Path::new("/srv/one"));
     }
 }

@@ -19,7 +19,7 @@ use tonic::transport::Channel;
 use tonic::{Response, Status, Streaming};
 
 use crate::Error;
-use crate::access::Access;
+use crate::access::{Access, Place};
 use channel::Bearer;
 
 pub use control::Listed;
@@ -34,11 +34,13 @@ const STREAM_DEADLINE: Duration = Duration::from_secs(120);
 
 type Authorized = InterceptedService<Channel, Bearer>;
 
-/// A connection to a control plane, and on a node's own socket to its stores too. Every call
+/// A connection to a control plane, and on a node's own machine to its stores too. Every call
 /// has a deadline; nothing is asked twice.
 #[derive(Clone, Debug)]
 pub struct Connection {
-    service: Authorized,
+    control: Authorized,
+    metadata: Option<Channel>,
+    object: Option<Channel>,
     place: String,
 }
 
@@ -51,7 +53,14 @@ impl Connection {
         let place = access.place.to_string();
         let channel = channel::connect(&access.place).await?;
         let bearer = Bearer::new(&access.token).ok_or_else(|| Error::TokenShape(place.clone()))?;
-        Ok(Self { service: InterceptedService::new(channel, bearer), place })
+        let control = InterceptedService::new(channel, bearer);
+        let (metadata, object) = match &access.place {
+            Place::Local { stores, .. } => {
+                (channel::store(&stores.metadata), channel::store(&stores.object))
+            }
+            Place::Remote { .. } => (None, None),
+        };
+        Ok(Self { control, metadata, object, place })
     }
 
     /// Whom this asks, for messages.
@@ -64,27 +73,31 @@ impl Connection {
         call: impl AsyncFnOnce(&mut ControlClient<Authorized>) -> Result<Response<T>, Status>,
     ) -> Result<T, Error> {
         let mut client =
-            ControlClient::new(self.service.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX);
+            ControlClient::new(self.control.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX);
         self.within(CALL_DEADLINE, call(&mut client)).await
     }
 
     async fn metadata<T>(
         &self,
         deadline: Duration,
-        call: impl AsyncFnOnce(&mut MetadataClient<Authorized>) -> Result<Response<T>, Status>,
+        call: impl AsyncFnOnce(&mut MetadataClient<Channel>) -> Result<Response<T>, Status>,
     ) -> Result<T, Error> {
-        let mut client =
-            MetadataClient::new(self.service.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX);
+        let channel = self.metadata.clone().ok_or_else(|| self.not_offered())?;
+        let mut client = MetadataClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
         self.within(deadline, call(&mut client)).await
     }
 
     async fn object<T>(
         &self,
-        call: impl AsyncFnOnce(&mut ObjectClient<Authorized>) -> Result<Response<T>, Status>,
+        call: impl AsyncFnOnce(&mut ObjectClient<Channel>) -> Result<Response<T>, Status>,
     ) -> Result<T, Error> {
-        let mut client =
-            ObjectClient::new(self.service.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX);
+        let channel = self.object.clone().ok_or_else(|| self.not_offered())?;
+        let mut client = ObjectClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
         self.within(CALL_DEADLINE, call(&mut client)).await
+    }
+
+    fn not_offered(&self) -> Error {
+        Error::NotOffered(self.place.clone())
     }
 
     async fn within<T>(

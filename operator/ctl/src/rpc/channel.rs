@@ -1,5 +1,6 @@
 //! How a control plane is dialled: a Unix socket on this machine, TLS elsewhere.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Uri};
 use tonic::{Request, Status};
+use tower::Service;
 
 use super::failure::chain;
 use crate::Error;
@@ -16,6 +18,9 @@ use crate::access::{Place, Secret};
 
 /// Longest wait for a connection.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Stands where HTTP/2 wants an address; a socket needs none.
+const LOCAL: &str = "http://gitstratum.local";
 
 /// Puts the token on every call.
 #[derive(Clone, Debug)]
@@ -41,7 +46,9 @@ pub(super) async fn connect(place: &Place) -> Result<Channel, Error> {
     let unreachable = |reason: String| Error::Unreachable { place: place.to_string(), reason };
     let connected = tokio::time::timeout(CONNECT_DEADLINE, async {
         match place {
-            Place::Local { socket, .. } => dial_socket(socket).await,
+            Place::Local { socket, .. } => {
+                Endpoint::from_static(LOCAL).connect_with_connector(dialler(socket)).await
+            }
             Place::Remote { host, port, ca } => dial_tls(host, *port, ca).await,
         }
     });
@@ -51,13 +58,22 @@ pub(super) async fn connect(place: &Place) -> Result<Channel, Error> {
     }
 }
 
-async fn dial_socket(socket: &Path) -> Result<Channel, tonic::transport::Error> {
+/// A channel to a node's store, connected when first used; none where there is no such socket.
+pub(super) fn store(socket: &Path) -> Option<Channel> {
+    let dialled = || Endpoint::from_static(LOCAL).connect_with_connector_lazy(dialler(socket));
+    socket.exists().then(dialled)
+}
+
+/// What dials `socket`, whatever the address says.
+fn dialler(
+    socket: &Path,
+) -> impl Service<Uri, Response = TokioIo<UnixStream>, Error = io::Error, Future: Send> + Send + 'static
+{
     let socket: PathBuf = socket.to_owned();
-    let connector = tower::service_fn(move |_: Uri| {
+    tower::service_fn(move |_: Uri| {
         let socket = socket.clone();
         async move { UnixStream::connect(socket).await.map(TokioIo::new) }
-    });
-    Endpoint::from_static("http://gitstratum.local").connect_with_connector(connector).await
+    })
 }
 
 async fn dial_tls(host: &str, port: u16, ca: &[u8]) -> Result<Channel, tonic::transport::Error> {

@@ -65,7 +65,7 @@ pub struct Double {
 /// Which services the double offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Offer {
-    /// All that stand behind a node's own socket.
+    /// The control plane and the stores of a node.
     Node,
     /// The control plane alone.
     ControlPlane,
@@ -86,14 +86,16 @@ impl Double {
     /// When the directory cannot be written.
     pub fn offer(data: &Path, world: World, offer: Offer) -> io::Result<Self> {
         std::fs::write(data.join("admin.token"), TOKEN)?;
-        let listener = UnixListener::bind(data.join("control.sock"))?;
         let world = Arc::new(Mutex::new(world));
-        let routes = routes(&world, offer);
-        let serving = Server::builder()
-            .add_routes(routes)
-            .serve_with_incoming(UnixListenerStream::new(listener));
         let mut server = JoinSet::new();
-        server.spawn(async move { drop(serving.await) });
+        serve(&mut server, &data.join("control.sock"), control_plane(&world))?;
+        if offer == Offer::Node {
+            let rpc = Rpc { world: Arc::clone(&world) };
+            let metadata = Routes::new(MetadataServer::new(rpc.clone()));
+            serve(&mut server, &data.join("nodes/1/metadata/admin.sock"), metadata)?;
+            let object = Routes::new(ObjectServer::new(rpc));
+            serve(&mut server, &data.join("nodes/1/object/admin.sock"), object)?;
+        }
         Ok(Self { world, _server: server, data: data.to_owned() })
     }
 
@@ -108,19 +110,22 @@ impl Double {
     }
 }
 
-/// The services of `offer`, over what `world` holds.
-pub(super) fn routes(world: &Arc<Mutex<World>>, offer: Offer) -> Routes {
-    let rpc = Rpc { world: Arc::clone(world) };
-    let control = Routes::new(guarded(ControlServer::new(rpc.clone())));
-    match offer {
-        Offer::ControlPlane => control,
-        Offer::Node => control
-            .add_service(guarded(MetadataServer::new(rpc.clone())))
-            .add_service(guarded(ObjectServer::new(rpc))),
-    }
+fn serve(server: &mut JoinSet<()>, socket: &Path, routes: Routes) -> io::Result<()> {
+    std::fs::create_dir_all(socket.parent().unwrap_or(socket))?;
+    let incoming = UnixListenerStream::new(UnixListener::bind(socket)?);
+    let serving = Server::builder().add_routes(routes).serve_with_incoming(incoming);
+    server.spawn(async move { drop(serving.await) });
+    Ok(())
 }
 
-/// The services, for callers with the right token.
+/// The control plane over what `world` holds, for callers with the right token.
+pub(super) fn control_plane(world: &Arc<Mutex<World>>) -> Routes {
+    let rpc = Rpc { world: Arc::clone(world) };
+    let admit: Admit = admit;
+    Routes::new(InterceptedService::new(ControlServer::new(rpc), admit))
+}
+
+/// The services.
 #[derive(Clone, Debug)]
 struct Rpc {
     world: Arc<Mutex<World>>,
@@ -147,7 +152,3 @@ fn admit(request: Request<()>) -> Result<Request<()>, Status> {
 
 /// [`admit`], as a type.
 type Admit = fn(Request<()>) -> Result<Request<()>, Status>;
-
-fn guarded<S>(service: S) -> InterceptedService<S, Admit> {
-    InterceptedService::new(service, admit)
-}

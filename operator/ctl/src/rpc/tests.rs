@@ -94,7 +94,7 @@ async fn serve_tls(server: &mut JoinSet<()>) -> (u16, String) {
     let port = listener.local_addr().unwrap().port();
     let user = wire::UserRecord { name: "eva".to_owned(), ..wire::UserRecord::default() };
     let world = World { users: vec![user], ..World::default() };
-    let routes = double::routes(&Arc::new(tokio::sync::Mutex::new(world)), Offer::ControlPlane);
+    let routes = double::control_plane(&Arc::new(tokio::sync::Mutex::new(world)));
     let serving = Server::builder()
         .tls_config(ServerTlsConfig::new().identity(identity))
         .unwrap()
