@@ -120,7 +120,8 @@ fn bad_input_018_a_hundred_thousand_prefixes() -> Result<()> {
     let all = head.clone().flush().bytes();
     let many = head.lines(prefixes).flush().bytes();
     for door in [&ground.http() as &dyn Door, &ground.ssh()] {
-        let (all, many) = (door.ask(Program::UploadPack, &all)?, door.ask(Program::UploadPack, &many)?);
+        let (all, many) =
+            (door.ask(Program::UploadPack, &all)?, door.ask(Program::UploadPack, &many)?);
         ensure!(many.failure().is_none(), "{:?}", many.failure());
         ensure!(many.out == all.out, "not as without prefixes");
         ensure!(many.took < MANY_WITHIN, "took {:?}", many.took);

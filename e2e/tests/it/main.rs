@@ -7,5 +7,8 @@ mod failover_kill;
 mod ground;
 mod objects;
 mod push_basics;
+mod push_objects;
+mod push_packs;
+mod push_refs;
 mod shared;
 mod work;
