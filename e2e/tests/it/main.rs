@@ -1,7 +1,11 @@
 //! Real git, and a client of its own, against a real `gitstratum up`.
 
 mod admit_commands;
+mod admit_http;
 mod admit_packets;
+mod admit_ssh;
+mod admit_tenants;
+mod admit_waits;
 mod clone_basics;
 mod failover_kill;
 mod ground;
