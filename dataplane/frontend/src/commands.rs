@@ -107,7 +107,8 @@ impl Served {
     }
 }
 
-/// Runs `program` for a caller that has been authorised for `target`.
+/// Runs `program` for a caller that has been authorised for `target`, for as long as it
+/// stays so.
 ///
 /// # Errors
 /// What the client has not been told yet.
@@ -118,12 +119,20 @@ pub(crate) async fn run(
     program: Program,
     phase: Phase,
 ) -> Result<Served, Error> {
-    match program {
-        Program::UploadPack => upload_pack(frontend, conversation, target, phase).await,
-        Program::ReceivePack => {
-            // Boxed: the largest of all futures here, and most requests are no pushes.
-            Box::pin(receive_pack::run(frontend, conversation, target, phase)).await
+    let caller = Arc::clone(&conversation.caller);
+    let watching = target.revoked(frontend.feed.clone(), &caller.actor, program.needed());
+    let running = async {
+        match program {
+            Program::UploadPack => upload_pack(frontend, conversation, target, phase).await,
+            Program::ReceivePack => {
+                Box::pin(receive_pack::run(frontend, conversation, target, phase)).await
+            }
         }
+    };
+    tokio::select! {
+        biased;
+        result = running => result,
+        error = watching => Err(error),
     }
 }
 
@@ -143,8 +152,8 @@ async fn upload_pack(
     match conversation.version {
         Version::V2 => Box::pin(v2::serve(frontend, conversation, target)).await,
         Version::V0 | Version::V1 => {
-            let _place = place(frontend, target).await?;
-            Box::pin(fetch::serve_v0(frontend, conversation, target)).await
+            let (_place, ticket) = place(frontend, target).await?;
+            Box::pin(ticket.keep(fetch::serve_v0(frontend, conversation, target))).await
         }
     }
 }

@@ -12,6 +12,7 @@ use gitstratum_process::ByteBudget;
 
 use crate::Config;
 use crate::auth::Throttle;
+use crate::ingest::{Nodes, Storage};
 use crate::limit::Fetches;
 use crate::metric_names::FrontendMetrics;
 use crate::service::Deps;
@@ -30,8 +31,10 @@ pub(crate) struct Frontend {
     pub views: Views,
     /// Objects by id.
     pub reader: Arc<Reader>,
-    /// Segments, read and written.
+    /// Segments, read.
     pub bulk: bulk::Client,
+    /// Where the segments of pushes go.
+    pub storage: Arc<dyn Storage>,
     /// Standing with the partitions (S10).
     pub sessions: Arc<Sessions>,
     /// Places for fetches, by repository.
@@ -80,6 +83,7 @@ impl Frontend {
             clock: Arc::clone(&deps.clock),
             spool_budget: budget("spool", config.spool_bytes_max),
             push_memory: budget("push memory", config.push_memory_bytes_max),
+            storage: Arc::new(Nodes::new(bulk.clone(), Arc::clone(&deps.dialer))),
             partitions,
             bulk,
             metrics,

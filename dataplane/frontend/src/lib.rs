@@ -21,6 +21,8 @@ mod service;
 mod session;
 mod stream;
 mod target;
+#[cfg(any(test, feature = "test-util"))]
+pub mod testing;
 mod view;
 
 pub use config::Config;

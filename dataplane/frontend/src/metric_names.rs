@@ -5,13 +5,14 @@ use std::time::Duration;
 use gitstratum_core::ErrorKind;
 use gitstratum_process::Metrics;
 use gitstratum_process::metrics::{
-    Counters, Gauge, GaugeGuard, Histograms, LATENCY_BUCKETS_SECONDS,
+    Counter, Counters, Gauge, GaugeGuard, Histograms, LATENCY_BUCKETS_SECONDS,
 };
 
 const DURATION: &str = "gitstratum_frontend_request_duration_seconds";
 const REQUESTS: &str = "gitstratum_frontend_requests_total";
 const CACHE_HITS: &str = "gitstratum_frontend_cache_hits_total";
 const CONNECTIONS: &str = "gitstratum_frontend_active_connections";
+const COLLISIONS: &str = "gitstratum_frontend_object_collisions_total";
 
 /// What a request was for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +75,7 @@ pub(crate) struct FrontendMetrics {
     requests: Counters<2>,
     cache_hits: Counters<1>,
     connections: Gauge,
+    collisions: Counter,
 }
 
 impl FrontendMetrics {
@@ -93,6 +95,10 @@ impl FrontendMetrics {
                 ["cache"],
             ),
             connections: metrics.gauge(CONNECTIONS, "Connections of clients that are open."),
+            collisions: metrics.counter(
+                COLLISIONS,
+                "Pushes refused because one object id had two contents: alarm on any.",
+            ),
         }
     }
 
@@ -105,6 +111,11 @@ impl FrontendMetrics {
     /// A cache has answered.
     pub(crate) fn cache_hit(&self, cache: CacheName) {
         self.cache_hits.with([cache.as_str()]).inc();
+    }
+
+    /// A push tried to pass one content off as another (P-I3).
+    pub(crate) fn collision(&self) {
+        self.collisions.inc();
     }
 
     /// Counts a connection while the guard lives.

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use gitstratum_client::cluster::{Snapshot, allowed};
+use gitstratum_client::cluster::{Feed, Snapshot, allowed};
 use gitstratum_core::{ErrorKind, ObjectFormat, PartitionId, RepoId, RepoPath, Role};
 use gitstratum_proto::common::v1::{Actor, RepoKey};
 use gitstratum_proto::control::v1::Repository;
@@ -50,6 +50,19 @@ impl Target {
         Ok(Self { repository, path, role, format })
     }
 
+    /// Pends until `actor` may no longer do `needed` here: its credential was revoked, its
+    /// grant withdrawn, the repository deleted (P-S3). Gives what to tell it.
+    pub(crate) async fn revoked(&self, mut feed: Feed, actor: &Actor, needed: Role) -> Error {
+        loop {
+            let snapshot = feed.changed().await;
+            let live = snapshot.repository_by_id(self.id()).filter(|found| is_live(found));
+            let role = live.and_then(|repository| allowed(&snapshot, actor, &repository));
+            if role.is_none_or(|role| role < needed) {
+                return Error::new(ErrorKind::Denied, "your access was revoked");
+            }
+        }
+    }
+
     /// Its id.
     pub fn id(&self) -> RepoId {
         RepoId(self.repository.id)
@@ -68,4 +81,10 @@ impl Target {
             name_version: self.repository.name_version,
         }
     }
+}
+
+/// Neither deleted nor purged.
+fn is_live(repository: &Repository) -> bool {
+    const LIVE: u32 = 1;
+    repository.state == LIVE
 }

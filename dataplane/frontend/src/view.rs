@@ -88,6 +88,12 @@ impl Views {
         Self { partitions, metrics, held, calls: Arc::default() }
     }
 
+    /// The repository as this frontend last saw it, without a call: what a push may be
+    /// checked against first, as the partition refuses it when that is too old (S15, S51).
+    pub(crate) fn held(&self, target: &Target) -> Option<Arc<View>> {
+        self.held.get(&target.id())
+    }
+
     /// The repository as it is now: at least as new as every push acknowledged before this call.
     ///
     /// # Errors

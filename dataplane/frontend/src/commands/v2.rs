@@ -69,8 +69,8 @@ async fn run(
     match request {
         Request::LsRefs(request) => ls_refs::run(frontend, conversation, target, &request).await,
         Request::Fetch(request) => {
-            let _place = place(frontend, target).await?;
-            fetch::serve_v2(frontend, conversation, target, *request).await
+            let (_place, ticket) = place(frontend, target).await?;
+            ticket.keep(fetch::serve_v2(frontend, conversation, target, *request)).await
         }
     }
 }

@@ -1,4 +1,4 @@
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use gitstratum_git::pktline::{Decoder, Limits, Packet};
 
 use super::Input;
@@ -15,6 +15,11 @@ impl Packets {
     /// A reader at the start of a stream.
     pub(crate) fn new() -> Self {
         Self { decoder: Decoder::new(Limits::default()), buffer: BytesMut::new() }
+    }
+
+    /// What follows the last packet taken, as far as it has come.
+    pub(crate) fn into_rest(self) -> Bytes {
+        self.buffer.freeze()
     }
 
     /// The next packet; `None` when the stream ends between two packets.
@@ -39,7 +44,6 @@ mod tests {
     use std::io;
     use std::time::Duration;
 
-    use bytes::Bytes;
     use futures::StreamExt as _;
     use gitstratum_core::ErrorKind;
 

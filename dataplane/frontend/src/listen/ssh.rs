@@ -83,8 +83,10 @@ impl Ssh {
         let (execs, ordered) = mpsc::channel(CHANNELS_MAX);
         let handler = Handler::new(Arc::clone(&self.frontend), login, execs);
         let began = Instant::now();
-        let greeted =
-            timeout(self.frontend.config.login_max, run_stream(Arc::clone(&self.config), io, handler));
+        let greeted = timeout(
+            self.frontend.config.login_max,
+            run_stream(Arc::clone(&self.config), io, handler),
+        );
         match greeted.await {
             Ok(Ok(session)) => {
                 let link = Link {

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -113,8 +114,7 @@ impl Standing {
         if self.is_good() {
             return Ok(());
         }
-        let words = "the connection to the metadata service was lost; try again";
-        Err(Error::new(ErrorKind::Unavailable, words))
+        Err(lost())
     }
 
     /// Pends until the session is over or has not been renewed for too long.
@@ -132,6 +132,11 @@ impl Standing {
             }
         }
     }
+}
+
+fn lost() -> Error {
+    let words = "the connection to the metadata service was lost; try again";
+    Error::new(ErrorKind::Unavailable, words)
 }
 
 /// Shortest pause between two looks at whether a session is lost.
@@ -200,17 +205,20 @@ pub(crate) struct FetchTicket {
 }
 
 impl FetchTicket {
-    /// To be asked when a read finds nothing: the plan is then made anew.
+    /// Does `work` for as long as the session lasts.
     ///
     /// # Errors
-    /// `Unavailable` when the session is over.
-    pub(crate) fn check(&self) -> Result<(), Error> {
-        self.standing.check()
-    }
-
-    /// Pends until the session is over: the plan must be made anew then.
-    pub(crate) async fn lost(&self) {
-        self.standing.lost().await;
+    /// Those of `work`; `Unavailable` when the session ends first: what is being read may
+    /// be purged then, and the fetch must be planned anew.
+    pub(crate) async fn keep<T>(
+        &self,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        tokio::select! {
+            biased;
+            done = work => done,
+            () = self.standing.lost() => Err(lost()),
+        }
     }
 }
 
@@ -271,12 +279,11 @@ mod tests {
     #[test]
     fn s10_ten_seconds_without_renewal_stop_pushes_and_plans() {
         let (clock, standing) = standing();
-        let (push, fetch) = (standing.begin_push(), standing.begin_fetch());
+        let push = standing.begin_push();
         clock.advance(UNRENEWED_MAX - Duration::from_millis(1));
-        assert!(push.check().is_ok() && fetch.check().is_ok());
+        assert!(push.check().is_ok());
         clock.advance(Duration::from_millis(1));
         assert_eq!(push.check().unwrap_err().kind(), ErrorKind::Unavailable);
-        assert_eq!(fetch.check().unwrap_err().kind(), ErrorKind::Unavailable);
     }
 
     #[test]
@@ -288,6 +295,16 @@ mod tests {
         assert!(standing.is_good());
         clock.advance(Duration::from_secs(1));
         assert!(!standing.is_good());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn s30_a_fetch_ends_with_its_session() {
+        let (clock, standing) = standing();
+        let fetch = standing.begin_fetch();
+        assert_eq!(fetch.keep(async { Ok(7) }).await.unwrap(), 7);
+        clock.advance(UNRENEWED_MAX);
+        let endless = fetch.keep(std::future::pending::<Result<(), Error>>()).await;
+        assert_eq!(endless.unwrap_err().kind(), ErrorKind::Unavailable);
     }
 
     #[tokio::test]

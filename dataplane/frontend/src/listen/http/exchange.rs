@@ -15,13 +15,13 @@ use tracing::Instrument as _;
 use super::answer::{Failure, Reader, success};
 use super::body::{Body, Streamed, incoming};
 use super::route::Route;
+use crate::Error;
 use crate::auth::{self, Origin, Presented, Verdict};
 use crate::commands::{self, Phase, Program};
 use crate::conversation::{Caller, Conversation, Input, Output, Rounds};
 use crate::frontend::Frontend;
 use crate::request_log::{Carrier, Record};
 use crate::target::Target;
-use crate::Error;
 
 const GIT_PROTOCOL: HeaderName = HeaderName::from_static("git-protocol");
 

@@ -15,13 +15,13 @@ use tokio::time::timeout;
 use tracing::Instrument as _;
 
 use super::line::Line;
+use crate::Error;
 use crate::auth::{self, Origin};
 use crate::commands::{self, Phase, Program};
 use crate::conversation::{Caller, Conversation, Input, Output, Rounds};
 use crate::frontend::Frontend;
 use crate::request_log::{Carrier, Record};
 use crate::target::Target;
-use crate::Error;
 
 /// Extended data that a client shows on its error output.
 const STDERR: u32 = 1;
@@ -62,7 +62,8 @@ pub(super) async fn run(frontend: Arc<Frontend>, client: IpAddr, exec: Exec) {
     let origin = Origin { request: id, client };
     let span = request_span(id, ProcessRole::Frontend, "ssh");
     let (reader, writer) = exec.channel.split();
-    let wanted = Wanted { order: exec.order, fingerprint: exec.fingerprint, protocol: exec.protocol };
+    let wanted =
+        Wanted { order: exec.order, fingerprint: exec.fingerprint, protocol: exec.protocol };
     let carried = carry_out(&frontend, origin, wanted, (reader, &writer), record);
     let status = id.scope(carried.instrument(span)).await;
     let closing = async {

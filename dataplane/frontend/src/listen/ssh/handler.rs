@@ -114,12 +114,7 @@ impl Handler {
     }
 
     /// Passes what is ordered on a channel to whoever runs it. A channel takes one order.
-    fn order(
-        &mut self,
-        id: ChannelId,
-        order: Order,
-        session: &mut Session,
-    ) -> Result<(), Error> {
+    fn order(&mut self, id: ChannelId, order: Order, session: &mut Session) -> Result<(), Error> {
         let fingerprint = self.proved.clone();
         let exec = self.waiting.remove(&id).zip(fingerprint).map(|(waiting, fingerprint)| Exec {
             order,
@@ -128,7 +123,11 @@ impl Handler {
             protocol: waiting.protocol,
         });
         let taken = exec.is_some_and(|exec| self.execs.try_send(exec).is_ok());
-        if taken { session.channel_success(id)? } else { session.channel_failure(id)? }
+        if taken {
+            session.channel_success(id)?
+        } else {
+            session.channel_failure(id)?
+        }
         Ok(())
     }
 }

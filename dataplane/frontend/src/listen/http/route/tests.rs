@@ -31,10 +31,31 @@ fn gs_fe_02_all_addresses_of_a_repository_are_one() {
 #[test]
 fn bad_input_104_tricks_in_the_path_lead_nowhere() {
     for path in [
-        "/ann/..%2fx", "/ann/%2e%2e/x", "/ann%2fx", "/ann/x%00", "/ann/x%2500", "/ann/%252e%252e",
-        "//ann/x", "/ann//x", "/ann/x/", "/ann/x;a=b", "/ann/%5cx", "/ann/%c0%ae", "/ann/%ff",
-        "/ann/x%", "/ann/x%2", "/ann/x%zz", "/ann/./x", "/ann/..", "/ann/x%20", "/ann", "/",
-        "/git/git/ann/x", "/a/ann/x", "/ann/x.git.git", "/ann/x.lock",
+        "/ann/..%2fx",
+        "/ann/%2e%2e/x",
+        "/ann%2fx",
+        "/ann/x%00",
+        "/ann/x%2500",
+        "/ann/%252e%252e",
+        "//ann/x",
+        "/ann//x",
+        "/ann/x/",
+        "/ann/x;a=b",
+        "/ann/%5cx",
+        "/ann/%c0%ae",
+        "/ann/%ff",
+        "/ann/x%",
+        "/ann/x%2",
+        "/ann/x%zz",
+        "/ann/./x",
+        "/ann/..",
+        "/ann/x%20",
+        "/ann",
+        "/",
+        "/git/git/ann/x",
+        "/a/ann/x",
+        "/ann/x.git.git",
+        "/ann/x.lock",
     ] {
         let target = format!("{path}/info/refs?service=git-upload-pack");
         let refusal = get(&target).unwrap_err();
