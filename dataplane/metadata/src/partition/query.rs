@@ -184,15 +184,32 @@ pub fn listed_segment(rows: &dyn Rows, id: SegmentId) -> Result<Option<(PlaceRow
     let Some(place) = find::<PlaceRow>(rows, "segment", &keys::segment(id))? else {
         return Ok(None);
     };
-    let pack = PackId::from_slice(&place.pack_id).ok_or(Error::Damaged { what: "segment" })?;
-    let key = keys::manifest(RepoId(place.repo_id), Version(place.listed), pack);
-    let pack = find(rows, "manifest", &key)?
-        .ok_or(Error::Contradiction { problem: "a listed segment has no manifest row" })?;
+    let pack = listed_pack(rows, &place)?;
     Ok(Some((place, pack)))
 }
 
-/// What the partition says of a segment: both facts from the same state (S12).
-pub fn segment_state(rows: &dyn Rows, query: &SegmentQuery) -> Result<SegmentState, Error> {
+fn listed_pack(rows: &dyn Rows, place: &PlaceRow) -> Result<Pack, Error> {
+    let pack = PackId::from_slice(&place.pack_id).ok_or(Error::Damaged { what: "segment" })?;
+    let key = keys::manifest(RepoId(place.repo_id), Version(place.listed), pack);
+    find(rows, "manifest", &key)?
+        .ok_or(Error::Contradiction { problem: "a listed segment has no manifest row" })
+}
+
+/// What the partition says of segments: both facts of each from the same state (S12).
+pub fn segment_states(
+    rows: &dyn Rows,
+    queries: &[SegmentQuery],
+) -> Result<Vec<SegmentState>, Error> {
+    // Segments of one pack are mostly asked for together; its row may be long.
+    let mut last = None;
+    queries.iter().map(|query| segment_state(rows, query, &mut last)).collect()
+}
+
+fn segment_state(
+    rows: &dyn Rows,
+    query: &SegmentQuery,
+    last: &mut Option<Pack>,
+) -> Result<SegmentState, Error> {
     let id =
         SegmentId::from_slice(&query.segment_id).ok_or(Error::Damaged { what: "segment id" })?;
     let writer_closed =
@@ -202,12 +219,18 @@ pub fn segment_state(rows: &dyn Rows, query: &SegmentQuery) -> Result<SegmentSta
         writer_closed,
         ..SegmentState::default()
     };
-    let Some((_, pack)) = listed_segment(rows, id)? else { return Ok(state) };
-    let found = pack.segments.into_iter().find(|segment| segment.segment_id == query.segment_id);
+    let Some(place) = find::<PlaceRow>(rows, "segment", &keys::segment(id))? else {
+        return Ok(state);
+    };
+    if last.as_ref().is_none_or(|pack| pack.pack_id != place.pack_id) {
+        *last = Some(listed_pack(rows, &place)?);
+    }
+    let segments = last.iter().flat_map(|pack| &pack.segments);
+    let found = segments.into_iter().find(|segment| segment.segment_id == query.segment_id);
     let segment = found.ok_or(Error::Contradiction { problem: "a segment is not in its pack" })?;
     Ok(SegmentState {
         listed: true,
-        owners: segment.owners,
+        owners: segment.owners.clone(),
         list_number: segment.list_number,
         ..state
     })

@@ -1,5 +1,6 @@
 //! The state machine against the sequences that its rules forbid.
 
+mod format;
 mod invariants;
 mod owners;
 mod pushes;

@@ -4,7 +4,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use gitstratum_consensus::{Group, GroupId, LogIndex, ReadError};
 use gitstratum_core::{Clock, GrantsVersion, LogTime, PartitionId, Version};
-use gitstratum_process::failpoint;
 use parking_lot::Mutex;
 
 use super::barrier::SharedBarrier;
@@ -126,9 +125,7 @@ impl Hosted {
         };
         let command = entry.to_bytes();
         drop(entry);
-        failpoint!("metadata.partition.before_propose");
         let proposed = self.group.propose(command).await;
-        failpoint!("metadata.partition.after_propose");
         let reply =
             proposed.map_err(|source| Error::Propose { partition: self.partition, source })?;
         Ok(reply.bytes)

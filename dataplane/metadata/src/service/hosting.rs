@@ -58,6 +58,8 @@ async fn bring_up_to_date(
         }
     }
     match write_rows(service, snapshot, known).await {
+        // Pushes work only where somebody leads.
+        Ok(()) if !service.all_led() => false,
         Ok(()) => {
             advance(service, snapshot.version());
             true

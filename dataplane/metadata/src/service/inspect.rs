@@ -24,6 +24,8 @@ mod audit_line;
 
 /// Segments in one question.
 const SEGMENTS_MAX: usize = 65_536;
+/// Segments looked up between two chances for entries to be applied.
+const SEGMENTS_PAGE: usize = 1_024;
 /// Refs that a repository's record carries at most; more are listed by `GetRefs`.
 const RECORD_REFS_MAX: u64 = 100_000;
 /// Audit lines read at once.
@@ -54,7 +56,8 @@ struct Checksum {
 }
 
 impl Service {
-    /// What the partition says of segments: one linearizable read, one state for all (S12, S21).
+    /// What the partition says of segments: a linearizable read, both facts of a segment from one
+    /// state (S12, S21).
     ///
     /// # Errors
     /// When the read cannot be confirmed, or a question is malformed.
@@ -71,10 +74,12 @@ impl Service {
         }
         let hosted = self.hosted(partition)?;
         let version = hosted.barrier().await?;
-        let read = move |rows: &dyn crate::partition::Rows| {
-            queries.iter().map(|query| query::segment_state(rows, query)).collect()
-        };
-        Ok(Inspection { version, records: hosted.read(read).await? })
+        let mut records = Vec::with_capacity(queries.len());
+        for page in queries.chunks(SEGMENTS_PAGE) {
+            let page = page.to_vec();
+            records.extend(hosted.read(move |rows| query::segment_states(rows, &page)).await?);
+        }
+        Ok(Inspection { version, records })
     }
 
     /// The repositories of a partition that have a row, by id.

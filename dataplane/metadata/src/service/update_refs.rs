@@ -187,9 +187,10 @@ async fn propose(
     change: Change,
     grants: GrantsVersion,
 ) -> Result<UpdateRefsResponse, Error> {
-    failpoint!("metadata.update_refs.before_propose");
+    let lost = || Error::CutOff { partition: hosted.partition };
+    failpoint!("metadata.update_refs.before_propose", return Err(lost()));
     let answer = hosted.propose(change, grants).await?;
-    failpoint!("metadata.update_refs.after_propose");
+    failpoint!("metadata.update_refs.after_propose", return Err(lost()));
     decode(hosted, &answer)
 }
 

@@ -17,10 +17,8 @@ fn kind<T>(result: Result<T, Error>) -> Option<ErrorKind> {
 async fn s44_a_repository_that_may_not_be_seen_looks_like_one_that_is_not() {
     let rig = Rig::start().await;
     let hidden = rig.get(listing(EVE)).await.unwrap_err();
-    let missing = GetRefsRequest {
-        repo: Some(RepoKey { repo_id: 99, ..repo_key() }),
-        ..listing(EVE)
-    };
+    let missing =
+        GetRefsRequest { repo: Some(RepoKey { repo_id: 99, ..repo_key() }), ..listing(EVE) };
     let missing = rig.get(missing).await.unwrap_err();
     assert_eq!(hidden.kind(), ErrorKind::NotFound);
     assert_eq!(hidden.to_string(), missing.to_string());

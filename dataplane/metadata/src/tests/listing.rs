@@ -100,10 +100,7 @@ async fn gs_md_20_a_long_listing_comes_in_bounded_messages_of_one_version() {
     assert!(messages.iter().all(|message| message.encoded_len() <= MESSAGE_MAX));
     assert_eq!(messages.iter().filter(|message| message.last).count(), 1);
     assert_eq!(names(&messages), expected);
-    let tail = GetRefsRequest {
-        held_refs_version: messages[0].refs_version,
-        ..listing(ANN)
-    };
+    let tail = GetRefsRequest { held_refs_version: messages[0].refs_version, ..listing(ANN) };
     assert_eq!(names(&rig.get(tail).await.unwrap()), ["refs/tags/later"]);
 }
 

@@ -75,8 +75,7 @@ async fn s11_s44_a_denial_of_a_sent_push_is_an_entry_that_closes_its_number() {
     assert!(denied.version > 0);
     // Whoever sends it again, with whatever rights, gets the recorded answer.
     assert_eq!(rig.push(request).await, denied);
-    let query =
-        SegmentQuery { segment_id: vec![1; 16].into(), session, push_number: 1 };
+    let query = SegmentQuery { segment_id: vec![1; 16].into(), session, push_number: 1 };
     let states = rig.double.service.segment_states(PARTITION, vec![query]).await.unwrap();
     assert!(states.records[0].writer_closed && !states.records[0].listed);
 }
@@ -110,10 +109,7 @@ async fn bad_input_089_a_new_id_must_be_in_the_pack_or_reachable() {
         command("refs/heads/missing", 0, 9),
     ];
     let answer = rig.push(bare(session, 2, commands)).await;
-    assert_eq!(
-        verdicts(&answer),
-        [Refusal::None, Refusal::MissingObject, Refusal::MissingObject]
-    );
+    assert_eq!(verdicts(&answer), [Refusal::None, Refusal::MissingObject, Refusal::MissingObject]);
     assert_eq!(answer.results[1].message, answer.results[2].message);
 }
 

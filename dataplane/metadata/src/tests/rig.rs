@@ -129,10 +129,7 @@ impl Rig {
         self.double.service.update_refs(NODE, request).await.unwrap()
     }
 
-    pub(super) async fn get(
-        &self,
-        request: GetRefsRequest,
-    ) -> Result<Vec<GetRefsResponse>, Error> {
+    pub(super) async fn get(&self, request: GetRefsRequest) -> Result<Vec<GetRefsResponse>, Error> {
         Ok(self.double.service.get_refs(request).await?.collect())
     }
 
@@ -274,11 +271,7 @@ pub(super) fn by(user: u64, request: UpdateRefsRequest) -> UpdateRefsRequest {
 }
 
 pub(super) fn listing(user: u64) -> GetRefsRequest {
-    GetRefsRequest {
-        repo: Some(repo_key()),
-        actor: Some(actor(user)),
-        ..GetRefsRequest::default()
-    }
+    GetRefsRequest { repo: Some(repo_key()), actor: Some(actor(user)), ..GetRefsRequest::default() }
 }
 
 pub(super) fn verdicts(response: &UpdateRefsResponse) -> Vec<Refusal> {

@@ -28,17 +28,11 @@ fn partitions(rig: &Rig) -> Partitions {
 async fn a_frontend_opens_a_session_pushes_and_reads_back() {
     let rig = Rig::start().await;
     let partitions = partitions(&rig);
-    let open = wire::OpenSessionRequest {
-        partition: PARTITION.0,
-        frontend_node: NODE.0,
-        incarnation: 1,
-    };
+    let open =
+        wire::OpenSessionRequest { partition: PARTITION.0, frontend_node: NODE.0, incarnation: 1 };
     let session = partitions.open_session(PARTITION, open).await.unwrap().session;
-    let renewal = wire::SessionRenewal {
-        partition: PARTITION.0,
-        session,
-        ..wire::SessionRenewal::default()
-    };
+    let renewal =
+        wire::SessionRenewal { partition: PARTITION.0, session, ..wire::SessionRenewal::default() };
     let renew = wire::RenewSessionsRequest { renewals: vec![renewal] };
     let renewed = partitions.renew_sessions(PARTITION, renew).await.unwrap();
     assert!(renewed.states[0].open);
@@ -84,7 +78,10 @@ async fn kinds_and_texts_of_errors_survive_the_wire() {
     let rig = Rig::start().await;
     let mut client = client(&rig, ProcessRole::Frontend);
     let hidden = client.get_refs(listing(EVE)).await.unwrap_err();
-    assert_eq!((grpc::kind(&hidden), hidden.message()), (ErrorKind::NotFound, "repository not found"));
+    assert_eq!(
+        (grpc::kind(&hidden), hidden.message()),
+        (ErrorKind::NotFound, "repository not found")
+    );
     let empty = client.get_refs(wire::GetRefsRequest::default()).await.unwrap_err();
     assert_eq!(grpc::kind(&empty), ErrorKind::Invalid);
 }
@@ -107,8 +104,7 @@ async fn tools_list_repositories_status_and_audit_lines() {
     let status = client.status(wire::StatusRequest {}).await.unwrap().into_inner();
     assert_eq!((status.node, status.partitions.len()), (NODE.0, 2));
     assert_eq!(NodeId(status.partitions[0].leader), NODE);
-    let incarnation =
-        wire::ShowIncarnationRequest { partition: PARTITION.0, incarnation: 3 };
+    let incarnation = wire::ShowIncarnationRequest { partition: PARTITION.0, incarnation: 3 };
     client.show_incarnation(incarnation).await.unwrap();
     let key = wire::CheckRepositoryRequest { repo: Some(super::rig::repo_key()) };
     assert_eq!(client.check_repository(key).await.unwrap().into_inner().objects_checked, 1);

@@ -131,7 +131,8 @@ impl Rig {
 
     pub(super) fn state(&self, segment: u8, session: u64, push_number: u64) -> SegmentState {
         let query = SegmentQuery { segment_id: vec![segment; 16].into(), session, push_number };
-        query::segment_state(&self.rows, &query).expect("because rows are sound")
+        let states = query::segment_states(&self.rows, &[query]);
+        states.expect("because rows are sound").remove(0)
     }
 
     pub(super) fn has_outcome(&self, session: u64, number: u64) -> bool {
