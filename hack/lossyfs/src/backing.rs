@@ -88,7 +88,8 @@ fn save_node(disk: &Disk, node: &Node, path: &Path) -> Result<()> {
             fs::create_dir_all(path).with_context(|| format!("create {}", path.display()))?;
             remove_others(path, &directory.durable)?;
             for (name, child) in &directory.durable {
-                if let Some(child) = disk.nodes.get(child) {
+                // A socket is nothing without the process that listens there.
+                if let Some(child) = disk.nodes.get(child).filter(|child| !child.is_socket()) {
                     save_child(disk, child, &path.join(name))?;
                 }
             }

@@ -13,7 +13,7 @@ use fuser::{
     ReplyStatfs, ReplyWrite, Request, TimeOrNow, WriteFlags,
 };
 use parking_lot::Mutex;
-use rustix::fs::FallocateFlags;
+use rustix::fs::{FallocateFlags, FileType};
 
 use crate::bridge::listing::Listings;
 use crate::bridge::reply::{
@@ -138,7 +138,7 @@ impl Filesystem for Bridge {
         _: u32,
         reply: ReplyEntry,
     ) {
-        let made = self.make(entry(parent, name), Make::File, owner(request, mode & !umask));
+        let made = self.make(entry(parent, name), made_by(mode), owner(request, mode & !umask));
         answer_entry(made, reply);
     }
 
@@ -347,6 +347,11 @@ impl Filesystem for Bridge {
 
 fn entry(parent: INodeNo, name: &OsStr) -> Entry<'_> {
     Entry { parent: parent.0, name }
+}
+
+/// What a mode with its type bits asks for.
+fn made_by(mode: u32) -> Make {
+    if FileType::from_raw_mode(mode) == FileType::Socket { Make::Socket } else { Make::File }
 }
 
 fn owner(request: &Request, mode: u32) -> Owner {

@@ -45,9 +45,20 @@ pub(crate) enum NodeKind {
 /// A file: bytes seen, bytes synced, and which pages differ.
 #[derive(Default)]
 pub(crate) struct File {
+    pub(crate) kind: FileKind,
     pub(crate) live: Content,
     pub(crate) durable: Content,
     pub(crate) dirty: BTreeSet<usize>,
+}
+
+/// What a file is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum FileKind {
+    /// Bytes.
+    #[default]
+    Plain,
+    /// A place where a process listens; without bytes, and gone with the mount.
+    Socket,
 }
 
 /// A directory: names seen and names synced.
@@ -76,6 +87,11 @@ impl Node {
         }
     }
 
+    /// Whether it is a socket.
+    pub(crate) fn is_socket(&self) -> bool {
+        self.file().is_some_and(|file| file.kind == FileKind::Socket)
+    }
+
     /// The directory in it, if it is one.
     pub(crate) fn directory(&self) -> Option<&Directory> {
         match &self.kind {
@@ -88,7 +104,8 @@ impl Node {
 impl File {
     /// A file that was found on the disk.
     pub(crate) fn found(content: Content) -> Self {
-        Self { live: content.clone(), durable: content, dirty: BTreeSet::new() }
+        let kind = FileKind::Plain;
+        Self { kind, live: content.clone(), durable: content, dirty: BTreeSet::new() }
     }
 
     /// Carries the bytes seen over to the bytes synced.
@@ -115,6 +132,7 @@ impl File {
 
     /// What a power cut leaves.
     pub(crate) fn revive(&mut self) {
-        *self = Self::found(std::mem::take(&mut self.durable));
+        let kind = self.kind;
+        *self = Self { kind, ..Self::found(std::mem::take(&mut self.durable)) };
     }
 }

@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use fuser::FileType;
 use rustix::io::Errno;
 
+use crate::bridge::reply::file_type;
 use crate::disk::Disk;
 use crate::node::Ino;
 
@@ -37,8 +38,7 @@ impl Listings {
         });
         let mut listing = Vec::from(dots);
         for (name, child) in &directory.live {
-            let is_file = disk.node(*child)?.file().is_some();
-            let kind = if is_file { FileType::RegularFile } else { FileType::Directory };
+            let kind = file_type(disk.node(*child)?);
             listing.push(Listed { ino: *child, kind, name: name.clone() });
         }
         let handle = self.next;

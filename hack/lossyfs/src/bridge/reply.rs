@@ -6,7 +6,7 @@ use fuser::{Errno, FileAttr, FileType, Generation, INodeNo, ReplyAttr, ReplyEmpt
 
 use crate::content::PAGE_BYTES;
 use crate::disk::Disk;
-use crate::node::Ino;
+use crate::node::{FileKind, Ino, Node};
 
 /// How long the kernel may remember names and attributes. Nothing changes behind its back.
 pub(super) const REMEMBERED: Duration = Duration::from_secs(1);
@@ -42,11 +42,19 @@ pub(super) fn answer_attributes(outcome: Outcome<FileAttr>, reply: ReplyAttr) {
     }
 }
 
+pub(super) fn file_type(node: &Node) -> FileType {
+    match node.file().map(|file| file.kind) {
+        Some(FileKind::Plain) => FileType::RegularFile,
+        Some(FileKind::Socket) => FileType::Socket,
+        None => FileType::Directory,
+    }
+}
+
 pub(super) fn attributes(disk: &Disk, ino: Ino) -> Outcome<FileAttr> {
     let node = disk.node(ino)?;
-    let (kind, size, links) = match node.file() {
-        Some(file) => (FileType::RegularFile, file.live.len(), node.links),
-        None => (FileType::Directory, PAGE_BYTES as u64, 2),
+    let (size, links) = match node.file() {
+        Some(file) => (file.live.len(), node.links),
+        None => (PAGE_BYTES as u64, 2),
     };
     Ok(FileAttr {
         ino: INodeNo(ino),
@@ -56,7 +64,7 @@ pub(super) fn attributes(disk: &Disk, ino: Ino) -> Outcome<FileAttr> {
         mtime: node.modified,
         ctime: node.modified,
         crtime: node.modified,
-        kind,
+        kind: file_type(node),
         perm: node.owner.mode,
         nlink: links,
         uid: node.owner.uid,

@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use crate::disk::{Disk, Power, now};
 use crate::event::EventKind;
 use crate::fault::Operation;
-use crate::node::{Directory, File, Ino, Node, NodeKind, Owner};
+use crate::node::{Directory, File, FileKind, Ino, Node, NodeKind, Owner};
 
 /// Longest name, bytes.
 pub(crate) const NAME_BYTES_MAX: usize = 255;
@@ -16,6 +16,7 @@ pub(crate) const NAME_BYTES_MAX: usize = 255;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Make {
     File,
+    Socket,
     Directory,
 }
 
@@ -44,6 +45,10 @@ impl Disk {
         self.check_new(entry)?;
         let (kind, event) = match make {
             Make::File => (NodeKind::File(File::default()), EventKind::Create),
+            Make::Socket => {
+                let socket = File { kind: FileKind::Socket, ..File::default() };
+                (NodeKind::File(socket), EventKind::Create)
+            }
             Make::Directory => {
                 (NodeKind::Directory(Directory::default()), EventKind::MakeDirectory)
             }
@@ -74,11 +79,11 @@ impl Disk {
         self.admit(Operation::Remove, ino)?;
         match (self.node(ino)?.directory(), what) {
             (None, Make::Directory) => return Err(Errno::NOTDIR),
-            (Some(_), Make::File) => return Err(Errno::ISDIR),
+            (Some(_), Make::File | Make::Socket) => return Err(Errno::ISDIR),
             (Some(directory), Make::Directory) if !directory.live.is_empty() => {
                 return Err(Errno::NOTEMPTY);
             }
-            (None, Make::File) | (Some(_), Make::Directory) => {}
+            (None, Make::File | Make::Socket) | (Some(_), Make::Directory) => {}
         }
         let path = self.path(ino);
         self.detach(entry)?;

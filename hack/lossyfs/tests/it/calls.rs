@@ -2,7 +2,8 @@
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileExt as _, FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::net::{UnixListener, UnixStream};
 
 use lossyfs::{EventKind, Space};
 use rustix::fs::FallocateFlags;
@@ -36,6 +37,27 @@ fn files_and_directories_behave_as_ever() {
     assert!(fs::remove_dir(root.join("a")).is_err());
     fs::remove_dir_all(root.join("a")).unwrap();
     assert_eq!(fs::read_dir(root).unwrap().count(), 1);
+}
+
+#[test]
+fn processes_meet_at_sockets_which_go_with_the_mount() {
+    let Some(mut bench) = Bench::new("processes_meet_at_sockets_which_go_with_the_mount") else {
+        return;
+    };
+    let path = bench.root().join("socket");
+    let listener = UnixListener::bind(&path).unwrap();
+    assert!(fs::metadata(&path).unwrap().file_type().is_socket());
+    let mut near = UnixStream::connect(&path).unwrap();
+    near.write_all(b"hello").unwrap();
+    let mut heard = [0; 5];
+    listener.accept().unwrap().0.read_exact(&mut heard).unwrap();
+    assert_eq!(&heard, b"hello");
+    fs::rename(&path, bench.root().join("moved")).unwrap();
+    fs::remove_file(bench.root().join("moved")).unwrap();
+    let again = UnixListener::bind(&path).unwrap();
+    drop((listener, near, again));
+    bench.remount();
+    assert!(!bench.root().join("socket").exists());
 }
 
 #[test]
