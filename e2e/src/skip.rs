@@ -3,7 +3,8 @@ use std::io::Write;
 /// Says that a test did not run and why, where `cargo xtask test` reads it.
 #[expect(clippy::disallowed_methods, reason = "the one variable by which the runner gathers skips")]
 pub fn skip(reason: &str) {
-    let line = format!("SKIP: {reason}");
+    let thread = std::thread::current();
+    let line = format!("SKIP: {}: {reason}", thread.name().unwrap_or("a test"));
     eprintln!("{line}");
     let Ok(path) = std::env::var("GITSTRATUM_TEST_SKIPS") else { return };
     let file = std::fs::OpenOptions::new().append(true).create(true).open(path);

@@ -148,6 +148,16 @@ impl Stratum {
         Ok(())
     }
 
+    /// Kills it with SIGKILL and does not wait: for whoever only looks on while others use
+    /// it. [`Stratum::kill`] has to follow.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn strike(&self) -> Result<()> {
+        let child = self.child.as_ref().context("it does not run")?;
+        Ok(kill_process(Pid::from_child(child), Signal::KILL)?)
+    }
+
     /// Asks it to stop, waits, and returns its exit code.
     ///
     /// # Errors

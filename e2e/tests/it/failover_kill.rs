@@ -1,56 +1,56 @@
 //! SIGKILL at random moments of a push loop (P-D2).
 
-use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-use gitstratum_e2e::Stratum;
+use anyhow::{Context as _, Result, ensure};
+use gitstratum_core::{Entropy as _, SystemEntropy};
+use gitstratum_e2e::is_long;
 
-use crate::work::{commit, create, folder, history};
+use crate::chain::{Chain, mixed};
+use crate::shared::Up;
 
-/// Kills in CI; the long run does 200.
-const KILLS: u64 = 20;
+/// Kills in CI, and in the long run.
+const KILLS: u32 = 20;
+const KILLS_LONG: u32 = 200;
+/// Moments from before the first byte of a push to after many acknowledgements.
+const MOMENT_MAX_MILLIS: u32 = 700;
+/// How soon it must be ready again.
+const READY_WITHIN: Duration = Duration::from_secs(5);
 
 #[test]
 fn p_d2_no_kill_loses_an_acknowledged_push() -> Result<()> {
-    let mut stratum = Stratum::start()?;
-    let source = folder(&stratum, "source");
-    history(&stratum.git(), &source, 2, "sha1")?;
-    create(&stratum, "demo/kill", "sha1")?;
-    let first = stratum.http("demo/kill");
-    stratum.git().run(&source, &["push", "-q", &first, "main"])?;
-    let mut acknowledged = head(&stratum, &source, "main")?;
-    for round in 0..KILLS {
-        let git = stratum.git();
-        commit(&git, &source, "chain", &format!("round {round}\n"))?;
-        let tip = head(&stratum, &source, "main")?;
-        let url = stratum.http("demo/kill");
-        let mut push = git
-            .command(&source, &["push", "-q", &url, "main"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()?;
-        // Moments from before the first byte to after the acknowledgement.
-        std::thread::sleep(Duration::from_millis((round * 37) % 160));
-        stratum.kill()?;
-        let acked = push.wait()?.success();
-        let took = stratum.launch()?;
-        ensure!(took < Duration::from_secs(5), "ready after {took:?}");
-        let url = stratum.http("demo/kill");
-        let listed = stratum.git().run(&source, &["ls-remote", &url, "refs/heads/main"])?;
-        let now = listed.split_whitespace().next().context("the branch is gone")?.to_owned();
-        let allowed = if acked { vec![&tip] } else { vec![&tip, &acknowledged] };
-        ensure!(allowed.contains(&&now), "round {round}: {now} is none of {allowed:?}");
-        if now != tip {
-            stratum.git().run(&source, &["push", "-q", &url, "main"])?;
-        }
-        acknowledged = tip;
+    let mut up = Up::start()?;
+    let mut chain = Chain::begin(&up, "demo/kill")?;
+    let seed = seed();
+    let kills = if is_long() { KILLS_LONG } else { KILLS };
+    for round in 0..kills {
+        let moment = mixed(seed ^ round) % MOMENT_MAX_MILLIS;
+        let seen = || format!("seed {seed}, round {round}, killed after {moment} ms");
+        strike(&up, &mut chain, moment).with_context(seen)?;
+        up.stratum.kill()?;
+        let took = up.stratum.launch()?;
+        ensure!(took < READY_WITHIN, "{}: ready after {took:?}", seen());
+        chain.settle(&up).with_context(seen)?;
     }
-    let checked = stratum.try_cli(&["check"])?;
-    ensure!(checked.code == 0, "check gave {}: {}{}", checked.code, checked.out, checked.err);
-    Ok(())
+    eprintln!("{kills} kills, {} pushes", chain.len());
+    let enough = chain.len() > usize::try_from(kills)?;
+    ensure!(enough, "{} pushes in {kills} rounds prove nothing", chain.len());
+    chain.verify(&up, "kill.git")
 }
 
-fn head(stratum: &Stratum, at: &std::path::Path, name: &str) -> Result<String> {
-    Ok(stratum.git().run(at, &["rev-parse", name])?.trim().to_owned())
+/// Kills the server some time after the next pushes have begun.
+fn strike(up: &Up, chain: &mut Chain, moment: u32) -> Result<()> {
+    std::thread::scope(|scope| {
+        let pushing = scope.spawn(|| chain.push_until_gone(up));
+        std::thread::sleep(Duration::from_millis(moment.into()));
+        up.stratum.strike()?;
+        pushing.join().map_err(|_| anyhow::anyhow!("the pushing thread panicked"))?
+    })
+}
+
+/// Where the moments begin; a failure tells it.
+pub(crate) fn seed() -> u32 {
+    let mut bytes = [0; 4];
+    SystemEntropy::new().fill(&mut bytes);
+    u32::from_be_bytes(bytes)
 }

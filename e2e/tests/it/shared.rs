@@ -4,8 +4,8 @@
 use std::sync::{Arc, Weak};
 
 use anyhow::Result;
-use gitstratum_e2e::Stratum;
 use gitstratum_e2e::wire::ssh::Key;
+use gitstratum_e2e::{Options, Stratum};
 use parking_lot::Mutex;
 
 /// A running system and the admin's credentials.
@@ -20,7 +20,12 @@ pub(crate) struct Up {
 impl Up {
     /// Starts one.
     pub(crate) fn start() -> Result<Self> {
-        let stratum = Stratum::start()?;
+        Self::start_with(Options::default())
+    }
+
+    /// The same with options.
+    pub(crate) fn start_with(options: Options) -> Result<Self> {
+        let stratum = Stratum::start_with(options)?;
         let token = stratum.admin_token()?;
         let key = Key::generate()?;
         stratum.register_public("admin", &key.public_line())?;
