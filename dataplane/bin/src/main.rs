@@ -1,16 +1,48 @@
-//! The `gitstratum` command.
+//! The `gitstratum` command: starts the system with `up`, and asks a running one with every
+//! other verb.
+//!
+//! What a verb does stands in `gitstratum-ctl` and in the rooms; here words become calls and
+//! answers become text. Its one invariant: a secret is written where it was asked for and
+//! nowhere else.
+
 mod cli;
 mod up;
 
-use clap::Parser;
+use std::io;
+use std::process::ExitCode;
 
-#[derive(Parser)]
-enum Command {
-    Up(cli::up_args::UpArgs),
+use tokio::runtime::{Builder, Runtime};
+
+use cli::{Command, Console, Environment, Failure, Verb};
+
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+fn main() -> ExitCode {
+    let command = match cli::parse(std::env::args_os()) {
+        Ok(command) => command,
+        Err(end) => return end,
+    };
+    let done = run(command, Environment::read());
+    done.unwrap_or_else(|failure| failure.report(&mut io::stderr()))
 }
 
-#[tokio::main]
-async fn main() -> anyhow::Result<std::process::ExitCode> {
-    let Command::Up(args) = Command::parse();
-    up::run(args).await
+fn run(command: Command, environment: Environment) -> Result<ExitCode, Failure> {
+    let Command { global, verb } = command;
+    match verb {
+        Verb::Up(options) => {
+            let args = options.settle(global.data)?;
+            runtime(&mut Builder::new_multi_thread())?
+                .block_on(Box::pin(up::run(args)))
+                .map_err(Failure::of_up)
+        }
+        verb => {
+            let console = Console::new(global, environment)?;
+            runtime(&mut Builder::new_current_thread())?.block_on(Box::pin(verb.run(console)))
+        }
+    }
+}
+
+fn runtime(builder: &mut Builder) -> Result<Runtime, Failure> {
+    builder.enable_all().build().map_err(Failure::of_system)
 }

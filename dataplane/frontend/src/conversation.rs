@@ -11,13 +11,13 @@ use gitstratum_git::protocol::Version;
 use gitstratum_process::RequestId;
 use gitstratum_proto::common::v1::Actor;
 
-pub use input::{Input, InputError};
-pub use output::{Output, OutputError};
+pub(crate) use input::{Input, InputError};
+pub(crate) use output::{Output, OutputError};
 pub(crate) use packets::Packets;
 
 /// Who asks: decided once per request from the credentials and the snapshot.
 #[derive(Clone, Debug)]
-pub struct Caller {
+pub(crate) struct Caller {
     /// As the partition is told.
     pub actor: Actor,
     /// The request's id in every log line of every role.
@@ -26,14 +26,14 @@ pub struct Caller {
 
 impl Caller {
     /// The user's name for logs; `-` for nobody.
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         if self.actor.user_name.is_empty() { "-" } else { &self.actor.user_name }
     }
 }
 
 /// How many rounds a transport can carry in one exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rounds {
+pub(crate) enum Rounds {
     /// SSH: both sides talk as long as they like.
     Stateful,
     /// HTTP: one request, one answer.
@@ -42,7 +42,7 @@ pub enum Rounds {
 
 /// Everything a command works with.
 #[derive(Debug)]
-pub struct Conversation {
+pub(crate) struct Conversation {
     /// Who asks.
     pub caller: Arc<Caller>,
     /// Bytes from the client.

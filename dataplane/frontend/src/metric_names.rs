@@ -55,15 +55,12 @@ pub(crate) const fn result_word(failure: Option<ErrorKind>) -> &'static str {
 pub(crate) enum CacheName {
     /// Held refs and manifests, proved current by one call (S31).
     Refs,
-    /// Whole answers kept in memory.
-    Packs,
 }
 
 impl CacheName {
     const fn as_str(self) -> &'static str {
         match self {
             Self::Refs => "refs",
-            Self::Packs => "packs",
         }
     }
 }

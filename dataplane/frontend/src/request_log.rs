@@ -96,6 +96,7 @@ impl Record {
 
     /// It is known who asks, and for what.
     pub(crate) fn admit(&mut self, caller: &Caller, repo: &RepoPath, operation: Operation) {
+        self.request = caller.request;
         caller.name().clone_into(&mut self.user);
         repo.as_str().clone_into(&mut self.repo);
         self.operation = operation;

@@ -11,15 +11,11 @@ use gitstratum_proto::format_from_wire;
 
 use crate::Error;
 
-/// A repository that a caller may use, and how far.
+/// A repository that a caller may use as far as it asked for.
 #[derive(Clone, Debug)]
-pub struct Target {
+pub(crate) struct Target {
     /// Its record in the directory.
     pub repository: Arc<Repository>,
-    /// Its path, checked.
-    pub path: RepoPath,
-    /// The most the caller may do.
-    pub role: Role,
     /// Hash its objects are named by.
     pub format: ObjectFormat,
 }
@@ -31,13 +27,13 @@ impl Target {
     ///
     /// # Errors
     /// `NotFound` or `Denied`.
-    pub fn resolve(
+    pub(crate) fn resolve(
         snapshot: &Snapshot,
         actor: &Actor,
-        path: RepoPath,
+        path: &RepoPath,
         needed: Role,
     ) -> Result<Self, Error> {
-        let repository = snapshot.repository(&path).ok_or_else(Error::no_repository)?;
+        let repository = snapshot.repository(path).ok_or_else(Error::no_repository)?;
         let role = allowed(snapshot, actor, &repository).ok_or_else(Error::no_repository)?;
         if role < needed {
             let message = format!("you may {role} {path}, not {needed} it");
@@ -47,7 +43,7 @@ impl Target {
             format_from_wire("object_format", repository.object_format).map_err(|source| {
                 Error::caused(ErrorKind::Corrupt, "damaged repository record", source)
             })?;
-        Ok(Self { repository, path, role, format })
+        Ok(Self { repository, format })
     }
 
     /// Pends until `actor` may no longer do `needed` here: its credential was revoked, its
@@ -64,17 +60,17 @@ impl Target {
     }
 
     /// Its id.
-    pub fn id(&self) -> RepoId {
+    pub(crate) fn id(&self) -> RepoId {
         RepoId(self.repository.id)
     }
 
     /// Its partition.
-    pub fn partition(&self) -> PartitionId {
+    pub(crate) fn partition(&self) -> PartitionId {
         PartitionId(self.repository.partition)
     }
 
     /// How the partition knows it.
-    pub fn key(&self) -> RepoKey {
+    pub(crate) fn key(&self) -> RepoKey {
         RepoKey {
             repo_id: self.repository.id,
             partition: self.repository.partition,

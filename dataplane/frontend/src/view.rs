@@ -20,11 +20,11 @@ use crate::metric_names::{CacheName, FrontendMetrics};
 use crate::target::Target;
 use lane::Lanes;
 
-pub use refs::{Ref, Refs};
+pub(crate) use refs::{Ref, Refs};
 
 /// A repository's refs and packs at one state of its partition, immutable.
 #[derive(Clone, Debug)]
-pub struct View {
+pub(crate) struct View {
     /// Version of the refs.
     pub refs_version: Version,
     /// Version of the manifest.
@@ -41,7 +41,7 @@ pub struct View {
 
 /// What a caller will do with the view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Purpose {
+pub(crate) enum Purpose {
     /// List or fetch.
     Fetch,
     /// Advertise for a push.
@@ -50,7 +50,7 @@ pub enum Purpose {
 
 /// The views this frontend holds. Cheap to clone.
 #[derive(Clone)]
-pub struct Views {
+pub(crate) struct Views {
     partitions: Partitions,
     metrics: FrontendMetrics,
     held: Cache<RepoId, Arc<View>>,
@@ -98,7 +98,7 @@ impl Views {
     ///
     /// # Errors
     /// What the partition says: not found, denied, busy, unavailable.
-    pub async fn current(
+    pub(crate) async fn current(
         &self,
         caller: &Caller,
         target: &Target,

@@ -5,6 +5,7 @@ use openraft::ServerState;
 use openraft::async_runtime::watch::WatchReceiver as _;
 use tokio::sync::watch;
 
+use super::Ended;
 use crate::id::LogIndex;
 use crate::raft::{Metrics, Types};
 
@@ -85,10 +86,11 @@ impl Status {
     }
 }
 
-/// Keeps `status` up to date until the group stops.
+/// Keeps `status` up to date until the group stops, and tells that it has.
 pub(crate) async fn follow(
     mut metrics: openraft::alias::WatchReceiverOf<Types, Metrics>,
     status: watch::Sender<Status>,
+    ended: Ended,
 ) {
     loop {
         let now = Status::of(&metrics.borrow_watched());
@@ -106,4 +108,5 @@ pub(crate) async fn follow(
         last.role = Role::Stopped;
         last.leader = None;
     });
+    ended.set();
 }

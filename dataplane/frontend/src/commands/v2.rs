@@ -70,7 +70,8 @@ async fn run(
         Request::LsRefs(request) => ls_refs::run(frontend, conversation, target, &request).await,
         Request::Fetch(request) => {
             let (_place, ticket) = place(frontend, target).await?;
-            ticket.keep(fetch::serve_v2(frontend, conversation, target, *request)).await
+            let fetching = fetch::serve_v2(frontend, conversation, target, *request);
+            Box::pin(ticket.keep(fetching)).await
         }
     }
 }

@@ -9,7 +9,7 @@ use futures::stream::{BoxStream, StreamExt};
 use gitstratum_core::ErrorKind;
 
 /// Bytes from the client, read on demand; a silent client is cut.
-pub struct Input {
+pub(crate) struct Input {
     source: BoxStream<'static, io::Result<Bytes>>,
     idle: Duration,
     ended: bool,
@@ -19,7 +19,7 @@ pub struct Input {
 
 /// Why no more bytes came.
 #[derive(Debug, thiserror::Error)]
-pub enum InputError {
+pub(crate) enum InputError {
     /// The client sent nothing for too long.
     #[error("nothing received for {} s", idle.as_secs())]
     Idle {
@@ -43,7 +43,7 @@ pub enum InputError {
 
 impl InputError {
     /// What kind of failure it is.
-    pub fn kind(&self) -> ErrorKind {
+    pub(crate) fn kind(&self) -> ErrorKind {
         match self {
             Self::Idle { .. } | Self::TooLarge { .. } => ErrorKind::Invalid,
             Self::Broken { .. } => ErrorKind::Unavailable,
@@ -59,7 +59,7 @@ impl fmt::Debug for Input {
 
 impl Input {
     /// Reads from `source`, cut after `idle` of silence and after `received_max` bytes.
-    pub fn new(
+    pub(crate) fn new(
         source: BoxStream<'static, io::Result<Bytes>>,
         idle: Duration,
         received_max: u64,
@@ -68,7 +68,8 @@ impl Input {
     }
 
     /// An input of the given bytes.
-    pub fn of(bytes: Bytes) -> Self {
+    #[cfg(test)]
+    pub(crate) fn of(bytes: Bytes) -> Self {
         let once = futures::stream::once(async move { Ok(bytes) });
         Self::new(once.boxed(), Duration::from_secs(60), u64::MAX)
     }
@@ -77,7 +78,7 @@ impl Input {
     ///
     /// # Errors
     /// When the client is silent too long, sends too much, or breaks off.
-    pub async fn next(&mut self) -> Result<Option<Bytes>, InputError> {
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, InputError> {
         while !self.ended {
             let read = tokio::time::timeout(self.idle, self.source.next()).await;
             match read.map_err(|_| InputError::Idle { idle: self.idle })? {
@@ -97,7 +98,7 @@ impl Input {
     ///
     /// # Errors
     /// As [`Input::next`].
-    pub async fn fill(&mut self, buffer: &mut BytesMut) -> Result<bool, InputError> {
+    pub(crate) async fn fill(&mut self, buffer: &mut BytesMut) -> Result<bool, InputError> {
         match self.next().await? {
             Some(bytes) => {
                 buffer.extend_from_slice(&bytes);
@@ -108,7 +109,7 @@ impl Input {
     }
 
     /// Bytes received so far.
-    pub fn received(&self) -> u64 {
+    pub(crate) fn received(&self) -> u64 {
         self.received.load(Ordering::Relaxed)
     }
 

@@ -8,12 +8,12 @@ use tokio::sync::mpsc;
 
 /// Pieces under way to a client at most (GS-FE-25); with pieces of at most 64 KiB a
 /// slow client holds 4 MiB.
-pub const PIECES_MAX: usize = 64;
+pub(crate) const PIECES_MAX: usize = 64;
 
 /// Bytes to the client, through a bounded channel: a slow client slows its command
 /// down, and one that stops reading is cut.
 #[derive(Debug)]
-pub struct Output {
+pub(crate) struct Output {
     pieces: mpsc::Sender<Bytes>,
     idle: Duration,
     sent: Arc<AtomicU64>,
@@ -21,7 +21,7 @@ pub struct Output {
 
 /// Why bytes could not be sent.
 #[derive(Debug, thiserror::Error)]
-pub enum OutputError {
+pub(crate) enum OutputError {
     /// The client reads nothing for too long.
     #[error("client read nothing for {} s", idle.as_secs())]
     Idle {
@@ -35,14 +35,14 @@ pub enum OutputError {
 
 impl OutputError {
     /// What kind of failure it is.
-    pub fn kind(&self) -> ErrorKind {
+    pub(crate) fn kind(&self) -> ErrorKind {
         ErrorKind::Unavailable
     }
 }
 
 impl Output {
     /// An output, and the end that the transport drains.
-    pub fn channel(idle: Duration) -> (Self, mpsc::Receiver<Bytes>) {
+    pub(crate) fn channel(idle: Duration) -> (Self, mpsc::Receiver<Bytes>) {
         let (pieces, receiver) = mpsc::channel(PIECES_MAX);
         (Self { pieces, idle, sent: Arc::default() }, receiver)
     }
@@ -51,7 +51,7 @@ impl Output {
     ///
     /// # Errors
     /// When the client has gone or reads nothing for too long.
-    pub async fn send(&mut self, bytes: Bytes) -> Result<(), OutputError> {
+    pub(crate) async fn send(&mut self, bytes: Bytes) -> Result<(), OutputError> {
         if bytes.is_empty() {
             return Ok(());
         }
@@ -69,7 +69,7 @@ impl Output {
     }
 
     /// Bytes queued so far.
-    pub fn sent(&self) -> u64 {
+    pub(crate) fn sent(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)
     }
 
@@ -79,7 +79,7 @@ impl Output {
     }
 
     /// Pends until the transport has gone: to stop work nobody waits for.
-    pub async fn closed(&self) {
+    pub(crate) async fn closed(&self) {
         self.pieces.closed().await;
     }
 }

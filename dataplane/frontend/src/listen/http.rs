@@ -13,7 +13,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gitstratum_identity::accept::{Conn, ConnStream};
+use gitstratum_identity::accept::Conn;
 use gitstratum_process::spawn;
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -48,8 +48,6 @@ const SEND_BYTES_MAX: usize = 256 * 1024;
 /// How often an HTTP/2 peer is asked whether it is there, and how long it may take.
 const PING_EVERY: Duration = Duration::from_secs(30);
 const PING_MAX: Duration = Duration::from_secs(20);
-
-type Io = TokioIo<Guarded<ConnStream>>;
 
 /// Serves one connection to its end, or until it is idle after its drain has started.
 pub(crate) async fn serve(frontend: Arc<Frontend>, conn: Conn) {

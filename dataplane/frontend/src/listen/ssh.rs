@@ -16,7 +16,7 @@ use russh::Disconnect;
 use russh::keys::PrivateKey;
 use russh::server::{Config, RunningSession, run_stream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::guarded::Guarded;
@@ -33,7 +33,7 @@ const STARTING_MAX: usize = 100;
 /// Channels of one connection at a time.
 const CHANNELS_MAX: usize = 10;
 /// How long a connection without a command stays once its drain has started: a client
-/// that has just logged in still gets its command through.
+/// that is just logging in still gets its command through.
 const DRAIN_IDLE: Duration = Duration::from_secs(2);
 /// How long a client may take to hear that we hang up.
 const GOODBYE_MAX: Duration = Duration::from_secs(1);
@@ -83,11 +83,13 @@ impl Ssh {
         let (execs, ordered) = mpsc::channel(CHANNELS_MAX);
         let handler = Handler::new(Arc::clone(&self.frontend), login, execs);
         let began = Instant::now();
-        let greeted = timeout(
-            self.frontend.config.login_max,
-            run_stream(Arc::clone(&self.config), io, handler),
-        );
-        match greeted.await {
+        let greeting = run_stream(Arc::clone(&self.config), io, handler);
+        let greeting = timeout(self.frontend.config.login_max, greeting);
+        let greeted = tokio::select! {
+            greeted = greeting => greeted,
+            () = drained(&conn.drain) => return,
+        };
+        match greeted {
             Ok(Ok(session)) => {
                 let link = Link {
                     frontend: Arc::clone(&self.frontend),
@@ -98,6 +100,8 @@ impl Ssh {
                     commands: TaskGroup::new("ssh command"),
                     start: Some(start),
                     last_active: began,
+                    idle_max: self.frontend.config.idle,
+                    login_max: self.frontend.config.login_max,
                 };
                 link.supervise(conn.drain).await;
             }
@@ -122,16 +126,25 @@ struct Link {
     /// The place among those that have not logged in.
     start: Option<OwnedSemaphorePermit>,
     last_active: Instant,
+    /// How long it may stay without a command, and without a login.
+    idle_max: Duration,
+    login_max: Duration,
+}
+
+/// Pends until `drain` has started and a client in the middle of something has had a
+/// moment.
+async fn drained(drain: &Drain) {
+    drain.started().await;
+    sleep(DRAIN_IDLE).await;
 }
 
 impl Link {
     /// Runs the commands that the client orders, until it leaves, is silent for too long,
     /// or the drain has started and nothing is under way.
     async fn supervise(mut self, drain: Drain) {
-        let mut idle_max = self.frontend.config.idle;
         let mut draining = false;
         loop {
-            let deadline = self.deadline(idle_max);
+            let deadline = self.deadline();
             tokio::select! {
                 biased;
                 ended = &mut self.session => return self.note_end(&ended),
@@ -143,15 +156,17 @@ impl Link {
                 }
                 () = drain.started(), if !draining => {
                     draining = true;
-                    idle_max = DRAIN_IDLE;
+                    self.idle_max = DRAIN_IDLE;
+                    self.login_max = DRAIN_IDLE;
+                    self.last_active = Instant::now();
                 }
             }
         }
     }
 
     /// When the connection is closed if nothing happens.
-    fn deadline(&self, idle_max: Duration) -> Instant {
-        let rest = if self.start.is_some() { self.frontend.config.login_max } else { idle_max };
+    fn deadline(&self) -> Instant {
+        let rest = if self.start.is_some() { self.login_max } else { self.idle_max };
         self.last_active + rest
     }
 

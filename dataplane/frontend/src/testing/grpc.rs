@@ -25,7 +25,7 @@ pub(super) type Answer = Result<Vec<Vec<u8>>, Code>;
 
 /// A gRPC status code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Code(pub u8);
+pub(super) struct Code(pub u8);
 
 /// Answers calls.
 pub(super) trait Calls: Send + Sync + 'static {

@@ -2,7 +2,7 @@ use gitstratum_core::{ObjectId, RefName};
 
 /// A ref and what it points at.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ref {
+pub(crate) struct Ref {
     /// Its name.
     pub name: RefName,
     /// The object it points at.
@@ -13,14 +13,14 @@ pub struct Ref {
 
 /// Refs in order of their names.
 #[derive(Clone, Debug, Default)]
-pub struct Refs {
+pub(crate) struct Refs {
     sorted: Vec<Ref>,
     bytes: usize,
 }
 
 impl Refs {
     /// From refs in any order; of two with one name the later wins.
-    pub fn new(refs: impl IntoIterator<Item = Ref>) -> Self {
+    pub(crate) fn new(refs: impl IntoIterator<Item = Ref>) -> Self {
         let mut sorted: Vec<Ref> = refs.into_iter().collect();
         sorted.sort_by(|a, b| a.name.cmp(&b.name));
         sorted.reverse();
@@ -36,7 +36,7 @@ impl Refs {
 
     /// These refs with `changed` put in and `deleted` taken out.
     #[must_use]
-    pub fn changed(&self, changed: Vec<Ref>, deleted: &[RefName]) -> Self {
+    pub(crate) fn changed(&self, changed: Vec<Ref>, deleted: &[RefName]) -> Self {
         let gone = Self::new(changed.iter().cloned());
         let mut removed: Vec<&RefName> = deleted.iter().collect();
         removed.sort();
@@ -47,13 +47,13 @@ impl Refs {
     }
 
     /// The ref called `name`.
-    pub fn get(&self, name: &RefName) -> Option<&Ref> {
+    pub(crate) fn get(&self, name: &RefName) -> Option<&Ref> {
         let place = self.sorted.binary_search_by(|each| each.name.cmp(name)).ok()?;
         self.sorted.get(place)
     }
 
     /// Those whose names begin with `prefix`, by name.
-    pub fn with_prefix(&self, prefix: &[u8]) -> &[Ref] {
+    pub(crate) fn with_prefix(&self, prefix: &[u8]) -> &[Ref] {
         let start = self.sorted.partition_point(|each| each.name.as_bytes() < prefix);
         let from = &self.sorted[start..];
         let length = from.partition_point(|each| each.name.as_bytes().starts_with(prefix));
@@ -61,22 +61,22 @@ impl Refs {
     }
 
     /// All of them, by name.
-    pub fn iter(&self) -> std::slice::Iter<'_, Ref> {
+    pub(crate) fn iter(&self) -> std::slice::Iter<'_, Ref> {
         self.sorted.iter()
     }
 
     /// How many.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.sorted.len()
     }
 
     /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.sorted.is_empty()
     }
 
     /// About how much memory they take, in bytes.
-    pub fn weight(&self) -> usize {
+    pub(crate) fn weight(&self) -> usize {
         self.bytes
     }
 }

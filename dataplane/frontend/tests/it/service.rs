@@ -188,5 +188,6 @@ async fn p_l4_slow_and_idle_connections_block_nobody() {
     let asked = get(running.http(), TARGET, &headers);
     let answer = tokio::time::timeout(Duration::from_secs(5), asked).await;
     assert_eq!(answer.expect("nobody is blocked").status, 200);
+    drop(slow);
     running.stop().await;
 }

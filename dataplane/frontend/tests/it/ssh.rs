@@ -158,9 +158,17 @@ async fn gs_fe_01_a_client_ends_by_itself_with_the_exit_status() {
 #[tokio::test]
 async fn gs_op_41_a_drain_ends_idle_ssh_connections() {
     let scene = scene().await;
-    let idle = tokio::net::TcpStream::connect(scene.running.ssh()).await.unwrap();
-    until(|| scene.world.metrics.render().contains("active_connections 1\n")).await;
-    drop(idle);
-    until(|| scene.world.metrics.render().contains("active_connections 0\n")).await;
+    // One that never says a word, and one that has logged in and orders nothing.
+    let silent = tokio::net::TcpStream::connect(scene.running.ssh()).await.unwrap();
+    let address = format!("git@{}", scene.running.ssh().ip());
+    let arguments = [address.as_str()];
+    let idle = scene.home.ssh(&scene.running, &["-N"], &arguments);
+    let stopping = async {
+        until(|| scene.world.metrics.render().contains("active_connections 2\n")).await;
+        scene.running.start_drain();
+        until(|| scene.world.metrics.render().contains("active_connections 0\n")).await;
+    };
+    tokio::join!(idle, stopping);
+    drop(silent);
     assert_eq!(scene.running.stop().await, 0);
 }

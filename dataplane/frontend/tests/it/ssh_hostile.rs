@@ -149,6 +149,7 @@ async fn bad_input_121_a_channel_takes_one_command_and_no_forwarding() {
         }
     }
     assert_eq!((taken, refused), (1, 1));
+    drop(client);
     scene.running.stop().await;
 }
 
@@ -166,6 +167,7 @@ async fn bad_input_039_an_environment_of_4_kib_is_ignored() {
         }
     };
     assert!(!first.windows(9).any(|nine| nine == b"version 2"), "{}", first.escape_ascii());
+    drop(client);
     scene.running.stop().await;
 }
 

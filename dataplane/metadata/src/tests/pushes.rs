@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use gitstratum_core::ObjectKind;
 use gitstratum_proto::metadata::v1::{NewTarget, Refusal, SegmentQuery, UpdateRefsRequest};
 
@@ -39,6 +41,27 @@ async fn s11_a_repeat_is_answered_from_its_record_also_after_a_restart() {
     assert_eq!(rig.push(request.clone()).await, first);
     let rig = rig.crash().await;
     assert_eq!(rig.push(request).await, first);
+}
+
+#[tokio::test]
+async fn s11_a_caller_that_goes_away_at_any_moment_and_comes_again_is_applied_once() {
+    let rig = Rig::start().await;
+    let session = rig.open_session().await;
+    for number in 1..=40 {
+        let name = format!("refs/heads/{number}");
+        let request = push(session, number, vec![command(&name, 0, 1)]);
+        let mut going = Box::pin(rig.double.service.update_refs(NODE, request.clone()));
+        for _ in 0..number {
+            if futures::poll!(going.as_mut()).is_ready() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_micros(20)).await;
+        }
+        drop(going);
+        let answer = rig.push(request).await;
+        assert_eq!(verdicts(&answer), [Refusal::None]);
+        assert_eq!(answer.push_sequence, number);
+    }
 }
 
 #[tokio::test]
@@ -237,7 +260,7 @@ async fn s11_a_push_in_a_closed_session_is_unknown() {
 
 #[tokio::test]
 async fn s35_a_push_to_a_repository_with_too_many_packs_waits_then_is_busy() {
-    let slow = config(std::time::Duration::from_secs(3_600));
+    let slow = config(Duration::from_secs(3_600));
     let rig = Rig::start_with(Config { live_packs_max: 1, ..slow }).await;
     let session = rig.open_session().await;
     rig.push(push(session, 1, vec![command(MAIN, 0, 1)])).await;

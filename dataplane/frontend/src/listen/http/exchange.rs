@@ -86,8 +86,7 @@ fn admit(
     let snapshot = frontend.feed.current();
     let caller = identify(frontend, &snapshot, origin, request.headers())?;
     record.admit(&caller, &route.path, route.program.operation(route.phase));
-    let path = route.path.clone();
-    let resolved = Target::resolve(&snapshot, &caller.actor, path, route.program.needed());
+    let resolved = Target::resolve(&snapshot, &caller.actor, &route.path, route.program.needed());
     match resolved {
         Ok(target) => Ok(Admitted { route, caller, target }),
         Err(error) if caller.actor.user_id == 0 => Err((Failure::unauthorized(), error)),

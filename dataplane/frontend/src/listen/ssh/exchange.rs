@@ -107,7 +107,7 @@ async fn carry_out(
     };
     record.admit(&caller, &line.path, line.program.operation(Phase::Whole));
     let needed = line.program.needed();
-    let target = Target::resolve(&snapshot, &caller.actor, line.path, needed);
+    let target = Target::resolve(&snapshot, &caller.actor, &line.path, needed);
     let (conversation, pieces) = converse(frontend, line.program, caller, &wanted, reader);
     record.count(&conversation);
     let serving = serve(frontend, conversation, target, line.program, record);

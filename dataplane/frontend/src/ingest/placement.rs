@@ -1,0 +1,159 @@
+//! Which nodes a new segment goes to (S2, S19). Pure but for the ids drawn.
+
+use std::collections::BTreeSet;
+
+use gitstratum_core::{Entropy, Epoch, NodeId, SegmentId};
+use gitstratum_hashring::{Key, Layout, NodeState, Ring, RingNode, WEIGHT_MAX, write_quorum};
+use gitstratum_proto::control::v1 as wire;
+
+use super::Error;
+
+/// Ids drawn for one segment until all its owners are up.
+const DRAWS_MAX: usize = 8;
+/// `Node.state` of a node that is up.
+const STATE_UP: u32 = 2;
+/// The role of nodes that store segments.
+const ROLE: &str = "object";
+
+/// The layout as new segments see it.
+#[derive(Debug)]
+pub(crate) struct Placement {
+    ring: Ring,
+    up: BTreeSet<NodeId>,
+    /// Copies of each segment, when all is well.
+    copies: usize,
+    /// Copies without which a segment is not stored.
+    pub(super) quorum: usize,
+}
+
+/// An id for a segment, and who is to store it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Draw {
+    pub(super) segment: SegmentId,
+    /// Owners that are up; those that are not get their copy by repair.
+    pub(super) owners: Vec<NodeId>,
+}
+
+impl Placement {
+    /// From the control plane's layout; `copies_default` counts where it says nothing.
+    ///
+    /// # Errors
+    /// [`Error::NoOwners`] when too few nodes could store anything.
+    pub(crate) fn new(layout: &wire::Layout, copies_default: u8) -> Result<Self, Error> {
+        let stated = u8::try_from(layout.replication_factor).unwrap_or(u8::MAX);
+        let copies = if stated == 0 { copies_default } else { stated };
+        let quorum = usize::from(write_quorum(copies));
+        let short = |owners| Error::NoOwners { owners, quorum };
+        let stores = |node: &&wire::Node| node.in_ring && node.roles.iter().any(|r| r == ROLE);
+        let nodes: Vec<&wire::Node> = layout.nodes.iter().filter(stores).collect();
+        let up = nodes.iter().filter(|node| node.state == STATE_UP).map(|node| NodeId(node.id));
+        let up: BTreeSet<NodeId> = up.collect();
+        let ring = Ring::new(&Layout {
+            epoch: Epoch(layout.epoch),
+            replication_factor: copies,
+            nodes: nodes.iter().map(|node| ring_node(node)).collect(),
+        });
+        let ring = ring.map_err(|_| short(0))?;
+        if up.len() < quorum {
+            return Err(short(up.len()));
+        }
+        Ok(Self { ring, up, copies: usize::from(copies), quorum })
+    }
+
+    /// Draws ids until all owners of one are up; after some tries the best has to do.
+    ///
+    /// # Errors
+    /// [`Error::NoOwners`] when none has W owners up.
+    pub(super) fn draw(&self, entropy: &dyn Entropy) -> Result<Draw, Error> {
+        let mut best: Option<Draw> = None;
+        for _ in 0..DRAWS_MAX {
+            let segment = SegmentId::random(entropy);
+            let owners = self.ring.owners(Key::of(&segment), self.copies);
+            let chosen = owners.len();
+            let owners: Vec<NodeId> =
+                owners.into_iter().filter(|node| self.up.contains(node)).collect();
+            if owners.len() == chosen {
+                best = Some(Draw { segment, owners });
+                break;
+            }
+            if best.as_ref().is_none_or(|best| best.owners.len() < owners.len()) {
+                best = Some(Draw { segment, owners });
+            }
+        }
+        let best = best.filter(|best| best.owners.len() >= self.quorum);
+        best.ok_or(Error::NoOwners { owners: self.up.len(), quorum: self.quorum })
+    }
+}
+
+fn ring_node(node: &wire::Node) -> RingNode {
+    RingNode {
+        id: NodeId(node.id),
+        weight: u16::try_from(node.weight).unwrap_or(u16::MAX).min(WEIGHT_MAX),
+        zone: node.zone.clone(),
+        region: node.region.clone(),
+        state: NodeState::Active,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gitstratum_core::SeededEntropy;
+
+    use super::*;
+
+    const DOWN: u32 = 4;
+
+    fn layout(copies: u32, states: &[u32]) -> wire::Layout {
+        let node = |(number, state): (usize, &u32)| wire::Node {
+            id: number as u64 + 1,
+            roles: vec![ROLE.to_owned()],
+            weight: 1,
+            state: *state,
+            in_ring: true,
+            ..wire::Node::default()
+        };
+        let nodes = states.iter().enumerate().map(node).collect();
+        wire::Layout { epoch: 1, replication_factor: copies, nodes, partitions: Vec::new() }
+    }
+
+    #[test]
+    fn s2_an_id_is_drawn_until_all_its_owners_are_up() {
+        let placement = Placement::new(&layout(1, &[STATE_UP, STATE_UP, STATE_UP, DOWN]), 3);
+        let placement = placement.unwrap();
+        let entropy = SeededEntropy::new(1);
+        let owners: BTreeSet<NodeId> =
+            (0..100).flat_map(|_| placement.draw(entropy.as_ref()).unwrap().owners).collect();
+        assert_eq!(owners, [1, 2, 3].map(NodeId).into());
+    }
+
+    #[test]
+    fn s2_with_too_few_nodes_up_w_owners_have_to_do() {
+        let placement = Placement::new(&layout(3, &[STATE_UP, STATE_UP, DOWN]), 3).unwrap();
+        let draw = placement.draw(SeededEntropy::new(1).as_ref()).unwrap();
+        assert_eq!((draw.owners.len(), placement.quorum), (2, 2));
+    }
+
+    #[test]
+    fn below_write_quorum_nothing_is_stored() {
+        let refused = Placement::new(&layout(3, &[STATE_UP, DOWN, DOWN]), 3);
+        assert!(matches!(refused, Err(Error::NoOwners { owners: 1, quorum: 2 })));
+        assert!(Placement::new(&layout(1, &[]), 3).is_err());
+    }
+
+    #[test]
+    fn one_node_stores_alone_where_the_layout_says_so() {
+        let placement = Placement::new(&layout(1, &[STATE_UP]), 3).unwrap();
+        let draw = placement.draw(SeededEntropy::new(1).as_ref()).unwrap();
+        assert_eq!((draw.owners, placement.quorum), (vec![NodeId(1)], 1));
+    }
+
+    #[test]
+    fn nodes_outside_the_ring_and_of_other_roles_get_nothing() {
+        let mut layout = layout(1, &[STATE_UP, STATE_UP, STATE_UP]);
+        layout.nodes[0].in_ring = false;
+        layout.nodes[1].roles = vec!["metadata".to_owned()];
+        let placement = Placement::new(&layout, 3).unwrap();
+        let entropy = SeededEntropy::new(2);
+        assert_eq!(placement.draw(entropy.as_ref()).unwrap().owners, [NodeId(3)]);
+    }
+}

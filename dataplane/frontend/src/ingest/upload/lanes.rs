@@ -1,0 +1,169 @@
+//! One segment on its way to all its owners at once (S2, S18).
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::StreamExt as _;
+use futures::future::OptionFuture;
+use futures::stream::FuturesUnordered;
+use gitstratum_client::bulk::{self, Written};
+use gitstratum_core::{ErrorKind, NodeId, SegmentId};
+use gitstratum_process::{Task, TaskError, failpoint, spawn};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::{Begun, Storage};
+use crate::ingest::Error;
+
+/// Bytes of one piece of a segment.
+pub(super) const PIECE_BYTES: usize = 512 * 1024;
+/// Bytes that an owner may be behind (S18).
+const LAG_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Time that an owner may be behind those that suffice (S18).
+const LAG_MAX: Duration = Duration::from_secs(2);
+/// Longest wait for the reason of an owner that has stopped.
+const ENDING_MAX: Duration = Duration::from_secs(1);
+/// Longest wait for as many owners as suffice.
+const STALL_MAX: Duration = Duration::from_secs(30);
+
+/// The owners that a segment is being written to.
+pub(super) struct Lanes {
+    segment: SegmentId,
+    lanes: Vec<Lane>,
+    quorum: usize,
+    last_failure: Option<bulk::Error>,
+}
+
+/// One owner. It ends with its lane: what it has then is not durable and will not be.
+struct Lane {
+    node: NodeId,
+    pieces: mpsc::Sender<Bytes>,
+    writing: Task<Result<Written, bulk::Error>>,
+}
+
+impl Lanes {
+    /// Begins to write `segment` at each of `owners`, of whom `quorum` suffice.
+    pub(super) fn begin(
+        storage: &dyn Storage,
+        begun: &Begun,
+        segment: SegmentId,
+        owners: &[NodeId],
+        quorum: usize,
+    ) -> Self {
+        let lane = |node: &NodeId| {
+            begun.note(*node, segment);
+            let (pieces, mut waiting) = mpsc::channel(LAG_BYTES_MAX / PIECE_BYTES);
+            let body = futures::stream::poll_fn(move |cx| waiting.poll_recv(cx)).boxed();
+            let writing = spawn("segment write", storage.write(*node, segment, body));
+            Lane { node: *node, pieces, writing }
+        };
+        Self { segment, lanes: owners.iter().map(lane).collect(), quorum, last_failure: None }
+    }
+
+    /// Hands the next piece to every owner. Waits while fewer than W have room for it; those
+    /// that are behind the W for too long are dropped, as are those that have failed.
+    ///
+    /// # Errors
+    /// [`Error::UnderQuorum`] when fewer than W are left.
+    pub(super) async fn send(&mut self, piece: Bytes) -> Result<(), Error> {
+        let quorum = self.quorum;
+        let mut sending: FuturesUnordered<_> = self
+            .lanes
+            .iter()
+            .map(|lane| async { (lane.node, lane.pieces.send(piece.clone()).await.is_ok()) })
+            .collect();
+        let start = Instant::now();
+        let mut taken: Vec<NodeId> = Vec::with_capacity(sending.len());
+        while !sending.is_empty() {
+            let limit = if taken.len() >= quorum { LAG_MAX } else { STALL_MAX };
+            match timeout_at(start + limit, sending.next()).await {
+                Ok(Some((node, true))) => taken.push(node),
+                Ok(Some((_, false))) => {}
+                Ok(None) | Err(_) => break,
+            }
+        }
+        drop(sending);
+        self.keep(&taken).await
+    }
+
+    /// Drops all lanes but those of `nodes`.
+    async fn keep(&mut self, nodes: &[NodeId]) -> Result<(), Error> {
+        let (kept, dropped): (Vec<Lane>, Vec<Lane>) =
+            std::mem::take(&mut self.lanes).into_iter().partition(|l| nodes.contains(&l.node));
+        self.lanes = kept;
+        for Lane { node, pieces, writing } in dropped {
+            let segment = self.segment;
+            // Whoever takes nothing any more is about to say why.
+            let ended = pieces.is_closed().then(|| timeout(ENDING_MAX, writing));
+            match OptionFuture::from(ended).await {
+                Some(Ok(done)) => self.note_failure(node, done),
+                Some(Err(_)) | None => {
+                    tracing::warn!(%node, %segment, "owner is too slow: dropped from a segment");
+                }
+            }
+        }
+        if self.lanes.len() >= self.quorum { Ok(()) } else { Err(self.under_quorum(0)) }
+    }
+
+    /// Ends the segment and waits until W owners have it durable; the others get a moment
+    /// more.
+    ///
+    /// # Errors
+    /// [`Error::UnderQuorum`] when fewer than W have made `length` bytes durable.
+    pub(super) async fn finish(mut self, length: u64) -> Result<Vec<Written>, Error> {
+        let lanes = std::mem::take(&mut self.lanes);
+        let mut writing: FuturesUnordered<_> = lanes
+            .into_iter()
+            .map(|Lane { node, pieces, writing }| {
+                drop(pieces);
+                async move { (node, writing.await) }
+            })
+            .collect();
+        let mut durable: Vec<Written> = Vec::new();
+        let mut deadline = Instant::now() + STALL_MAX;
+        while let Ok(Some((node, done))) = timeout_at(deadline, writing.next()).await {
+            match done {
+                Ok(Ok(written)) if written.length == length && written.node == node => {
+                    failpoint!("frontend.ingest.after_ack");
+                    durable.push(written);
+                    if durable.len() == self.quorum {
+                        deadline = Instant::now() + LAG_MAX;
+                    }
+                }
+                done => self.note_failure(node, done),
+            }
+        }
+        if durable.len() < self.quorum {
+            return Err(self.under_quorum(durable.len()));
+        }
+        durable.sort_by_key(|written| written.node);
+        Ok(durable)
+    }
+
+    fn note_failure(
+        &mut self,
+        node: NodeId,
+        done: Result<Result<Written, bulk::Error>, TaskError>,
+    ) {
+        let segment = self.segment;
+        match done {
+            Ok(Err(error)) => {
+                let kind = error.kind();
+                tracing::warn!(%node, %segment, %kind, %error, "an owner did not store a segment");
+                self.last_failure = Some(error);
+            }
+            Ok(Ok(written)) => {
+                let length = written.length;
+                tracing::error!(%node, %segment, length, "an owner stored something else");
+            }
+            Err(error) => tracing::warn!(%node, %segment, %error, "a segment was not written"),
+        }
+    }
+
+    fn under_quorum(&mut self, durable: usize) -> Error {
+        let (segment, quorum) = (self.segment, self.quorum);
+        // A full disk is what a person can do something about: it is told before others.
+        let source = self.last_failure.take().filter(|e| e.kind() != ErrorKind::Bug);
+        Error::UnderQuorum { segment, durable, quorum, source }
+    }
+}

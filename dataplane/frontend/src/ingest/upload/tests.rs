@@ -1,0 +1,189 @@
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use gitstratum_core::{ErrorKind, NodeId, ObjectKind, SegmentId};
+use gitstratum_git::testing::PackBuilder;
+use gitstratum_process::spawn;
+
+use super::*;
+use crate::ingest::testing::{History, Mood, Rig, SHA1, Taken, layout, origins, view};
+use crate::ingest::{Copies, Shelf, Stock};
+
+async fn take(rig: &Rig) -> Taken {
+    let history = History::line(3);
+    rig.take(&view(1, Vec::new()), history.pack(), &[history.tip()]).await.unwrap()
+}
+
+/// Stores on nodes of which `copies` get a copy; what was begun lives as long as the caller
+/// lets it.
+async fn store(rig: &Rig, taken: &Taken, begun: &Begun, copies: u32) -> Result<Stock, Error> {
+    let against = rig.against(&taken.view);
+    let ground = Arc::new(taken.intake.survey(&against, Copies::Shadowed).await.unwrap());
+    let placement = Placement::new(&layout(copies, 3), 3).unwrap();
+    let shelf = Shelf { placement: &placement, origins: origins(8), begun };
+    taken.intake.store(&against, &ground, &shelf).await
+}
+
+fn begin(rig: &Rig) -> Begun {
+    origins(8).begin(&rig.context.storage)
+}
+
+fn nodes(ids: &[u64]) -> Vec<NodeId> {
+    ids.iter().copied().map(NodeId).collect()
+}
+
+#[tokio::test]
+async fn s1_to_s3_entries_are_stored_verbatim_under_the_pushs_number() {
+    let rig = Rig::new();
+    let history = History::line(3);
+    let pack = history.pack();
+    let taken = rig.take(&view(1, Vec::new()), pack.clone(), &[history.tip()]).await.unwrap();
+    let begun = begin(&rig);
+    let stock = store(&rig, &taken, &begun, 3).await.unwrap();
+    let row = stock.row();
+    let entries = rig.nodes.entries(row);
+    assert_eq!(entries, pack.slice(12..pack.len() - 20));
+    assert_eq!((row.length, &row.trailer[..]), (pack.len() as u64, &pack[pack.len() - 20..]));
+    assert_eq!(row.segments.len(), 1, "small parts ride with the entries");
+    assert_eq!(row.parts.len(), 3);
+    let segment = &row.segments[0];
+    assert_eq!(segment.owners, nodes(&[1, 2, 3]));
+    assert_eq!(segment.incarnations.iter().map(|i| i.0).collect::<Vec<_>>(), [11, 12, 13]);
+    let header = rig.nodes.header(segment.id);
+    assert_eq!(header.origin, Origin::Push { session: row.session, number: PushNumber(8) });
+    assert_eq!((header.pack, header.repo, header.network), (row.id, RepoId(5), RepoId(5)));
+    assert_eq!(rig.nodes.calls().writes, 3, "owners per segment and no more");
+    assert_eq!((row.session, row.push_number), (SessionId(40), PushNumber(8)));
+}
+
+#[tokio::test]
+async fn s13_w_owners_suffice_when_one_refuses() {
+    let rig = Rig::new();
+    rig.nodes.set_mood(2, Mood::Refuses(ErrorKind::Unavailable));
+    let taken = take(&rig).await;
+    let begun = begin(&rig);
+    let stock = store(&rig, &taken, &begun, 3).await.unwrap();
+    assert_eq!(stock.row().segments[0].owners, nodes(&[1, 3]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn s18_an_owner_that_hangs_is_dropped_and_the_push_goes_on() {
+    for mood in [Mood::Hangs, Mood::NeverAcks] {
+        let rig = Rig::new();
+        rig.nodes.set_mood(1, mood);
+        let taken = take(&rig).await;
+        let begun = begin(&rig);
+        let stock = store(&rig, &taken, &begun, 3).await.unwrap();
+        assert_eq!(stock.row().segments[0].owners, nodes(&[2, 3]), "{mood:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn s18_an_owner_four_mebibytes_behind_is_dropped_within_two_seconds() {
+    let rig = Rig::with(|config| config.spool_bytes_max = 64 * 1024 * 1024);
+    rig.nodes.set_mood(3, Mood::Hangs);
+    let noise: Vec<u8> = (0..6 * 1024 * 1024_u32)
+        .flat_map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes())
+        .collect();
+    let body = gitstratum_git::testing::store(&noise);
+    let size = noise.len() as u64;
+    let pack = PackBuilder::new(SHA1).object_claiming(ObjectKind::Blob, size, body).build();
+    let tip = gitstratum_git::testing::id_of(SHA1, ObjectKind::Blob, &noise);
+    let taken = rig.take(&view(1, Vec::new()), pack.into(), &[tip]).await.unwrap();
+    let begun = begin(&rig);
+    let before = tokio::time::Instant::now();
+    let stock = store(&rig, &taken, &begun, 3).await.unwrap();
+    assert_eq!(stock.row().segments[0].owners, nodes(&[1, 2]));
+    assert!(before.elapsed() < Duration::from_secs(5), "{:?}", before.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn below_write_quorum_a_push_fails_and_says_so() {
+    let rig = Rig::new();
+    rig.nodes.set_mood(1, Mood::Refuses(ErrorKind::Unavailable));
+    rig.nodes.set_mood(2, Mood::Hangs);
+    let taken = take(&rig).await;
+    let begun = begin(&rig);
+    let error = store(&rig, &taken, &begun, 3).await.err().unwrap();
+    assert!(matches!(error, Error::UnderQuorum { durable: 0 | 1, quorum: 2, .. }), "{error:?}");
+    assert!(error.words().contains("enough copies"), "{}", error.words());
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_as_such() {
+    let rig = Rig::new();
+    for node in 1..=3 {
+        rig.nodes.set_mood(node, Mood::Refuses(ErrorKind::Busy));
+    }
+    let taken = take(&rig).await;
+    let begun = begin(&rig);
+    let error = store(&rig, &taken, &begun, 1).await.err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Busy);
+    assert!(error.words().contains("full or busy"));
+}
+
+#[tokio::test]
+async fn s12_a_push_that_ends_before_it_is_sent_is_given_up_at_every_owner() {
+    let rig = Rig::new();
+    let taken = take(&rig).await;
+    let begun = begin(&rig);
+    let stock = store(&rig, &taken, &begun, 3).await.unwrap();
+    drop(begun);
+    let given_up = wait_for_give_up(&rig).await;
+    let ids: BTreeSet<SegmentId> = stock.row().segments.iter().map(|s| s.id).collect();
+    let expected = nodes(&[1, 2, 3]).into_iter().map(|node| (node, ids.clone())).collect();
+    assert_eq!(given_up, expected);
+}
+
+async fn wait_for_give_up(rig: &Rig) -> std::collections::BTreeMap<NodeId, BTreeSet<SegmentId>> {
+    for _ in 0..1_000 {
+        let given_up = rig.nodes.calls().given_up;
+        if !given_up.is_empty() {
+            return given_up;
+        }
+        tokio::task::yield_now().await;
+    }
+    panic!("nobody was told");
+}
+
+#[tokio::test]
+async fn s12_once_it_is_sent_a_push_is_never_given_up() {
+    let rig = Rig::new();
+    let taken = take(&rig).await;
+    let begun = begin(&rig);
+    store(&rig, &taken, &begun, 3).await.unwrap();
+    begun.sent();
+    store(&rig, &taken, &begun, 3).await.unwrap();
+    drop(begun);
+    spawn("others", async {}).await.unwrap();
+    tokio::task::yield_now().await;
+    assert!(rig.nodes.calls().given_up.is_empty());
+}
+
+#[tokio::test]
+async fn s15_on_moved_ground_only_the_parts_are_written_anew() {
+    let rig = Rig::new();
+    let first = History::line(1);
+    let stored = rig.put(&view(1, Vec::new()), first.pack(), &[first.tip()]).await.unwrap();
+    let next = History::line(2);
+    let with = view(2, vec![stored]);
+    let taken = rig.take(&with, next.pack(), &[next.tip()]).await.unwrap();
+    let begun = begin(&rig);
+    let stock = store(&rig, &taken, &begun, 1).await.unwrap();
+    assert_eq!(stock.row().shadowed_count, 4);
+    let entries = stock.row().segments[0].clone();
+    let moved = rig.against(&view(9, Vec::new()));
+    let ground = Arc::new(taken.intake.survey(&moved, Copies::Shadowed).await.unwrap());
+    let placement = Placement::new(&layout(1, 1), 1).unwrap();
+    let shelf = Shelf { placement: &placement, origins: origins(8), begun: &begun };
+    rig.nodes.forget_calls();
+    let again = taken.intake.store_again(&moved, stock, &ground, &shelf).await.unwrap();
+    let row = again.row();
+    assert_eq!((row.checked_version.0, row.shadowed_count), (9, 0));
+    assert_eq!(row.segments[0], entries);
+    assert_eq!((row.segments.len(), rig.nodes.calls().writes), (2, 1));
+    let index = rig.context.reader.index(&Arc::new(row.clone())).await.unwrap();
+    assert!(index.find(&next.commits[0]).unwrap().flags.answers());
+    let same = taken.intake.store_again(&moved, again, &ground, &shelf).await.unwrap();
+    assert_eq!((same.row().segments.len(), rig.nodes.calls().writes), (2, 1));
+}
