@@ -1,7 +1,6 @@
 //! A handle on one group of this node.
 
 mod compact;
-mod ended;
 mod failure;
 mod reads;
 mod status;
@@ -25,7 +24,6 @@ use crate::machine::{State, StateMachine};
 use crate::raft::{Raft, Types};
 
 pub(crate) use compact::Compactor;
-pub(crate) use ended::Ended;
 pub(crate) use failure::Failure;
 pub(crate) use reads::{Forwarder, Reads};
 pub(crate) use status::follow;
@@ -60,7 +58,6 @@ pub(crate) struct Inner<M: StateMachine> {
     pub(crate) reads: Reads<M>,
     pub(crate) status: watch::Receiver<Status>,
     pub(crate) failure: Failure,
-    pub(crate) ended: Ended,
     pub(crate) command_bytes_max: usize,
     pub(crate) registration: Registration,
     /// Keeps `status` up to date for as long as there is a handle.
@@ -84,12 +81,12 @@ impl<M: StateMachine> Group<M> {
     /// [`Error::Membership`] if this node is not among `voters`; [`Error::Stopped`].
     pub async fn initialize(&self, voters: &BTreeSet<NodeId>) -> Result<(), Error> {
         let members: BTreeMap<u64, ()> = voters.iter().map(|node| (node.0, ())).collect();
-        match self.inner.ended.or(self.inner.raft.initialize(members)).await {
-            Some(Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_)))) => Ok(()),
-            Some(Err(RaftError::APIError(error @ InitializeError::NotInMembers(_)))) => {
+        match self.inner.raft.initialize(members).await {
+            Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Ok(()),
+            Err(RaftError::APIError(error @ InitializeError::NotInMembers(_))) => {
                 Err(Error::Membership { group: self.inner.id, what: error.to_string() })
             }
-            Some(Err(RaftError::Fatal(_))) | None => Err(self.stopped()),
+            Err(RaftError::Fatal(_)) => Err(self.stopped()),
         }
     }
 
@@ -106,16 +103,14 @@ impl<M: StateMachine> Group<M> {
         if command.len() > limit {
             return Err(ProposeError::TooLarge { bytes: command.len(), limit });
         }
-        match self.inner.ended.or(self.inner.raft.client_write(Opaque(command))).await {
-            Some(Ok(written)) => {
+        match self.inner.raft.client_write(Opaque(command)).await {
+            Ok(written) => {
                 Ok(Reply { index: LogIndex(written.log_id.index), bytes: written.data.0 })
             }
-            Some(Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward)))) => {
+            Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward))) => {
                 Err(ProposeError::NotLeader { group, leader: forward.leader_id.map(NodeId) })
             }
-            Some(Err(_)) | None => {
-                Err(ProposeError::Unknown { group, cause: self.inner.failure.cause() })
-            }
+            Err(_) => Err(ProposeError::Unknown { group, cause: self.inner.failure.cause() }),
         }
     }
 
@@ -191,8 +186,7 @@ impl<M: StateMachine> Group<M> {
     /// # Errors
     /// [`Error::NotLeader`]; [`Error::Membership`]; [`Error::Stopped`].
     pub async fn add_learner(&self, node: NodeId) -> Result<(), Error> {
-        let added = self.inner.ended.or(self.inner.raft.add_learner(node.0, (), true)).await;
-        let added = added.ok_or_else(|| self.stopped())?;
+        let added = self.inner.raft.add_learner(node.0, (), true).await;
         added.map(drop).map_err(|error| self.membership_error(error))
     }
 
@@ -203,8 +197,7 @@ impl<M: StateMachine> Group<M> {
     /// another change is under way; [`Error::Stopped`].
     pub async fn change_voters(&self, voters: &BTreeSet<NodeId>) -> Result<(), Error> {
         let voters: BTreeSet<u64> = voters.iter().map(|node| node.0).collect();
-        let changed = self.inner.ended.or(self.inner.raft.change_membership(voters, false)).await;
-        let changed = changed.ok_or_else(|| self.stopped())?;
+        let changed = self.inner.raft.change_membership(voters, false).await;
         changed.map(drop).map_err(|error| self.membership_error(error))
     }
 

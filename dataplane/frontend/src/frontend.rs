@@ -31,8 +31,6 @@ pub(crate) struct Frontend {
     pub views: Views,
     /// Objects by id.
     pub reader: Arc<Reader>,
-    /// Segments, read.
-    pub bulk: bulk::Client,
     /// Where the segments of pushes go.
     pub storage: Arc<dyn Storage>,
     /// Standing with the partitions (S10).
@@ -83,9 +81,8 @@ impl Frontend {
             clock: Arc::clone(&deps.clock),
             spool_budget: budget("spool", config.spool_bytes_max),
             push_memory: budget("push memory", config.push_memory_bytes_max),
-            storage: Arc::new(Nodes::new(bulk.clone(), Arc::clone(&deps.dialer))),
+            storage: Arc::new(Nodes::new(bulk, Arc::clone(&deps.dialer))),
             partitions,
-            bulk,
             metrics,
             config,
         })

@@ -51,7 +51,8 @@ pub(crate) async fn expand(
     plan: &FetchPlan,
     filter: Option<Filter>,
 ) -> Result<Selection, Error> {
-    let mut collector = Collector::new(reader, packs, trees_matter(filter)?, filter);
+    check(filter)?;
+    let mut collector = Collector::new(reader, packs, filter);
     let mut jobs = Vec::new();
     for selection in &plan.packs {
         add_rows(&mut collector, selection, &mut jobs).await?;
@@ -72,14 +73,13 @@ pub(crate) async fn expand(
 }
 
 /// `tree:0` leaves all trees out; a deeper cut is not served.
-fn trees_matter(filter: Option<Filter>) -> Result<bool, Error> {
+fn check(filter: Option<Filter>) -> Result<(), Error> {
     match filter {
-        Some(Filter::TreeDepth(0)) => Ok(false),
-        Some(Filter::TreeDepth(_)) => {
+        Some(Filter::TreeDepth(1..)) => {
             let message = "filter tree:N is served for N = 0 only";
             Err(Error::new(ErrorKind::Invalid, message))
         }
-        Some(Filter::BlobNone | Filter::BlobLimit(_)) | None => Ok(true),
+        Some(Filter::TreeDepth(0) | Filter::BlobNone | Filter::BlobLimit(_)) | None => Ok(()),
     }
 }
 

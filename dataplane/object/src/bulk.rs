@@ -45,13 +45,8 @@ pub(crate) async fn serve(bulk: Bulk, mut listener: Listener, drain: Drain) {
     while let Some(stream) = listener.accept().await {
         let (bulk, drain) = (bulk.clone(), drain.clone());
         connections.spawn(connection(bulk, stream, drain));
-        while connections.len() > 0 {
-            // Finished connections are taken out as new ones come.
-            match futures::FutureExt::now_or_never(connections.next()) {
-                Some(Some(_)) => {}
-                Some(None) | None => break,
-            }
-        }
+        // Finished connections are taken out as new ones come.
+        while let Some(Some(_)) = futures::FutureExt::now_or_never(connections.next()) {}
     }
     connections.drain(DRAIN_WITHIN).await;
 }

@@ -193,7 +193,7 @@ fn bad_input_116_packets_of_no_bytes() -> Result<()> {
     let opening = Message::new(number::CHANNEL_OPEN).text("session").number(0).number(1 << 20);
     transport.send(&opening.number(0).done())?;
     transport.wait_at_most(CUT_WITHIN);
-    let Some(answer) = transport.next()? else { return ground.unharmed() };
+    let Some(answer) = transport.next_message()? else { return ground.unharmed() };
     if answer[0] == number::CHANNEL_OPEN_CONFIRMATION {
         let theirs = u32::from_be_bytes(answer[5..9].try_into()?);
         let exec = Message::new(number::CHANNEL_REQUEST).number(theirs).text("exec").byte(1);
@@ -264,7 +264,7 @@ fn bad_input_116_a_thousand_channels() -> Result<()> {
         if transport.send(&message.number(1 << 20).number(1 << 15).done()).is_err() {
             break;
         }
-        match transport.next()? {
+        match transport.next_message()? {
             Some(answer) if answer[0] == number::CHANNEL_OPEN_CONFIRMATION => opened += 1,
             Some(answer) => ensure!(answer[0] == number::CHANNEL_OPEN_FAILURE, "{answer:?}"),
             None => break,

@@ -56,7 +56,10 @@ pub(crate) fn mirror_equals(git: &Git, source: &Path, url: &str, to: &Path) -> R
 
 /// Lines that tell of faults, without those about dangling objects, which are local.
 fn sorted(text: &str) -> Vec<&str> {
-    let mut lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("dangling") && !line.starts_with("notice")).collect();
+    let mut lines: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.starts_with("dangling") && !line.starts_with("notice"))
+        .collect();
     lines.sort_unstable();
     lines
 }

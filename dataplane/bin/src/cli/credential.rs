@@ -1,8 +1,8 @@
 //! The Git credential helper: answers Git's questions for a token from where one is.
 
-mod helper;
 mod local;
 mod origin;
+mod protocol;
 mod store;
 
 use std::io::{self, Read as _};
@@ -10,9 +10,9 @@ use std::io::{self, Read as _};
 use clap::Args;
 
 use super::{Console, Failure};
-pub(super) use helper::{Answer, Request};
 pub(super) use local::Local;
 pub(super) use origin::Origin;
+pub(super) use protocol::{Answer, Request};
 pub(super) use store::{Entry, Store};
 
 /// Most bytes of a request of Git's.

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use gitstratum_control_plane::Cluster;
 use gitstratum_core::{ClusterId, NodeId};
-use gitstratum_store::files::{Files, read_whole, write_atomically};
 use gitstratum_store::Permissions;
+use gitstratum_store::files::{Files, read_whole, write_atomically};
 use serde::{Deserialize, Serialize};
 
 use super::plan::node_folder;
@@ -19,8 +19,16 @@ const VERSION: u32 = 1;
 const BYTES_MAX: u64 = 64 * 1024;
 /// What may lie in a directory that `up` has begun to fill but not finished founding.
 const OURS: &[&str] = &[
-    FILE, "nodes", "admin.token", "ca.crt", "ca.key", "ssh_host_key", "join.token", "endpoint.json",
-    "control.sock", "lost+found",
+    FILE,
+    "nodes",
+    "admin.token",
+    "ca.crt",
+    "ca.key",
+    "ssh_host_key",
+    "join.token",
+    "endpoint.json",
+    "control.sock",
+    "lost+found",
 ];
 
 #[derive(Serialize, Deserialize)]

@@ -7,7 +7,7 @@ use super::plan::Plan;
 
 /// Prints where things are and a clone line that works as it stands, without a secret.
 pub(super) fn print(plan: &Plan, endpoint: &Endpoint) {
-    let program = std::env::current_exe().map_or_else(|_| "gitstratum".into(), |path| path);
+    let program = std::env::current_exe().unwrap_or_else(|_| "gitstratum".into());
     let helper = format!("!{} credential --data {}", program.display(), plan.data.display());
     let mut lines = vec![
         String::from("GitStratum is ready."),

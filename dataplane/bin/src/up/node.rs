@@ -3,17 +3,15 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use gitstratum_control_plane::{Cluster, Doors};
-use gitstratum_core::{
-    Clock, Entropy, Incarnation, NodeId, ProcessRole, SystemClock, SystemEntropy,
-};
+use gitstratum_core::{Clock, Entropy, NodeId, ProcessRole, SystemClock, SystemEntropy};
 use gitstratum_identity::{Dialer, LocalNetwork, Peer, Service as Port};
 use gitstratum_process::{
     Drain, DrainTrigger, Health, Metrics, Probe, ProbeServer, Task, TaskGroup, spawn,
 };
 use gitstratum_store::{Files, RocksMemory, SystemFiles};
 
-use super::folder::Folder;
 use super::endpoint::{Endpoint, NodeEndpoint, url};
+use super::folder::Folder;
 use super::plan::{Plan, node_folder};
 use super::roles::{agent, control, frontend, metadata, object};
 use super::secrets::{self, Secrets};
@@ -133,7 +131,12 @@ impl Node {
             probes,
             behind,
             stop_behind,
-            directories: vec![control.directory, agent.directory, metadata.directory, object.directory],
+            directories: vec![
+                control.directory,
+                agent.directory,
+                metadata.directory,
+                object.directory,
+            ],
             engines: vec![control.engine, metadata.engine, object.engine],
         })
     }
@@ -224,6 +227,3 @@ fn unknown_cluster() -> Cluster {
 pub(super) const fn ready_within() -> Duration {
     READY_WITHIN
 }
-
-/// How often a node has started, for roles that carry it.
-pub(super) type Starts = Incarnation;

@@ -7,8 +7,8 @@ use gitstratum_control_plane::Founding;
 use gitstratum_core::{ClusterId, Entropy, Token};
 use gitstratum_frontend::host_key;
 use gitstratum_identity::{Authority, PemFile};
-use gitstratum_store::files::{Files, read_whole, write_atomically};
 use gitstratum_store::Permissions;
+use gitstratum_store::files::{Files, read_whole, write_atomically};
 
 const ADMIN_TOKEN: &str = "admin.token";
 const CA_CERTIFICATE: &str = "ca.crt";

@@ -26,6 +26,9 @@ pub(super) struct Entry {
     pub(super) base: Option<EntryKey>,
 }
 
+/// The entries to read of one pack.
+type PackEntries = (Arc<Pack>, Vec<(PackSpan, EntryKey)>);
+
 impl Reader {
     /// Follows the chains of `wanted` through the indexes, without reading a byte of an entry.
     pub(super) async fn plan_chains(
@@ -93,7 +96,7 @@ impl Reader {
         &self,
         plan: &ChainPlan,
     ) -> Result<BTreeMap<EntryKey, Bytes>, Error> {
-        let mut by_pack: BTreeMap<_, (Arc<Pack>, Vec<(PackSpan, EntryKey)>)> = BTreeMap::new();
+        let mut by_pack: BTreeMap<_, PackEntries> = BTreeMap::new();
         for (key, entry) in &plan.entries {
             let span = PackSpan { offset: entry.record.offset, length: entry.record.packed_len };
             let slot = by_pack.entry(key.0);

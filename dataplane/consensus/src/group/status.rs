@@ -5,7 +5,6 @@ use openraft::ServerState;
 use openraft::async_runtime::watch::WatchReceiver as _;
 use tokio::sync::watch;
 
-use super::Ended;
 use crate::id::LogIndex;
 use crate::raft::{Metrics, Types};
 
@@ -86,11 +85,10 @@ impl Status {
     }
 }
 
-/// Keeps `status` up to date until the group stops, and tells that it has.
+/// Keeps `status` up to date until the group stops.
 pub(crate) async fn follow(
     mut metrics: openraft::alias::WatchReceiverOf<Types, Metrics>,
     status: watch::Sender<Status>,
-    ended: Ended,
 ) {
     loop {
         let now = Status::of(&metrics.borrow_watched());
@@ -108,5 +106,4 @@ pub(crate) async fn follow(
         last.role = Role::Stopped;
         last.leader = None;
     });
-    ended.set();
 }

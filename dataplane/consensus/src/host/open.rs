@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use super::{Host, Registration};
 use crate::applier::{Applied, Applier};
 use crate::error::Error;
-use crate::group::{self, Compactor, Ended, Failure, Forwarder, Group, Reads, Status, follow};
+use crate::group::{self, Compactor, Failure, Forwarder, Group, Reads, Status, follow};
 use crate::id::GroupId;
 use crate::log::{Context, Length, LogStore};
 use crate::machine::StateMachine;
@@ -139,20 +139,18 @@ impl Host {
         let within = self.config.read_timeout;
         let (reads, forwarder) =
             Reads::new(raft.clone(), Arc::clone(&applied), failure.clone(), within, peers);
-        let ended = Ended::new();
         let served = Served {
             raft: raft.clone(),
             applied: Arc::clone(&applied),
             reads: reads.clone(),
             failure: failure.clone(),
-            ended: ended.clone(),
             transfer: Mutex::new(None),
             _tasks: self.tasks(raft.clone(), log, forwarder),
         };
         self.members.open.lock().insert(group, Some(Arc::new(served)));
         let (sender, status) = watch::channel(Status::of(&raft.metrics().borrow_watched()));
         let mut following = JoinSet::new();
-        following.spawn(follow(raft.metrics(), sender, ended.clone()));
+        following.spawn(follow(raft.metrics(), sender));
         Group::new(group::Inner {
             id: group,
             node: self.node,
@@ -161,7 +159,6 @@ impl Host {
             reads,
             status,
             failure,
-            ended,
             command_bytes_max: self.config.command_bytes_max,
             registration: Registration { group, members: Arc::clone(&self.members) },
             _following: following,

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use crate::applier::Applied;
 use crate::error::{Error, ReadError};
-use crate::group::{Ended, Failure, Reads};
+use crate::group::{Failure, Reads};
 use crate::machine::StateMachine;
 use crate::network::BoxFuture;
 use crate::raft::{Fatal, Raft, Types};
@@ -31,38 +31,6 @@ pub(crate) struct Served<M: StateMachine> {
     pub(crate) applied: Arc<Applied<M>>,
     pub(crate) reads: Reads<M>,
     pub(crate) failure: Failure,
-    pub(crate) ended: Ended,
-    /// The snapshot that is arriving; a new one takes its place.
-    pub(crate) transfer: Mutex<Option<Transfer>>,
-    /// What runs as long as the group is open.
-    pub(crate) _tasks: JoinSet<()>,
-}
-
-/// A snapshot that is arriving.
-pub(crate) struct Transfer {
-    from: NodeId,
-    number: u64,
-    receiver: Receiver,
-}
-
-impl<M: StateMachine> Member for Served<M> {
-    fn answer(&self, from: NodeId, ask: Ask) -> BoxFuture<'_, Result<Answer, Error>> {
-        Box::pin(async move {
-            let answered = self.ended.or(self.answer_running(from, ask)).await;
-            answered.unwrap_or_else(|| Err(self.stopped(&"it has ended")))
-        })
-    }
-
-    fn stop(&self) -> BoxFuture<'_, ()>;
-}
-
-/// Answers peers of one group.
-pub(crate) struct Served<M: StateMachine> {
-    pub(crate) raft: Raft<M>,
-    pub(crate) applied: Arc<Applied<M>>,
-    pub(crate) reads: Reads<M>,
-    pub(crate) failure: Failure,
-    pub(crate) ended: Ended,
     /// The snapshot that is arriving; a new one takes its place.
     pub(crate) transfer: Mutex<Option<Transfer>>,
     /// What runs as long as the group is open.
@@ -101,30 +69,11 @@ impl<M: StateMachine> Member for Served<M> {
             if let Err(error) = self.raft.shutdown().await {
                 tracing::error!(%error, group = %self.applied.group, "consensus task failed");
             }
-            self.ended.set();
-            self.applied.close().await;
         })
     }
 }
 
 impl<M: StateMachine> Served<M> {
-    async fn answer_running(&self, from: NodeId, ask: Ask) -> Result<Answer, Error> {
-        match ask {
-            Ask::Append(ask) => self.append(ask).await,
-            Ask::Vote(ask) => {
-                let answer = self.raft.vote(vote_request(ask)).await;
-                answer.map(vote_answer).map_err(|error| self.stopped(&error))
-            }
-            Ask::PreVote(ask) => {
-                let answer = self.raft.pre_vote(vote_request(ask)).await;
-                answer.map(vote_answer).map_err(|error| self.stopped(&error))
-            }
-            Ask::Snapshot(ask) => self.snapshot(from, ask).await,
-            Ask::TransferLeader(ask) => self.transfer_leader(ask).await,
-            Ask::ReadIndex(wire::ReadIndexAsk {}) => self.read_index().await,
-        }
-    }
-
     fn stopped(&self, error: &impl std::fmt::Display) -> Error {
         tracing::debug!(%error, group = %self.applied.group, "a peer found the group stopped");
         Error::Stopped { group: self.applied.group, cause: self.failure.cause() }

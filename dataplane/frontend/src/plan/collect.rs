@@ -36,7 +36,6 @@ impl<'a> Collector<'a> {
     pub(super) fn new(
         reader: &'a Arc<Reader>,
         packs: &'a [Arc<Pack>],
-        trees: bool,
         filter: Option<Filter>,
     ) -> Self {
         Self {
@@ -46,7 +45,7 @@ impl<'a> Collector<'a> {
             opened: BTreeMap::new(),
             seen: HashSet::new(),
             filter,
-            trees,
+            trees: !matches!(filter, Some(Filter::TreeDepth(_))),
             elsewhere: Vec::new(),
         }
     }

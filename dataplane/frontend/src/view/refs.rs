@@ -65,16 +65,6 @@ impl Refs {
         self.sorted.iter()
     }
 
-    /// How many.
-    pub(crate) fn len(&self) -> usize {
-        self.sorted.len()
-    }
-
-    /// Whether there is none.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.sorted.is_empty()
-    }
-
     /// About how much memory they take, in bytes.
     pub(crate) fn weight(&self) -> usize {
         self.bytes
@@ -127,7 +117,7 @@ mod tests {
     #[test]
     fn the_later_of_two_with_one_name_wins() {
         let refs = Refs::new([at("a", 1), at("a", 2)]);
-        assert_eq!(refs.len(), 1);
+        assert_eq!(refs.iter().count(), 1);
         assert_eq!(refs.iter().next().unwrap().target, at("a", 2).target);
     }
 }

@@ -194,7 +194,7 @@ async fn bad_input_011_other_protocols_on_the_http_port() {
 }
 
 #[tokio::test]
-async fn bad_inputs_of_v2_are_answered_with_err_packets() {
+async fn wrong_requests_of_v2_are_answered_with_err_packets() {
     let scene = scene().await;
     let head = ["command=ls-refs\n", "object-format=sha1"];
     for (name, body) in [

@@ -1,4 +1,6 @@
 //! One frontend, its real ports, stock git and hostile clients, a metadata double.
+#![expect(clippy::unwrap_used, reason = "a test ends where something does not hold")]
+#![expect(unreachable_pub, reason = "a test binary has no outside")]
 
 mod git;
 mod http;

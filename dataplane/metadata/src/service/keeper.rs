@@ -99,7 +99,9 @@ impl Keeper {
     }
 
     async fn tick(&self, reading: &Reading) -> Result<(), Error> {
-        let Some(window) = shortest_window(&reading.group, reading.has_graces) else {
+        let Some(window) =
+            shortest_window(&reading.group, reading.has_graces.then_some(WANT_GRACE))
+        else {
             return Ok(());
         };
         let now = self.hosted.log_time().await?;
@@ -143,11 +145,8 @@ fn read(rows: &dyn Rows) -> Result<Reading, partition::Error> {
 }
 
 /// The shortest span counted in log time that is running.
-fn shortest_window(group: &GroupRow, has_graces: bool) -> Option<Duration> {
-    if has_graces {
-        return Some(WANT_GRACE);
-    }
-    (group.sessions_closed > 0).then_some(OUTCOME_KEPT)
+fn shortest_window(group: &GroupRow, grace: Option<Duration>) -> Option<Duration> {
+    grace.or_else(|| (group.sessions_closed > 0).then_some(OUTCOME_KEPT))
 }
 
 /// The index below which lines are too old, or too many (S41). The newest line looked at stays.
@@ -203,8 +202,8 @@ mod tests {
     #[test]
     fn s14_time_goes_on_only_while_a_window_is_open() {
         let closed = GroupRow { sessions_closed: 1, ..GroupRow::default() };
-        assert_eq!(shortest_window(&GroupRow::default(), false), None);
-        assert_eq!(shortest_window(&closed, false), Some(OUTCOME_KEPT));
-        assert_eq!(shortest_window(&closed, true), Some(WANT_GRACE));
+        assert_eq!(shortest_window(&GroupRow::default(), None), None);
+        assert_eq!(shortest_window(&closed, None), Some(OUTCOME_KEPT));
+        assert_eq!(shortest_window(&closed, Some(WANT_GRACE)), Some(WANT_GRACE));
     }
 }

@@ -109,7 +109,10 @@ impl Views {
             match hosted.read(move |rows| read(rows, before.as_ref())).await? {
                 Listed::Answer(answer) => return Ok(answer),
                 Listed::From(refs, answer) => {
-                    self.count(is_hit);
+                    match is_hit {
+                        true => self.metrics.refs_hit(),
+                        false => self.metrics.refs_miss(),
+                    }
                     held.refs = Some(refs);
                     drop(held);
                     self.slots.insert((hosted.partition, repo), slot);
@@ -122,10 +125,6 @@ impl Views {
             }
         }
         Err(Error::Behind { partition: hosted.partition })
-    }
-
-    fn count(&self, is_hit: bool) {
-        if is_hit { self.metrics.refs_hit() } else { self.metrics.refs_miss() }
     }
 
     fn slot(&self, partition: PartitionId, repo: RepoId) -> Arc<Slot> {

@@ -117,7 +117,7 @@ impl Transport {
     }
 
     fn is_granted(&mut self) -> Result<bool> {
-        match self.next()? {
+        match self.next_message()? {
             Some(payload) if payload[0] == number::CHANNEL_SUCCESS => Ok(true),
             Some(payload) if payload[0] == number::CHANNEL_FAILURE => Ok(false),
             Some(payload) => bail!("message {} instead of an answer", payload[0]),
@@ -149,7 +149,7 @@ impl Transport {
         while !rest.is_empty() && !ran.closed {
             let room = channel.window.min(channel.packet_max);
             if room == 0 {
-                let Some(payload) = self.next()? else { return Ok(()) };
+                let Some(payload) = self.next_message()? else { return Ok(()) };
                 take(channel, ran, &payload)?;
                 continue;
             }
@@ -170,7 +170,7 @@ impl Transport {
     /// As [`Transport::converse`].
     pub fn listen(&mut self, channel: &mut Channel, ran: &mut Ran) -> Result<()> {
         while !ran.closed {
-            let Some(payload) = self.next()? else { return Ok(()) };
+            let Some(payload) = self.next_message()? else { return Ok(()) };
             take(channel, ran, &payload)?;
         }
         Ok(())
@@ -199,11 +199,9 @@ fn take(channel: &mut Channel, ran: &mut Ran, payload: &[u8]) -> Result<()> {
         number::CHANNEL_WINDOW_ADJUST => {
             channel.window = channel.window.saturating_add(reader.number()?);
         }
-        number::CHANNEL_REQUEST => {
-            if reader.text()? == "exit-status" {
-                reader.byte()?;
-                ran.exit = Some(reader.number()?);
-            }
+        number::CHANNEL_REQUEST if reader.text()? == "exit-status" => {
+            reader.byte()?;
+            ran.exit = Some(reader.number()?);
         }
         number::CHANNEL_CLOSE => ran.closed = true,
         _ => {}

@@ -117,7 +117,7 @@ impl Transport {
         let open = Cipher::new(&derived(b'D'), &derived(b'B'))?;
         self.send(&[number::NEWKEYS])?;
         self.seal = Some(seal);
-        match self.next()? {
+        match self.next_message()? {
             Some(payload) if payload == [number::NEWKEYS] => {}
             other => bail!("no new keys but {other:?}"),
         }

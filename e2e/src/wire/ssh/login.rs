@@ -87,7 +87,7 @@ impl Transport {
         if self.send(request).is_err() {
             return Ok(Verdict::HungUp);
         }
-        let Some(payload) = self.next()? else { return Ok(Verdict::HungUp) };
+        let Some(payload) = self.next_message()? else { return Ok(Verdict::HungUp) };
         match payload[0] {
             number::USERAUTH_SUCCESS => Ok(Verdict::LoggedIn),
             number::USERAUTH_FAILURE => Ok(Verdict::Refused),

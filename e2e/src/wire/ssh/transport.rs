@@ -153,7 +153,7 @@ impl Transport {
     ///
     /// # Errors
     /// As [`Transport::receive`].
-    pub fn next(&mut self) -> Result<Option<Vec<u8>>> {
+    pub fn next_message(&mut self) -> Result<Option<Vec<u8>>> {
         while let Some(payload) = self.receive()? {
             match payload[0] {
                 number::IGNORE | number::DEBUG | number::EXT_INFO | number::USERAUTH_BANNER => {}
@@ -170,7 +170,7 @@ impl Transport {
     /// # Errors
     /// When it has another one, or none comes.
     pub fn expect(&mut self, number: u8) -> Result<Vec<u8>> {
-        match self.next()? {
+        match self.next_message()? {
             Some(payload) if payload[0] == number => Ok(payload),
             Some(payload) => bail!("message {} instead of {number}", payload[0]),
             None => bail!("the server hung up instead of message {number}"),
@@ -184,7 +184,7 @@ impl Transport {
     pub fn is_hung_up(&mut self, within: Duration) -> Result<bool> {
         self.patience = within;
         loop {
-            match self.next() {
+            match self.next_message() {
                 Ok(None) => return Ok(true),
                 Ok(Some(_)) => {}
                 Err(error) if error.is::<std::io::Error>() => return Ok(false),

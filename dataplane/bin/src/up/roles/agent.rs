@@ -43,12 +43,8 @@ pub(in super::super) async fn start(
 
 /// What the node registers as.
 fn record(common: &Common) -> Node {
-    let roles = [
-        ProcessRole::Control,
-        ProcessRole::Frontend,
-        ProcessRole::Metadata,
-        ProcessRole::Object,
-    ];
+    let roles =
+        [ProcessRole::Control, ProcessRole::Frontend, ProcessRole::Metadata, ProcessRole::Object];
     Node {
         id: common.node.0,
         roles: roles.iter().map(|role| role.as_str().to_owned()).collect(),

@@ -79,7 +79,8 @@ fn serve(
     running: &mut TaskGroup<Result<()>>,
 ) -> Result<()> {
     let listener = common.listen(Port::Metadata, drain)?;
-    let served = grpc::serve(listener, gitstratum_metadata::rpc::routes(Arc::clone(service)), drain.clone());
+    let served =
+        grpc::serve(listener, gitstratum_metadata::rpc::routes(Arc::clone(service)), drain.clone());
     running.spawn(async move { served.await.context("serving the partitions") });
     Ok(())
 }

@@ -179,7 +179,7 @@ impl Settling<'_> {
         push.ticket.check()?;
         push.begun.sent();
         failpoint!("frontend.push.before_update_refs");
-        let answered = voice.to_the_end(self.partition.update(request)).await;
+        let answered = voice.run_to_end(self.partition.update(request)).await;
         failpoint!("frontend.push.after_update_refs");
         match answered {
             Ok(response) => {

@@ -88,7 +88,7 @@ impl<'a> Voice<'a> {
     }
 
     /// Runs `work` to its end whether the client listens or not: its outcome is real.
-    pub(super) async fn to_the_end<T>(&mut self, work: impl Future<Output = T>) -> T {
+    pub(super) async fn run_to_end<T>(&mut self, work: impl Future<Output = T>) -> T {
         let mut work = pin!(work);
         let mut sign = interval_at(Instant::now() + SIGN_EVERY, SIGN_EVERY);
         loop {
@@ -143,7 +143,7 @@ mod tests {
         };
         assert_eq!(voice.during(Signs::OfLife, work).await.unwrap(), 7);
         let slow = async { tokio::time::sleep(Duration::from_secs(6)).await };
-        voice.to_the_end(slow).await;
+        voice.run_to_end(slow).await;
         drop(output);
         let mut signs = 0;
         while let Some(piece) = pieces.recv().await {
@@ -165,6 +165,6 @@ mod tests {
             tokio::time::sleep(Duration::from_secs(30)).await;
             "applied"
         };
-        assert_eq!(voice.to_the_end(slow).await, "applied");
+        assert_eq!(voice.run_to_end(slow).await, "applied");
     }
 }

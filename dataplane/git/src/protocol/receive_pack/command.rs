@@ -50,19 +50,19 @@ impl Command {
         let id = |text| ObjectId::from_hex(format, text).map_err(|_| bad());
         let (old, new) = (id(old)?, id(new)?);
         let raw_name = Bytes::copy_from_slice(name);
-        let name = check_name(&raw_name, new.is_null());
+        let name = check_name(&raw_name, &new);
         Ok(Self { old, new, raw_name, name })
     }
 }
 
 /// A name that a push may use: not `HEAD`, and with two components behind `refs/`
 /// unless it goes away, which is how stock git can be rid of old ones (bad input 82).
-fn check_name(raw: &Bytes, deletes: bool) -> Result<RefName, RefNameError> {
+fn check_name(raw: &Bytes, new: &ObjectId) -> Result<RefName, RefNameError> {
     let name = RefName::parse(raw.clone())?;
     let Some(rest) = name.as_bytes().strip_prefix(b"refs/") else {
         return Err(RefNameError("not under refs/"));
     };
-    if !deletes && !rest.contains(&b'/') {
+    if !new.is_null() && !rest.contains(&b'/') {
         return Err(RefNameError("has one level only"));
     }
     Ok(name)

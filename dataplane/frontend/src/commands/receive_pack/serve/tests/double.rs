@@ -9,7 +9,7 @@ use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use gitstratum_client::manifest::Pack as Row;
 use gitstratum_client::metadata;
-use gitstratum_core::{PushNumber, RefName, RepoPath, Role, SessionId, Version};
+use gitstratum_core::{PushNumber, RefName, SessionId, Version};
 use gitstratum_git::pktline::{Decoder, Packet};
 use gitstratum_git::protocol;
 use gitstratum_process::RequestId;
@@ -207,12 +207,7 @@ impl Stage {
 
     pub(super) fn on(rig: Rig) -> Self {
         let repository = Repository { id: 5, partition: 3, name_version: 1, ..Default::default() };
-        let target = Target {
-            repository: Arc::new(repository),
-            path: RepoPath::parse("ann/x").unwrap(),
-            role: Role::Write,
-            format: SHA1,
-        };
+        let target = Target { repository: Arc::new(repository), format: SHA1 };
         Self { rig, partition: MemoryPartition::default(), copies: 3, target }
     }
 
