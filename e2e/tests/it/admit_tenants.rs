@@ -94,11 +94,16 @@ fn blotted(bytes: &[u8], ids: &[ObjectId]) -> String {
     ids.iter().fold(text, |text, id| text.replace(&id.to_string(), "ID"))
 }
 
+/// A fetch that asks for an id in one way or another.
+type Asking<'a> = dyn Fn(&ObjectId) -> Fetch + 'a;
+/// A push that leans on an id, and its tip.
+type Leaning<'a> = dyn Fn(&ObjectId) -> (Objects, ObjectId) + 'a;
+
 #[test]
 fn p_s2_wants_of_anothers_objects_are_wants_of_nothing() -> Result<()> {
     let tenants = Tenants::new("wants")?;
     let plain = |id: &ObjectId| Fetch::new().want(id).done();
-    let shapes: [(&str, &dyn Fn(&ObjectId) -> Fetch); 4] = [
+    let shapes: [(&str, &Asking<'_>); 4] = [
         ("plain", &plain),
         ("shallow", &|id| plain(id).depth(1)),
         ("lazy", &|id| plain(id).filter("blob:none")),
@@ -119,7 +124,7 @@ fn p_s2_wants_of_anothers_objects_are_wants_of_nothing() -> Result<()> {
 fn p_s2_haves_and_borders_of_anothers_objects_change_nothing() -> Result<()> {
     let tenants = Tenants::new("haves")?;
     let own = tenants.own.base.tip;
-    let shapes: [(&str, &dyn Fn(&ObjectId) -> Fetch); 4] = [
+    let shapes: [(&str, &Asking<'_>); 4] = [
         ("have", &|id| Fetch::new().want(&own).have(id)),
         ("have, done", &|id| Fetch::new().want(&own).have(id).done()),
         ("shallow", &|id| {
@@ -186,7 +191,7 @@ fn p_s2_links_to_anothers_objects_are_links_to_nothing() -> Result<()> {
     let blob = of_tree(FILE);
     let tree = of_tree(FOLDER);
     let (parent, root) = (of_commit(true), of_commit(false));
-    let cases: [(ObjectId, &dyn Fn(&ObjectId) -> (Objects, ObjectId)); 4] =
+    let cases: [(ObjectId, &Leaning<'_>); 4] =
         [(base.blob, &blob), (base.folder, &tree), (base.tip, &parent), (base.tree, &root)];
     for (id, make) in cases {
         let push = |id: &ObjectId| {
