@@ -89,8 +89,9 @@ impl Node {
             metrics: Metrics::with_process_metrics(),
             health: Health::new(),
         };
-        super::endpoint::remove(&plan.data);
         let opened = control::open(plan, &common, &data).await?;
+        // Only now is the directory known to be ours alone.
+        super::endpoint::remove(&plan.data);
         common.cluster = opened.cluster.clone();
         common.node = *common.cluster.nodes.first().context("the cluster has no node")?;
         let secrets = secrets::read(common.files.as_ref(), &plan.data, common.cluster.id)?;

@@ -35,11 +35,9 @@ const KEX: &[kex::Name] = &[
 ];
 
 /// The client's order decides; ours decides among equals.
-const CIPHERS: &[cipher::Name] =
-    &[cipher::AES_256_GCM, cipher::CHACHA20_POLY1305, cipher::AES_256_CTR, cipher::AES_128_CTR];
+const CIPHERS: &[cipher::Name] = &[cipher::AES_256_GCM, cipher::AES_256_CTR, cipher::AES_128_CTR];
 
-const MACS: &[mac::Name] =
-    &[mac::HMAC_SHA256_ETM, mac::HMAC_SHA512_ETM, mac::HMAC_SHA256, mac::HMAC_SHA512];
+const MACS: &[mac::Name] = &[mac::HMAC_SHA256, mac::HMAC_SHA512];
 
 /// Keys of users that are taken; RSA only with SHA-2. The host key is always Ed25519.
 const KEYS: &[Algorithm] = &[
