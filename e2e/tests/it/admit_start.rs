@@ -200,10 +200,6 @@ fn passwords_are_not_sent_in_clear_by_default() -> Result<()> {
 
 #[test]
 fn a_second_process_on_the_same_directory_is_refused() -> Result<()> {
-    // Open: fails today, see docs/proofs.md; runs with --long until it holds.
-    if !gitstratum_e2e::is_long() {
-        return Ok(());
-    }
     let up = Up::start()?;
     let data = up.stratum.data();
     let endpoint = std::fs::read(data.join("endpoint.json"))?;

@@ -27,10 +27,6 @@ const WATCHED: u32 = 5;
 
 #[test]
 fn p_d3_no_loss_of_power_loses_an_acknowledged_push() -> Result<()> {
-    // Open: fails today, see docs/proofs.md; runs with --long until it holds.
-    if !gitstratum_e2e::is_long() {
-        return Ok(());
-    }
     let Some(mut slate) = Slate::new()? else { return Ok(()) };
     let mut up = slate.start()?;
     let mut chain = Chain::begin(&up, "demo/power")?;
@@ -74,10 +70,6 @@ fn cut(slate: &Slate, up: &Up, chain: &mut Chain, (moment, loss): (u32, Loss)) -
 #[test]
 fn s4_and_s13_what_a_push_brings_is_durable_before_its_refs_and_both_before_the_ack() -> Result<()>
 {
-    // Open: fails today, see docs/proofs.md; runs with --long until it holds.
-    if !gitstratum_e2e::is_long() {
-        return Ok(());
-    }
     let Some(slate) = Slate::new()? else { return Ok(()) };
     let mut up = slate.start()?;
     create(&up.stratum, "demo/order", "sha1")?;

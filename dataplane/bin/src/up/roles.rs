@@ -12,23 +12,34 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use gitstratum_core::ProcessRole;
-use gitstratum_store::{Family, RocksEngine, RocksMemory, RocksOptions, RoleDirectory};
+use gitstratum_store::{Family, RocksEngine, RocksOptions, RoleDirectory};
 
 use super::node::Common;
 use super::plan::Plan;
 
-/// Opens the folder of a role: makes it, or checks what it is, and locks it.
+/// Opens the folder of a role: makes it, or checks what it is, and locks it. Its name and
+/// those above it are durable before anything in it is, else a power cut takes all at once.
 fn directory(plan: &Plan, common: &Common, role: ProcessRole) -> Result<RoleDirectory> {
-    Ok(RoleDirectory::open(&common.files, &plan.role(role.as_str()), role)?)
+    let opened = RoleDirectory::open(&common.files, &plan.role(role.as_str()), role)?;
+    let above = plan.data.parent();
+    for folder in opened.path().ancestors() {
+        common.files.sync_directory(folder)?;
+        if Some(folder) == above {
+            break;
+        }
+    }
+    Ok(opened)
 }
 
-/// Opens the engine in `path`, on a thread that may block.
-async fn engine(
-    path: &Path,
-    families: Vec<Family>,
-    memory: &RocksMemory,
-) -> Result<Arc<RocksEngine>> {
-    let options = RocksOptions { path: path.to_owned(), families, memory: memory.clone() };
+/// Opens the engine in `path`, on a thread that may block, and makes its name durable:
+/// RocksDB syncs what is in its folder, not the folder's own name.
+async fn engine(path: &Path, families: Vec<Family>, common: &Common) -> Result<Arc<RocksEngine>> {
+    let memory = common.memory.clone();
+    let options = RocksOptions { path: path.to_owned(), families, memory };
     let opened = tokio::task::spawn_blocking(move || RocksEngine::open(options)).await;
-    Ok(opened.context("opening an engine did not finish")??)
+    let engine = opened.context("opening an engine did not finish")??;
+    for folder in path.ancestors().take(2) {
+        common.files.sync_directory(folder)?;
+    }
+    Ok(engine)
 }

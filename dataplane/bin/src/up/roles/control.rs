@@ -23,7 +23,7 @@ pub(in super::super) struct Opened {
 pub(in super::super) async fn open(plan: &Plan, common: &Common, data: &Folder) -> Result<Opened> {
     let directory = super::directory(plan, common, ProcessRole::Control)?;
     let families = gitstratum_consensus::families().to_vec();
-    let engine = super::engine(&directory.path().join("db"), families, &common.memory).await?;
+    let engine = super::engine(&directory.path().join("db"), families, common).await?;
     let recorded = data.recorded.as_ref();
     let config = Config {
         recorded_cluster: recorded.map(|cluster| cluster.id),

@@ -32,7 +32,7 @@ pub(in super::super) async fn start(
 ) -> Result<Started> {
     let directory = super::directory(plan, common, ProcessRole::Metadata)?;
     let families = gitstratum_consensus::families().to_vec();
-    let engine = super::engine(&directory.path().join("db"), families, &common.memory).await?;
+    let engine = super::engine(&directory.path().join("db"), families, common).await?;
     let host = Host::start(HostOptions {
         node: common.node,
         engine: Arc::clone(&engine) as _,

@@ -31,7 +31,7 @@ pub(in super::super) async fn start(
 ) -> Result<Started> {
     let directory = super::directory(plan, common, ProcessRole::Object)?;
     let database = directory.path().join("db");
-    let engine = super::engine(&database, FAMILIES.to_vec(), &common.memory).await?;
+    let engine = super::engine(&database, FAMILIES.to_vec(), common).await?;
     let clock = Arc::clone(&common.clock);
     let committer =
         Committer::start(Arc::clone(&engine) as _, Arc::clone(&clock), commit::Config::default())?;
