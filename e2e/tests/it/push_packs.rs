@@ -320,7 +320,8 @@ fn bad_input_053_and_054_bases_that_may_not_be_used() -> Result<()> {
     let theirs = other.base.objects.content(&other.base.blob);
     ensure!(on(other.base.blob, theirs)? == expected, "a base of another repository");
     for base in [gone, stray] {
-        ensure!(on(base, objects.content(&base))? == expected, "an unreachable base");
+        let words = on(base, objects.content(&base))?;
+        ensure!(words == expected, "an unreachable base: {words:?} is not {expected:?}");
     }
     Ok(())
 }
