@@ -233,7 +233,7 @@ mod tests {
             assert_eq!(report.refusal("refs/b"), Some("not so"));
             assert!(!report.is_done() && !report.is_refused());
         }
-        assert!(report(b"000bERR no").is_refused());
+        assert!(report(b"000aERR no").is_refused());
     }
 
     #[test]

@@ -136,6 +136,14 @@ pub(crate) struct Arrived {
     /// What the scan saw; gone once the pack was checked, and found again by another scan.
     scanned: Option<Scanned>,
     memory: Memory,
+    objects: usize,
+}
+
+impl Arrived {
+    /// Entries of the pack.
+    pub(crate) fn objects(&self) -> usize {
+        self.objects
+    }
 }
 
 /// Takes a pack of `format` off `input`; `first` are its bytes that came before.
@@ -154,7 +162,8 @@ pub(crate) async fn receive(
     let incoming = receive::Incoming { input, first, rounds };
     let received = receive::receive(context, incoming, format, &mut memory).await?;
     let receive::Received { spool, scanned } = received;
-    Ok(Arrived { spool, pack_len: scanned.pack_len, scanned: Some(scanned), memory })
+    let (pack_len, objects) = (scanned.pack_len, scanned.entries.len());
+    Ok(Arrived { spool, pack_len, scanned: Some(scanned), memory, objects })
 }
 
 /// A pack that may enter its repository, if what it rests on is there and reachable.
@@ -187,11 +196,6 @@ impl Intake {
     /// What git's rules find and do not refuse.
     pub(crate) fn warnings(&self) -> &[String] {
         &self.checked.warnings
-    }
-
-    /// Entries of the pack.
-    pub(crate) fn objects(&self) -> usize {
-        self.checked.len()
     }
 
     /// Whether nothing in it is worth storing.

@@ -112,10 +112,16 @@ fn watched(slate: &Slate, up: &Up, name: &str, bytes: u32) -> Result<Vec<Event>>
 /// then the partition's log.
 fn check_order(syncs: &[Event], kind: &str) -> Result<()> {
     let shown = || syncs.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
-    let last = |part: &str| syncs.iter().rposition(|event| event.path.contains(part));
-    let object = if kind == "a file" { "/object/segments/" } else { "/object/db/" };
-    let stored = last(object).with_context(|| format!("nothing of {object}:\n{}", shown()))?;
-    let listed = last("/metadata/db/").with_context(|| format!("no log:\n{}", shown()))?;
+    let last = |is_it: &dyn Fn(&str) -> bool| syncs.iter().rposition(|event| is_it(&event.path));
+    // The mark of how far a log is synced follows when it likes.
+    let is_log = |path: &str, of: &str| path.contains(of) && path.ends_with(".log");
+    let stored = match kind {
+        "a file" => last(&|path| path.contains("/object/segments/")),
+        _ => last(&|path| is_log(path, "/object/db/")),
+    };
+    let stored = stored.with_context(|| format!("{kind} was not synced:\n{}", shown()))?;
+    let listed = last(&|path| is_log(path, "/metadata/db/"));
+    let listed = listed.with_context(|| format!("no log:\n{}", shown()))?;
     ensure!(stored < listed, "refs before objects:\n{}", shown());
     Ok(())
 }

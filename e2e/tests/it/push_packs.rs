@@ -295,10 +295,6 @@ fn bad_input_052_deltas_that_double() -> Result<()> {
 
 #[test]
 fn bad_input_053_and_054_bases_that_may_not_be_used() -> Result<()> {
-    // Open: fails today, see docs/proofs.md; runs with --long until it holds.
-    if !gitstratum_e2e::is_long() {
-        return Ok(());
-    }
     let ground = Ground::new(&UP, "bases")?;
     let other = Ground::new(&UP, "bases-other")?;
     let mut objects = Objects::new();

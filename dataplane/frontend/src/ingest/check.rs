@@ -45,11 +45,6 @@ pub(super) struct Unjudged {
 }
 
 impl Checked {
-    /// Entries of the pack.
-    pub(crate) fn len(&self) -> usize {
-        self.resolved.len()
-    }
-
     /// Whether nothing of it is worth storing: it has no object, or none that a tip reaches.
     pub(crate) fn is_worthless(&self) -> bool {
         self.strays.len() == self.resolved.by_id().len() as u64

@@ -43,11 +43,6 @@ impl Stock {
     pub(crate) fn ground(&self) -> &Ground {
         &self.ground
     }
-
-    /// Segments that were written for it.
-    pub(crate) fn segments(&self) -> usize {
-        self.row.segments.len()
-    }
 }
 
 impl Intake {

@@ -69,6 +69,7 @@ impl Push<'_> {
             rounds: *rounds,
             pack_is_read: !asked.push.expects_pack(),
             objects: 0,
+            remarks: Vec::new(),
             voice: Voice::new(output, Reporter::new(&asked.push.capabilities)),
         };
         let ended = talk.run(input, asked.first, held).await;
@@ -94,6 +95,9 @@ struct Talk<'a> {
     pack_is_read: bool,
     /// Entries of its pack.
     objects: usize,
+    /// Warnings, which wait for the verdict: one that a missing object ended and one that an
+    /// unreachable object ended are told alike, from the first byte to the last (P-S2).
+    remarks: Vec<String>,
     voice: Voice<'a>,
 }
 
@@ -113,7 +117,7 @@ impl Talk<'_> {
             Some(arrived) => Some(self.check(&mut footing, arrived, &moves).await?),
             None => None,
         };
-        self.warn(&footing, &moves).await?;
+        self.remark_twins(&footing, &moves);
         let settling = Settling {
             partition: self.push.partition,
             layout: self.push.layout,
@@ -144,6 +148,9 @@ impl Talk<'_> {
         arrived: &mut Arrived,
         moves: &[Move],
     ) -> Result<Intake, ingest::Error> {
+        self.objects = arrived.objects();
+        // All that is said until the verdict: whatever is said later depends on what is there.
+        self.voice.progress(&format!("Checking and storing {} objects", self.objects)).await?;
         let tips: Vec<ObjectId> = moves.iter().map(|each| each.new).collect();
         let checking = Intake::check(&footing.against, arrived, &tips);
         let mut checked = self.voice.during(Signs::OfLife, checking).await;
@@ -154,22 +161,14 @@ impl Talk<'_> {
             checked = self.voice.during(Signs::OfLife, checking).await;
         }
         let intake = checked?;
-        self.objects = intake.objects();
-        let count = self.objects;
-        self.voice.progress(&format!("Checking objects: 100% ({count}/{count}), done.")).await?;
-        for warning in intake.warnings() {
-            self.voice.notice(warning).await?;
-        }
+        self.remarks.extend_from_slice(intake.warnings());
         Ok(intake)
     }
 
-    async fn warn(&mut self, footing: &Footing<'_>, moves: &[Move]) -> Result<(), ingest::Error> {
+    fn remark_twins(&mut self, footing: &Footing<'_>, moves: &[Move]) {
         let created = moves.iter().filter(|each| each.old.is_null() && !each.new.is_null());
         let names = created.map(|each| &each.name);
-        for warning in twins::warnings(&footing.against.view.refs, names) {
-            self.voice.notice(&warning).await?;
-        }
-        Ok(())
+        self.remarks.extend(twins::warnings(&footing.against.view.refs, names));
     }
 
     /// Tells the client how it ended.
@@ -190,6 +189,11 @@ impl Talk<'_> {
     }
 
     async fn tell_verdicts(&mut self, judged: &[Judged]) -> Result<Served, Error> {
+        if !judged.iter().all(Judged::is_missing) {
+            for remark in &self.remarks {
+                self.voice.notice(remark).await?;
+            }
+        }
         for each in judged {
             if let Judged::Done(Some(word)) = each {
                 self.voice.notice(word).await?;

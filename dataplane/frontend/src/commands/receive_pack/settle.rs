@@ -162,9 +162,8 @@ impl Settling<'_> {
             }
         };
         let stock = voice.during(Signs::OfLife, while_session_lasts(ticket, storing)).await?;
-        let count = stock.segments();
         push.stock = Some(stock);
-        voice.progress(&format!("Storing segments: 100% ({count}/{count}), done.")).await
+        Ok(())
     }
 
     /// Sends the push. From here on only the partition knows what becomes of it.

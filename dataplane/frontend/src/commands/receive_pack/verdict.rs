@@ -55,9 +55,14 @@ impl Outcome {
 
     /// Whether every command was refused for an object that is missing.
     pub(super) fn is_all_missing(&self) -> bool {
-        let is_missing =
-            |judged: &Judged| matches!(judged, Judged::Refused(reason) if reason.words == MISSING);
-        matches!(self, Self::Judged(all) if !all.is_empty() && all.iter().all(is_missing))
+        matches!(self, Self::Judged(all) if !all.is_empty() && all.iter().all(Judged::is_missing))
+    }
+}
+
+impl Judged {
+    /// Whether it was refused for an object that is missing, or may as well be.
+    pub(super) fn is_missing(&self) -> bool {
+        matches!(self, Self::Refused(reason) if reason.words == MISSING)
     }
 }
 

@@ -84,7 +84,7 @@ async fn a_client_reads_of_progress_unless_it_wants_quiet() {
     let history = History::line(2);
     let stage = Stage::new();
     let (_, heard) = stage.push(first_push(&history), None).await;
-    let expected = ["Checking objects: 100% (7/7), done.", "Storing segments: 100% (1/1), done."];
+    let expected = ["Checking and storing 7 objects"];
     assert_eq!(heard.progress, expected);
     let stage = Stage::new();
     let quiet = first_push(&history).asking("report-status side-band-64k quiet");
