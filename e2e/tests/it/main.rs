@@ -13,6 +13,7 @@ mod failover_damage;
 mod failover_kill;
 mod failover_power;
 mod ground;
+mod memory;
 mod objects;
 mod push_basics;
 mod push_objects;
