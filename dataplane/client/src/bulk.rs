@@ -13,6 +13,7 @@ use futures::future::BoxFuture;
 use futures::stream::{BoxStream, StreamExt};
 use gitstratum_core::{Incarnation, NodeId, SegmentId};
 use gitstratum_identity::Dialer;
+use gitstratum_process::RequestId;
 use gitstratum_proto::bulk::{RANGES_MAX, READ_PATH, segment_path};
 use gitstratum_proto::object::v1::{Range, ReadRequest, WriteResponse};
 use http_body_util::{Full, StreamBody};
@@ -92,8 +93,7 @@ impl Client {
         body: BoxStream<'static, Bytes>,
     ) -> Result<Written, Error> {
         let frames = body.map(|bytes| Ok::<_, std::convert::Infallible>(Frame::data(bytes)));
-        let request = hyper::Request::put(segment_path(segment))
-            .header(http::header::HOST, "bulk.internal")
+        let request = named(hyper::Request::put(segment_path(segment)))
             .body(RequestBody::new(StreamBody::new(frames)))
             .map_err(|source| Error::Request { source })?;
         // No deadline on the whole: the owner's own limits and the writer's lag rule (S18) bound it.
@@ -123,8 +123,7 @@ impl BulkRead for Client {
                 return Err(Error::TooManyRanges { count: ranges.len() });
             }
             let body = read_request(segment, &ranges).encode_to_vec();
-            let request = hyper::Request::post(READ_PATH)
-                .header(http::header::HOST, "bulk.internal")
+            let request = named(hyper::Request::post(READ_PATH))
                 .body(RequestBody::new(Full::new(Bytes::from(body))))
                 .map_err(|source| Error::Request { source })?;
             let sent = tokio::time::timeout(ANSWER_DEADLINE, pool.send(node, request)).await;
@@ -132,6 +131,15 @@ impl BulkRead for Client {
             let answer = error::check(node, answer).await?;
             Ok(frames::chunks(node, answer, ranges).boxed())
         })
+    }
+}
+
+/// A call with what every call says: where it goes, and which request it is part of.
+fn named(call: http::request::Builder) -> http::request::Builder {
+    let call = call.header(http::header::HOST, "bulk.internal");
+    match RequestId::current() {
+        Some(id) => call.header(RequestId::HEADER, id.to_string()),
+        None => call,
     }
 }
 

@@ -12,10 +12,9 @@ use gitstratum_proto::control::v1::fleet_client::FleetClient;
 use gitstratum_proto::control::v1::{
     Node, RegisterNodeRequest, ReportRequest, SnapshotUpdate, WatchRequest,
 };
-use tonic::transport::Channel;
 use tonic::{Status, Streaming};
 
-use crate::grpc;
+use crate::grpc::{self, Channel};
 
 /// Longest wait for one report or registration.
 const CALL_DEADLINE: Duration = Duration::from_secs(2);

@@ -1,6 +1,8 @@
 //! tonic over the transport of `identity`, and the one translation between error
 //! kinds and gRPC codes.
 
+mod request;
+
 use std::fmt::Display;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -8,19 +10,26 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::StreamExt;
-use gitstratum_core::{ErrorKind, NodeId};
+use gitstratum_core::{ErrorKind, NodeId, ProcessRole};
 use gitstratum_identity::{Dialer, Listener, Peer, PeerStream, Service};
 use gitstratum_process::Drain;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::server::Connected;
-use tonic::transport::{Channel, Endpoint, Server, Uri};
+use tonic::transport::{Endpoint, Server, Uri};
 use tonic::{Code, Status};
+
+use request::TakeRequestId;
+pub use request::{SendRequestId, as_part_of, sent_request_id};
 
 /// Flow-control window of a stream and of a connection, bytes.
 const WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 /// Longest wait for a connection.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(2);
+
+/// A channel to one service of one node. Each call carries the id of its request.
+pub type Channel = InterceptedService<tonic::transport::Channel, SendRequestId>;
 
 /// A channel to `service` on `node`, connected when first used and again after a break.
 pub fn channel(dialer: Arc<dyn Dialer>, node: NodeId, service: Service) -> Channel {
@@ -28,20 +37,23 @@ pub fn channel(dialer: Arc<dyn Dialer>, node: NodeId, service: Service) -> Chann
         let dialer = Arc::clone(&dialer);
         async move { dialer.dial(node, service).await.map(TokioIo::new) }
     });
-    Endpoint::from_static("http://gitstratum.internal")
+    let channel = Endpoint::from_static("http://gitstratum.internal")
         .connect_timeout(CONNECT_DEADLINE)
         .initial_stream_window_size(WINDOW_BYTES)
         .initial_connection_window_size(WINDOW_BYTES)
-        .connect_with_connector_lazy(connector)
+        .connect_with_connector_lazy(connector);
+    InterceptedService::new(channel, SendRequestId)
 }
 
-/// Serves `routes` on `listener` until `drain` starts, then finishes the open calls.
-/// Every request carries its [`Peer`] in its extensions.
+/// Serves `routes` of `role` on `listener` until `drain` starts, then finishes the open
+/// calls. Every request carries its [`Peer`] in its extensions, and runs as part of the
+/// request whose id it came with.
 ///
 /// # Errors
 /// When the HTTP/2 server itself fails, which ends only this listener.
 pub async fn serve(
     listener: Listener,
+    role: ProcessRole,
     routes: tonic::service::Routes,
     drain: Drain,
 ) -> Result<(), tonic::transport::Error> {
@@ -49,6 +61,7 @@ pub async fn serve(
     Server::builder()
         .initial_stream_window_size(WINDOW_BYTES)
         .initial_connection_window_size(WINDOW_BYTES)
+        .layer(TakeRequestId { role })
         .add_routes(routes)
         .serve_with_incoming_shutdown(incoming, async move { drain.started().await })
         .await

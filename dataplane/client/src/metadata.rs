@@ -13,11 +13,10 @@ use gitstratum_proto::MESSAGE_BYTES_MAX;
 use gitstratum_proto::metadata::v1 as wire;
 use gitstratum_proto::metadata::v1::metadata_client::MetadataClient;
 use parking_lot::Mutex;
-use tonic::transport::Channel;
 use tonic::{Request, Status, Streaming};
 
 use crate::cluster::Feed;
-use crate::grpc;
+use crate::grpc::{self, Channel};
 
 /// Response metadata in which a voter that is not the leader names the leader.
 pub const LEADER_HEADER: &str = "gs-leader";

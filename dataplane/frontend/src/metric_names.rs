@@ -25,6 +25,8 @@ pub(crate) enum Operation {
     Fetch,
     /// A pack from a client.
     Push,
+    /// A push of no command: so git finds out whether a long one would be let in.
+    Probe,
     /// A request turned away before its command was known.
     Refuse,
 }
@@ -37,6 +39,7 @@ impl Operation {
             Self::LsRefs => "ls_refs",
             Self::Fetch => "fetch",
             Self::Push => "push",
+            Self::Probe => "probe",
             Self::Refuse => "refuse",
         }
     }

@@ -16,6 +16,7 @@ use gitstratum_client::manifest::Pack;
 use gitstratum_client::objects::Reader;
 use gitstratum_core::{ErrorKind, ObjectId, ObjectKind, RepoId};
 use gitstratum_git::rows::RowIds;
+use gitstratum_process::metrics::Gauge;
 use moka::sync::Cache;
 use parking_lot::RwLock;
 
@@ -54,6 +55,7 @@ pub struct HistoryPlanner {
     limits: Limits,
     histories: Cache<RepoId, Arc<RwLock<History>>>,
     rows: Cache<(RepoId, ObjectId), Arc<RowIds>>,
+    commits_held: Gauge,
 }
 
 impl fmt::Debug for HistoryPlanner {
@@ -71,20 +73,22 @@ struct Question {
 }
 
 impl HistoryPlanner {
-    /// A planner that reads through `reader`.
-    pub fn new(reader: Arc<Reader>, limits: Limits) -> Self {
+    /// A planner that reads through `reader` and shows in `commits_held` how many commits
+    /// the graphs that it keeps have (GS-MX-09).
+    pub fn new(reader: Arc<Reader>, limits: Limits, commits_held: Gauge) -> Self {
         let rows = Cache::builder()
             .max_capacity(limits.rows_ids_max)
             .weigher(|_, row: &Arc<RowIds>| {
                 u32::try_from(row.trees.len() + row.blobs.len() + 1).unwrap_or(u32::MAX)
             })
             .build();
-        Self { reader, limits, histories: Cache::new(limits.histories_max), rows }
+        Self { reader, limits, histories: Cache::new(limits.histories_max), rows, commits_held }
     }
 
-    /// Commits in the graphs that are kept, for `gitstratum_metadata_commit_graph_size`.
-    pub fn commits_held(&self) -> u64 {
-        self.histories.iter().map(|(_, history)| history.read().len() as u64).sum()
+    /// At most as many graphs as are kept are asked, and only when one has grown.
+    fn count_commits(&self) {
+        let held: usize = self.histories.iter().map(|(_, history)| history.read().len()).sum();
+        self.commits_held.set(i64::try_from(held).unwrap_or(i64::MAX));
     }
 
     /// The question's graph: brought up to date with the view's packs.
@@ -97,15 +101,20 @@ impl HistoryPlanner {
         // A graph with packs that the view lacks is of a newer view or of packs since swapped:
         // this question then gets its own.
         let history = if swapped { Arc::default() } else { slot };
+        let mut has_grown = swapped;
         for pack in view.packs.iter() {
             if !history.read().packs().contains(&pack.id) {
                 let graph =
                     self.reader.graph(pack).await.map_err(|e| read(&view, "a commit graph", e))?;
                 history.write().absorb(pack.id, &graph);
+                has_grown = true;
             }
         }
         if swapped {
             self.histories.insert(view.repo, Arc::clone(&history));
+        }
+        if has_grown {
+            self.count_commits();
         }
         Ok(Question { view, history, limits: self.limits })
     }

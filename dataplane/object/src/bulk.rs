@@ -9,6 +9,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gitstratum_client::grpc;
 use gitstratum_core::ProcessRole;
 use gitstratum_identity::{Listener, Peer, PeerStream};
 use gitstratum_process::{Drain, TaskGroup};
@@ -55,7 +56,13 @@ async fn connection(bulk: Bulk, stream: PeerStream, drain: Drain) {
     let peer = stream.peer();
     let service = service_fn(move |request| {
         let bulk = bulk.clone();
-        async move { Ok::<_, Infallible>(route(bulk, peer, request).await) }
+        async move {
+            let id = grpc::sent_request_id(request.headers());
+            let operation = request.uri().path().to_owned();
+            let answering = route(bulk, peer, request);
+            let role = ProcessRole::Object;
+            Ok::<_, Infallible>(grpc::as_part_of(id, (role, &operation), answering).await)
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

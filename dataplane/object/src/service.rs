@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use gitstratum_client::grpc;
 use gitstratum_client::metadata::Partitions;
-use gitstratum_core::{Clock, ClusterId, Incarnation, NodeId};
+use gitstratum_core::{Clock, ClusterId, Incarnation, NodeId, ProcessRole};
 use gitstratum_identity::Listener;
 use gitstratum_process::{Drain, Metrics, spawn};
 use gitstratum_store::{Committer, Engine, Files, SpaceGuard};
@@ -95,7 +95,7 @@ impl Service {
             sweep::run(self.segments, self.partitions, times, drain.clone()),
         );
         let bytes_served = bulk::serve(bulk, bytes, drain.clone());
-        let calls_served = grpc::serve(control, calls.routes(), drain);
+        let calls_served = grpc::serve(control, ProcessRole::Object, calls.routes(), drain);
         let (calls, ()) = tokio::join!(calls_served, bytes_served);
         if let Err(error) = calls {
             tracing::error!(%error, "the object service's gRPC server failed");

@@ -130,7 +130,8 @@ impl Metrics {
             return known.expect("because one name is asked for as one kind of metric").clone();
         }
         let handle = make();
-        inner.registry.register(registered_name, help, handle.metric());
+        // The registry ends each text with a full stop.
+        inner.registry.register(registered_name, help.trim_end_matches('.'), handle.metric());
         inner.handles.insert(name, Box::new(handle.clone()));
         handle
     }

@@ -48,7 +48,7 @@ impl fmt::Display for RequestId {
 }
 
 /// The one span of a request, opened by the layer that receives it.
-pub fn request_span(id: RequestId, role: ProcessRole, operation: &'static str) -> tracing::Span {
+pub fn request_span(id: RequestId, role: ProcessRole, operation: &str) -> tracing::Span {
     tracing::info_span!("request", request_id = %id, role = role.as_str(), operation)
 }
 

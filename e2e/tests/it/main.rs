@@ -15,6 +15,7 @@ mod failover_power;
 mod ground;
 mod memory;
 mod objects;
+mod observe;
 mod push_basics;
 mod push_objects;
 mod push_packs;

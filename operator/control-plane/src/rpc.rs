@@ -45,7 +45,7 @@ pub(crate) async fn serve_nodes(
     let fleet = FleetServer::new(Api { plane: Arc::clone(&plane), drain: drain.clone() });
     let fleet = fleet.max_decoding_message_size(REQUEST_BYTES_MAX);
     let routes = people_routes(plane, drain.clone()).add_service(fleet);
-    let served = grpc::serve(listener, routes, drain).await;
+    let served = grpc::serve(listener, ProcessRole::Control, routes, drain).await;
     served.map_err(|source| Error::Serve { door: "nodes", source: source.into() })
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 use gitstratum_client::cluster::Feed;
 use gitstratum_client::grpc;
 use gitstratum_consensus::{Config as ConsensusConfig, Host, HostOptions, NoNetwork, families};
-use gitstratum_core::{Clock, GrantsVersion, NodeId, SystemClock};
+use gitstratum_core::{Clock, GrantsVersion, NodeId, ProcessRole, SystemClock};
 use gitstratum_identity::{LocalNetwork, Service as Port};
 use gitstratum_process::{Drain, DrainTrigger, Metrics, TaskGroup};
 use gitstratum_store::{Engine, MemoryEngine};
@@ -98,7 +98,12 @@ impl MetadataDouble {
             let listener = network
                 .listen(options.node, Port::Metadata, CONNECTIONS_MAX, drain.clone())
                 .expect("because nobody else listens there");
-            let served = grpc::serve(listener, rpc::routes(Arc::clone(&service)), drain);
+            let served = grpc::serve(
+                listener,
+                ProcessRole::Metadata,
+                rpc::routes(Arc::clone(&service)),
+                drain,
+            );
             tasks.spawn(async move { drop(served.await) });
         }
         Self { service, metrics, host, trigger, tasks }

@@ -7,7 +7,6 @@ use gitstratum_core::{ClusterId, ErrorKind, NodeId, ProcessRole};
 use gitstratum_identity::{Peer, Service as Port};
 use gitstratum_proto::metadata::v1 as wire;
 use gitstratum_proto::metadata::v1::metadata_client::MetadataClient;
-use tonic::transport::Channel;
 
 use super::rig::{ANN, EVE, MAIN, NODE, PARTITION, Rig, command, listing, push, verdicts};
 
@@ -15,7 +14,7 @@ fn peer(role: ProcessRole) -> Peer {
     Peer { cluster: ClusterId([7; 16]), role, node: NODE }
 }
 
-fn client(rig: &Rig, role: ProcessRole) -> MetadataClient<Channel> {
+fn client(rig: &Rig, role: ProcessRole) -> MetadataClient<grpc::Channel> {
     MetadataClient::new(grpc::channel(rig.network.dialer(peer(role)), NODE, Port::Metadata))
 }
 

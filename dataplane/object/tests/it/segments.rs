@@ -154,7 +154,7 @@ async fn s12_a_push_gives_up_its_own_segments_only() {
     world.stop().await;
 }
 
-fn object_client(world: &World, role: ProcessRole) -> ObjectClient<tonic::transport::Channel> {
+fn object_client(world: &World, role: ProcessRole) -> ObjectClient<grpc::Channel> {
     let dialer = world.network.dialer(Peer { cluster: CLUSTER, role, node: NODE });
     ObjectClient::new(grpc::channel(dialer, NODE, Port::Object))
 }

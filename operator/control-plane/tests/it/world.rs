@@ -172,12 +172,12 @@ impl World {
         self.client(Some(self.admin.expose()))
     }
 
-    pub(crate) fn fleet(&self, role: ProcessRole, node: NodeId) -> FleetClient<Channel> {
+    pub(crate) fn fleet(&self, role: ProcessRole, node: NodeId) -> FleetClient<grpc::Channel> {
         let peer = Peer { cluster: self.cluster, role, node };
         FleetClient::new(grpc::channel(self.network.dialer(peer), NODE, Port::Control))
     }
 
-    pub(crate) fn agent(&self) -> FleetClient<Channel> {
+    pub(crate) fn agent(&self) -> FleetClient<grpc::Channel> {
         self.fleet(ProcessRole::Agent, NODE)
     }
 

@@ -9,7 +9,7 @@ use gitstratum_consensus::{Host, HostOptions, NoNetwork};
 use gitstratum_core::ProcessRole;
 use gitstratum_identity::Service as Port;
 use gitstratum_metadata::plan::{HistoryPlanner, Limits};
-use gitstratum_metadata::{Config, Deps, Service};
+use gitstratum_metadata::{Config, Deps, MetadataMetrics, Service};
 use gitstratum_process::{Drain, TaskGroup};
 use gitstratum_store::{RocksEngine, RoleDirectory};
 
@@ -44,12 +44,13 @@ pub(in super::super) async fn start(
     let (publisher, feed) = Feed::channel();
     let bytes = bulk::Client::new(common.dialer(ProcessRole::Metadata));
     let reader = Reader::new(Arc::new(bytes), Options::default());
+    let commits_held = MetadataMetrics::new(&common.metrics).commit_graph_size;
     let deps = Deps {
         node: common.node,
         host: Arc::clone(&host),
         feed,
         clock: Arc::clone(&common.clock),
-        planner: Arc::new(HistoryPlanner::new(reader, Limits::default())),
+        planner: Arc::new(HistoryPlanner::new(reader, Limits::default(), commits_held)),
         metrics: common.metrics.clone(),
     };
     let service = Service::new(Config::default(), deps)?;
@@ -79,8 +80,8 @@ fn serve(
     running: &mut TaskGroup<Result<()>>,
 ) -> Result<()> {
     let listener = common.listen(Port::Metadata, drain)?;
-    let served =
-        grpc::serve(listener, gitstratum_metadata::rpc::routes(Arc::clone(service)), drain.clone());
+    let routes = gitstratum_metadata::rpc::routes(Arc::clone(service));
+    let served = grpc::serve(listener, ProcessRole::Metadata, routes, drain.clone());
     running.spawn(async move { served.await.context("serving the partitions") });
     Ok(())
 }

@@ -60,7 +60,7 @@ impl Push<'_> {
     ) -> Result<Served, Error> {
         let Conversation { caller, input, output, rounds, .. } = conversation;
         let Some(asked) = request::read(input, self.target.format).await? else {
-            return Ok(Served::new(Operation::Push));
+            return Ok(Served::new(Operation::Probe));
         };
         let mut talk = Talk {
             push: self,
