@@ -26,6 +26,12 @@ const RESERVED_OWNERS: &[&str] = &[
     "system",
 ];
 
+/// A path that reads as a route of ours without a repository.
+const RESERVED_PATH: &str = "info/refs";
+
+/// Names that are the last part of a route of ours.
+const RESERVED_NAMES: &[&str] = &["git-upload-pack", "git-receive-pack"];
+
 /// The path of a repository: `OWNER/NAME`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RepoPath {
@@ -39,6 +45,9 @@ pub enum RepoPathError {
     /// Not two parts.
     #[error("repository path must be OWNER/NAME")]
     Parts,
+    /// It would be taken for something else in an address.
+    #[error("repository path is reserved")]
+    Reserved,
     /// A part breaks a rule.
     #[error("repository {part} {rule}")]
     Part {
@@ -63,6 +72,12 @@ impl RepoPath {
         check_part("name", name)?;
         if RESERVED_OWNERS.contains(&owner.to_ascii_lowercase().as_str()) {
             return Err(RepoPathError::Part { part: "owner", rule: "is reserved" });
+        }
+        if RESERVED_NAMES.contains(&name.to_ascii_lowercase().as_str()) {
+            return Err(RepoPathError::Part { part: "name", rule: "is reserved" });
+        }
+        if text.eq_ignore_ascii_case(RESERVED_PATH) {
+            return Err(RepoPathError::Reserved);
         }
         Ok(Self { text: text.into(), slash: owner.len() })
     }
@@ -122,12 +137,29 @@ mod tests {
 
     #[test]
     fn bad_input_105_paths_follow_exact_rules() {
-        for good in ["a/b", "A.b_c-d/e..f", "demo/hello", "a/info"] {
+        for good in ["a/b", "A.b_c-d/e..f", "demo/hello", "a/info", "info/x", "x/refs"] {
             assert!(RepoPath::parse(good).is_ok(), "{good}");
         }
         for bad in [
-            "a", "a/", "/b", "a/b/c", "a/b.git", "a/b.GIT", "a/b.lock", ".a/b", "-a/b", "a/.b",
-            "git/x", "API/x", "a/b c", "a/é", "a/b\0",
+            "a",
+            "a/",
+            "/b",
+            "a/b/c",
+            "a/b.git",
+            "a/b.GIT",
+            "a/b.lock",
+            ".a/b",
+            "-a/b",
+            "a/.b",
+            "git/x",
+            "API/x",
+            "a/b c",
+            "a/é",
+            "a/b\0",
+            "info/refs",
+            "Info/REFS",
+            "a/git-upload-pack",
+            "a/Git-Receive-Pack",
         ] {
             assert!(RepoPath::parse(bad).is_err(), "{bad}");
         }
