@@ -1,6 +1,9 @@
 //! Bad inputs 104 to 106: paths and requests of HTTP.
 
-use anyhow::{Result, ensure};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, ensure};
+use gitstratum_e2e::Stratum;
 use gitstratum_e2e::wire::Program;
 use gitstratum_e2e::wire::http::Answer;
 
@@ -142,6 +145,41 @@ fn bad_input_105_names_that_may_not_be_made() -> Result<()> {
     ensure!(stratum.try_cli(&["repo", "create", &long])?.code != 0, "a name of 101 bytes");
     ensure!(stratum.cli(&["repo", "list", "-o", "json"])? == before, "something was made");
     ground.unharmed()
+}
+
+/// What `up` prints is taken as it stands, by a user who has a helper of their own.
+#[test]
+fn the_clone_line_works_whatever_helper_is_configured() -> Result<()> {
+    let stratum = Stratum::start()?;
+    let line = stratum.log();
+    let line = line.lines().map(str::trim).find(|line| line.starts_with("git ")).context("none")?;
+    ensure!(!line.contains("gst_"), "the line shows a token");
+    let home = stratum.scratch().join("home");
+    std::fs::create_dir(&home)?;
+    let asked = home.join("asked");
+    let evil = format!(
+        "[credential]\n\thelper = \"!f() {{ echo $1 >> {}; echo username=x; echo password=y; }}; f\"\n",
+        asked.display()
+    );
+    std::fs::write(home.join(".gitconfig"), evil)?;
+    let clone = home.join("hello");
+    let push = "git -c user.name=a -c user.email=a@b commit -q --allow-empty -m first && \
+        git push -q origin HEAD:main";
+    for (folder, line) in [(&home, line), (&clone, push)] {
+        let mut shell = Command::new("sh");
+        shell.current_dir(folder).args(["-c", line]).stdin(Stdio::null());
+        shell.env("HOME", &home).env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_TERMINAL_PROMPT", "0");
+        let ran = shell.env_remove("GIT_CONFIG_GLOBAL").env_remove("XDG_CONFIG_HOME").output()?;
+        ensure!(ran.status.success(), "{line}: {}", String::from_utf8_lossy(&ran.stderr));
+    }
+    ensure!(
+        !asked.exists(),
+        "the user's own helper was asked: {}",
+        std::fs::read_to_string(asked)?
+    );
+    let kept = std::fs::read_to_string(clone.join(".git/config"))?;
+    ensure!(!kept.contains("gst_"), "the clone keeps a token");
+    Ok(())
 }
 
 #[test]
