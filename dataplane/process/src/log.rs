@@ -8,6 +8,10 @@ use tracing_subscriber::layer::{Layer, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 
+/// What is logged unless something else is asked for: what we do, and what goes wrong in
+/// the libraries that we use.
+const FILTER: &str = "warn,gitstratum=info";
+
 /// What goes to the log and how it looks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogConfig {
@@ -19,7 +23,7 @@ pub struct LogConfig {
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self { filter: "info".to_owned(), format: LogFormat::Auto }
+        Self { filter: FILTER.to_owned(), format: LogFormat::Auto }
     }
 }
 
@@ -150,6 +154,20 @@ mod tests {
             tracing::info!(target: "elsewhere", "hidden");
         });
         assert!(text.contains("shown") && !text.contains("hidden"), "{text}");
+    }
+
+    #[test]
+    fn by_default_libraries_are_heard_only_when_something_is_wrong() {
+        let text = logged(&LogConfig::default().filter, || {
+            tracing::info!("ours");
+            tracing::info!(target: "gitstratum_frontend::listen", "of another room");
+            tracing::debug!("too fine");
+            tracing::info!(target: "openraft::engine", "chatter");
+            tracing::warn!(target: "russh::server", "trouble");
+        });
+        let shown = ["ours", "of another room", "trouble"];
+        assert!(shown.iter().all(|words| text.contains(words)), "{text}");
+        assert!(!text.contains("chatter") && !text.contains("too fine"), "{text}");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail, ensure};
 use clap::Args;
+use gitstratum_process::LogConfig;
 use serde::{Deserialize, Deserializer};
 
 use super::Failure;
@@ -59,7 +60,7 @@ pub(crate) struct UpOptions {
     /// Serve HTTP to other machines too: tokens then cross the network in clear
     #[arg(long)]
     insecure_http: bool,
-    /// What to log, like `info,gitstratum=debug` [default: info]
+    /// What to log, like `info,gitstratum=debug` [default: warn,gitstratum=info]
     #[arg(long, value_name = "FILTER")]
     log_filter: Option<String>,
 }
@@ -104,7 +105,10 @@ impl UpOptions {
             tls_key: self.tls_key.or(written.tls_key),
             metrics: self.metrics.or(written.metrics).unwrap_or_else(|| local(9464)),
             insecure_http: self.insecure_http || written.insecure_http,
-            log_filter: self.log_filter.or(written.log_filter).unwrap_or_else(|| "info".to_owned()),
+            log_filter: self
+                .log_filter
+                .or(written.log_filter)
+                .unwrap_or_else(|| LogConfig::default().filter),
         };
         args.validate().map_err(|error| Failure::usage(error.to_string(), HINT))?;
         Ok(args)
