@@ -325,18 +325,38 @@ fn bad_input_029_depths_that_are_none() -> Result<()> {
 
 #[test]
 fn bad_input_031_shallow_lines_of_what_is_no_commit() -> Result<()> {
-    // Open: fails today, see docs/proofs.md; runs with --long until it holds.
-    if !gitstratum_e2e::is_long() {
-        return Ok(());
-    }
     let ground = Ground::new(&UP, "shallows")?;
     let want = || Fetch::new().want(&ground.base.tip);
     fetched(&ground, &want().argument(&format!("shallow {}", missing(3))).depth(1).done())?;
-    for id in [ground.base.blob, ground.base.tree] {
-        refused(&ground, &want().argument(&format!("shallow {id}")).depth(1).done())?;
+    let base = &ground.base;
+    for id in [base.blob, base.folder, base.tree, base.tag] {
+        let words = refused(&ground, &want().argument(&format!("shallow {id}")).depth(1).done())?;
+        ensure!(words.contains(&format!("invalid shallow object {id}")), "{words}");
     }
     for text in ["x", "", "0123"] {
         refused(&ground, &want().argument(&format!("shallow {text}")).depth(1).done())?;
+    }
+    Ok(())
+}
+
+#[test]
+fn bad_input_031_shallow_lines_tell_nothing_of_what_may_not_be_seen() -> Result<()> {
+    let ground = Ground::new(&UP, "shallows-hidden")?;
+    let other = Ground::new(&UP, "shallows-other")?;
+    let mut objects = Objects::new();
+    let tip = objects.folder_of("gone", b"only on a deleted branch\n");
+    let blob = objects.blob(b"only on a deleted branch\n");
+    let gone = objects.commit(&tip, &[ground.base.tip], "deleted\n");
+    ground.done(&Push::new().create("refs/heads/topic", &gone).pack(objects.pack()))?;
+    ground.done(&Push::new().delete("refs/heads/topic", &gone))?;
+    let answer = |id: &ObjectId| -> Result<Fetched> {
+        let fetch = Fetch::new().want(&ground.base.tip).argument(&format!("shallow {id}"));
+        fetched(&ground, &fetch.depth(1).done())
+    };
+    let expected = answer(&missing(4))?;
+    for id in [tip, blob, gone, other.base.blob, other.base.tree, other.base.tag, other.base.tip] {
+        let heard = answer(&id)?;
+        ensure!(heard.said.out == expected.said.out, "{id} is told apart");
     }
     Ok(())
 }

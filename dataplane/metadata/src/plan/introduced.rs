@@ -38,24 +38,59 @@ impl HistoryPlanner {
         if ids.is_empty() {
             return Ok(None);
         }
-        let view = &question.view;
-        let located = self.reader.locate(&view.packs, ids).await;
-        let located = located.map_err(|e| read(view, "an index", e))?;
+        let mut located = Vec::new();
+        for (id, location) in ids.iter().zip(self.locate(question, ids).await?) {
+            let Some(location) = location else { return Ok(Some(*id)) };
+            located.push((*id, location));
+        }
+        let left = self.not_introduced(question, &located).await?;
+        Ok(ids.iter().find(|id| left.contains(id)).copied())
+    }
+
+    /// The first of `ids` that some reached commit introduced: the other half of
+    /// [`HistoryPlanner::first_not_introduced`].
+    pub(super) async fn first_introduced(
+        &self,
+        question: &Question,
+        ids: &[ObjectId],
+    ) -> Result<Option<ObjectId>, PlanError> {
+        let all = ids.iter().zip(self.locate(question, ids).await?);
+        let located: Vec<_> = all.filter_map(|(id, location)| Some((*id, location?))).collect();
+        let left = self.not_introduced(question, &located).await?;
+        Ok(located.iter().map(|(id, _)| *id).find(|id| !left.contains(id)))
+    }
+
+    async fn locate(
+        &self,
+        question: &Question,
+        ids: &[ObjectId],
+    ) -> Result<Vec<Option<Location>>, PlanError> {
+        let located = self.reader.locate(&question.view.packs, ids).await;
+        located.map_err(|e| read(&question.view, "an index", e))
+    }
+
+    /// Which of these no reached commit introduced.
+    async fn not_introduced(
+        &self,
+        question: &Question,
+        located: &[(ObjectId, Location)],
+    ) -> Result<HashSet<ObjectId>, PlanError> {
         let mut left = Places::new();
         let mut hints = Vec::new();
-        for (id, location) in ids.iter().zip(located) {
-            let Some(location) = location else { return Ok(Some(*id)) };
+        for (id, location) in located {
             let place = (location.pack.id, location.record.ordinal);
             left.insert(place, *id);
-            let hint = self.hint(question, &location).await?;
+            let hint = self.hint(question, location).await?;
             hints.extend(hint.map(|commit| (place, commit)));
         }
-        for place in question.clone().reached(hints).await? {
-            left.remove(&place);
+        if !hints.is_empty() {
+            for place in question.clone().reached(hints).await? {
+                left.remove(&place);
+            }
         }
         self.search_rows(question, &mut left).await?;
         self.search_rebuilt(question, &mut left).await?;
-        Ok(ids.iter().find(|id| left.values().any(|other| other == *id)).copied())
+        Ok(left.into_values().collect())
     }
 
     /// The commit that first brought the object, by its pack's table.

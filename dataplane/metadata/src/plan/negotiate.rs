@@ -42,6 +42,7 @@ impl HistoryPlanner {
         if let Some(refused) = refused {
             return Ok(PlanAnswer::Refused(refused));
         }
+        self.check_borders(&question, &request.shape.shallow).await?;
         let kinds = self.kinds_of_others(&question, &request.wants).await?;
         question.blocking(move |q, history| q.round(history, &request, &kinds, &grace)).await
     }

@@ -4,7 +4,7 @@ use gitstratum_core::ObjectId;
 use gitstratum_git::graph::CommitDate;
 
 use super::negotiate::Wants;
-use super::{Question, standing};
+use super::{HistoryPlanner, Question, standing};
 use crate::graph::{Commit, History, OverBudget, Reach};
 use crate::planner::{PlanError, Shape};
 
@@ -16,7 +16,59 @@ pub(super) struct Depth {
     pub(super) border: BTreeSet<Commit>,
 }
 
+impl HistoryPlanner {
+    /// Stock git's rule for the client's shallow border: an id that is not here is passed
+    /// over, one of a tree, blob or tag is an error (bad input 31). What no ref reaches is
+    /// not here (S24).
+    ///
+    /// # Errors
+    /// [`PlanError::Request`] that names the id.
+    pub(super) async fn check_borders(
+        &self,
+        question: &Question,
+        shallow: &[ObjectId],
+    ) -> Result<(), PlanError> {
+        let shallow = shallow.to_vec();
+        let borders = question.clone().blocking(move |q, h| Ok(q.judge_borders(h, shallow)));
+        let borders = borders.await?;
+        let wrong = match borders.wrong {
+            None if borders.open.is_empty() => None,
+            None => self.first_introduced(question, &borders.open).await?,
+            wrong => wrong,
+        };
+        let Some(id) = wrong else { return Ok(()) };
+        Err(PlanError::Request { problem: format!("invalid shallow object {id}") })
+    }
+}
+
+/// What is known of a client's shallow border after a look at commits and tags.
+#[derive(Default)]
+struct Borders {
+    /// One that is here and no commit.
+    wrong: Option<ObjectId>,
+    /// Neither commits nor tags.
+    open: Vec<ObjectId>,
+}
+
 impl Question {
+    fn judge_borders(&self, history: &History, shallow: Vec<ObjectId>) -> Borders {
+        let mut borders = Borders::default();
+        let others = shallow.into_iter().filter(|id| history.find(id).is_none());
+        let others: Vec<ObjectId> = others.collect();
+        if others.is_empty() {
+            return borders;
+        }
+        let tips = self.tips(history, &[]);
+        for id in others {
+            if tips.tags.contains(&id) || tips.others.contains(&id) {
+                borders.wrong.get_or_insert(id);
+            } else if history.tag(&id).is_none() {
+                borders.open.push(id);
+            }
+        }
+        borders
+    }
+
     /// The commits that a depth, date or exclusion leaves; `None` when the whole history
     /// is wanted.
     pub(super) fn depth(
