@@ -152,8 +152,7 @@ async fn upload_pack(
     match conversation.version {
         Version::V2 => Box::pin(v2::serve(frontend, conversation, target)).await,
         Version::V0 | Version::V1 => {
-            let (_place, ticket) = place(frontend, target).await?;
-            Box::pin(ticket.keep(fetch::serve_v0(frontend, conversation, target))).await
+            Box::pin(fetch::serve_v0(frontend, conversation, target)).await
         }
     }
 }

@@ -3,6 +3,7 @@
 
 mod input;
 mod output;
+mod pace;
 mod packets;
 
 use std::sync::Arc;

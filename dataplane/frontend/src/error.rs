@@ -54,9 +54,9 @@ impl Error {
         matches!(self.input(), Some(InputError::TooLarge { .. }))
     }
 
-    /// Whether the client was silent for too long.
+    /// Whether the client was silent for too long, or as good as silent.
     pub(crate) fn is_idle(&self) -> bool {
-        matches!(self.input(), Some(InputError::Idle { .. }))
+        matches!(self.input(), Some(InputError::Idle { .. } | InputError::Slow { .. }))
     }
 
     /// Whether the client takes no bytes any more.

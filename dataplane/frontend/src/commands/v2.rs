@@ -54,7 +54,10 @@ async fn next_request(
         };
         match parser.accept(packet)? {
             Step::More => {}
-            Step::Request(request) => return Ok(Some(request)),
+            Step::Request(request) => {
+                packets.end_message();
+                return Ok(Some(request));
+            }
             Step::Goodbye => return Ok(None),
         }
     }

@@ -26,6 +26,14 @@ pub(crate) enum InputError {
         /// The limit.
         idle: Duration,
     },
+    /// The client began to say something and did not get to its end.
+    #[error("fewer than {bytes_per_second} bytes/s received over {} s", span.as_secs())]
+    Slow {
+        /// The least that would have been fast enough.
+        bytes_per_second: u64,
+        /// How long it was watched.
+        span: Duration,
+    },
     /// More bytes than the request may have.
     #[error("request is larger than {limit} bytes")]
     TooLarge {
@@ -45,7 +53,7 @@ impl InputError {
     /// What kind of failure it is.
     pub(crate) fn kind(&self) -> ErrorKind {
         match self {
-            Self::Idle { .. } | Self::TooLarge { .. } => ErrorKind::Invalid,
+            Self::Idle { .. } | Self::Slow { .. } | Self::TooLarge { .. } => ErrorKind::Invalid,
             Self::Broken { .. } => ErrorKind::Unavailable,
         }
     }
@@ -106,6 +114,11 @@ impl Input {
             }
             None => Ok(false),
         }
+    }
+
+    /// How long the client may be silent.
+    pub(crate) fn idle(&self) -> Duration {
+        self.idle
     }
 
     /// Bytes received so far.

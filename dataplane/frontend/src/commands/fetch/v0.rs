@@ -1,17 +1,15 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use gitstratum_core::ErrorKind;
-use gitstratum_git::pktline::{self, Decoder};
 use gitstratum_git::protocol::v0::{Session, Step, shallow_info};
-use gitstratum_git::protocol::{Exchange, Limits, Next};
+use gitstratum_git::protocol::{Exchange, Limits, Next, Readiness};
 
 use super::answer::send_pack;
 use super::ask::{PlanWhen, ask, ids};
 use super::v2::gone;
 use crate::Error;
-use crate::commands::Served;
-use crate::conversation::{Conversation, Rounds};
+use crate::commands::{Served, place};
+use crate::conversation::{Conversation, Packets, Rounds};
 use crate::frontend::Frontend;
 use crate::metric_names::Operation;
 use crate::target::Target;
@@ -27,27 +25,53 @@ pub(crate) async fn serve_v0(
         Rounds::Stateless => Exchange::Stateless,
     };
     let mut session = Session::new(target.format, exchange, Limits::default());
-    let mut decoder = Decoder::new(pktline::Limits::default());
-    let mut buffer = BytesMut::new();
-    loop {
-        let Some(packet) = decoder.decode(&mut buffer).map_err(wrong)? else {
-            if conversation.input.fill(&mut buffer).await.map_err(broken)? {
-                continue;
-            }
-            decoder.finish(&buffer).map_err(wrong)?;
-            return Ok(Served::new(Operation::Fetch));
-        };
-        match session.accept(packet).map_err(wrong)? {
-            Step::More => {}
-            Step::Goodbye => return Ok(Served::new(Operation::Fetch)),
+    let mut packets = Packets::new();
+    let mut judged = Judged::NotYet;
+    while let Some(packet) = packets.next(&mut conversation.input).await? {
+        match session.accept(packet)? {
+            Step::More => continue,
+            Step::Goodbye => break,
             Step::Wants => tell_shallow(frontend, conversation, target, &session).await?,
-            Step::Round | Step::Done => {
-                if let Some(served) = round(frontend, conversation, target, &mut session).await? {
-                    return Ok(served);
+            Step::Round if judged == Judged::Wants && !session.brings_haves() => {
+                if nothing_new(conversation, &mut session).await? == Next::EndOfResponse {
+                    break;
                 }
             }
+            Step::Round | Step::Done => {
+                // Held while we work, not while the client thinks: one that never comes to
+                // an end takes nobody's place.
+                let (_place, ticket) = place(frontend, target).await?;
+                let answering = ticket.keep(round(frontend, conversation, target, &mut session));
+                if let Some(served) = Box::pin(answering).await? {
+                    return Ok(served);
+                }
+                judged = Judged::Wants;
+            }
         }
+        packets.end_message();
     }
+    Ok(Served::new(Operation::Fetch))
+}
+
+/// What the partition has been asked of this conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Judged {
+    /// Nothing yet.
+    NotYet,
+    /// Its wants, which may be had.
+    Wants,
+}
+
+/// Answers a round without haves: what is known already is all there is to say, and nobody
+/// need be asked (bad input 6).
+async fn nothing_new(
+    conversation: &mut Conversation,
+    session: &mut Session,
+) -> Result<Next, Error> {
+    let mut out = BytesMut::new();
+    let next = session.answer(&[], Readiness::MoreHaves, &mut out);
+    conversation.output.send(out.freeze()).await.map_err(gone)?;
+    Ok(next)
 }
 
 /// The client waits for its new border before it negotiates.
@@ -60,6 +84,7 @@ async fn tell_shallow(
     if session.fetch().shape.deepen.is_none() {
         return Ok(());
     }
+    let _place = frontend.fetches.enter(target.id()).await?;
     let caller = Arc::clone(&conversation.caller);
     let round = ask(frontend, &caller, target, session.fetch(), PlanWhen::Now).await?;
     let plan = round.plan.unwrap_or_default();
@@ -102,13 +127,4 @@ async fn round(
             Ok(Some(served))
         }
     }
-}
-
-fn wrong(source: impl std::error::Error + Send + Sync + 'static) -> Error {
-    let message = source.to_string();
-    Error::caused(ErrorKind::Invalid, message, source)
-}
-
-fn broken(source: crate::conversation::InputError) -> Error {
-    Error::caused(source.kind(), "the request broke off", source)
 }

@@ -1,9 +1,10 @@
 use std::io;
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::stream::{self, BoxStream, StreamExt as _};
 use gitstratum_core::{ErrorKind, ProcessRole};
 use gitstratum_git::protocol::Version;
@@ -28,6 +29,8 @@ const STDERR: u32 = 1;
 /// Exit status of what went well, and of all else: git's own for a fatal error.
 const EXIT_OK: u32 = 0;
 const EXIT_FATAL: u32 = 128;
+/// Bytes gathered behind a write that is under way before the command has to wait.
+const GATHERED_BYTES_MAX: usize = 32 * 1024;
 /// How long a client may take to hear how its command ended.
 const GOODBYE_MAX: Duration = Duration::from_secs(10);
 
@@ -192,11 +195,30 @@ async fn serve(
 
 /// Passes on what the command sends, at the client's pace. A client that takes nothing
 /// for too long is let go; the command then learns that nobody listens.
+///
+/// What the command says while a write is under way is gathered: russh takes no write while
+/// it waits for the command to read, and a command that answers each of many small packets
+/// would wait for russh (bad input 6).
 async fn pump(writer: &Writer, mut pieces: mpsc::Receiver<Bytes>, idle: Duration) {
-    while let Some(piece) = pieces.recv().await {
-        let taken = timeout(idle, writer.data_bytes(piece)).await;
+    let mut next = pieces.recv().await;
+    while let Some(piece) = next {
+        let mut gathered = BytesMut::new();
+        let mut writing = pin!(timeout(idle, writer.data_bytes(piece)));
+        let taken = loop {
+            tokio::select! {
+                biased;
+                taken = writing.as_mut() => break taken,
+                Some(more) = pieces.recv(), if gathered.len() < GATHERED_BYTES_MAX => {
+                    gathered.extend_from_slice(&more);
+                }
+            }
+        };
         if !matches!(taken, Ok(Ok(()))) {
             return;
         }
+        next = match gathered.is_empty() {
+            true => pieces.recv().await,
+            false => Some(gathered.freeze()),
+        };
     }
 }

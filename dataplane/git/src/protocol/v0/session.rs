@@ -74,6 +74,11 @@ impl Session {
         &self.draft.fetch
     }
 
+    /// Whether the round under way has haves that were not answered before.
+    pub fn brings_haves(&self) -> bool {
+        self.draft.fetch.haves.len() > self.settled
+    }
+
     /// Takes the next packet.
     ///
     /// # Errors
