@@ -5,6 +5,7 @@ mod exchange;
 mod handler;
 mod line;
 mod settings;
+mod talk;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use crate::auth::Verdict;
 use crate::frontend::Frontend;
 use exchange::Exec;
 use handler::{Handler, Login};
+use talk::{Audited, Talk};
 
 /// What a client over a connection limit is told.
 pub(crate) const REFUSAL: &[u8] = b"Exceeded MaxStartups\r\n";
@@ -81,7 +83,9 @@ impl Ssh {
         let io = Guarded::new(conn.io, cut, self.frontend.config.idle).expect(b"SSH-");
         let (login, logged_in) = watch::channel(Login::default());
         let (execs, ordered) = mpsc::channel(CHANNELS_MAX);
-        let handler = Handler::new(Arc::clone(&self.frontend), login, execs);
+        let talk = Arc::new(Talk::default());
+        let io = Audited::new(io, Arc::clone(&talk));
+        let handler = Handler::new(Arc::clone(&self.frontend), talk, login, execs);
         let began = Instant::now();
         let greeting = run_stream(Arc::clone(&self.config), io, handler);
         let greeting = timeout(self.frontend.config.login_max, greeting);

@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::CHANNELS_MAX;
 use super::exchange::{Exec, Order};
+use super::talk::Talk;
 use crate::auth::knows_key;
 use crate::frontend::Frontend;
 
@@ -66,6 +67,8 @@ impl Login {
 /// Answers a client's requests, in the loop that reads its packets: nothing here waits.
 pub(super) struct Handler {
     frontend: Arc<Frontend>,
+    /// Learns of every message that is for a channel.
+    talk: Arc<Talk>,
     login: watch::Sender<Login>,
     execs: mpsc::Sender<Exec>,
     offers: usize,
@@ -86,11 +89,13 @@ struct Waiting {
 impl Handler {
     pub(super) fn new(
         frontend: Arc<Frontend>,
+        talk: Arc<Talk>,
         login: watch::Sender<Login>,
         execs: mpsc::Sender<Exec>,
     ) -> Self {
         Self {
             frontend,
+            talk,
             login,
             execs,
             offers: 0,
@@ -169,6 +174,7 @@ impl russh::server::Handler for Handler {
         reply: ChannelOpenHandle,
         _session: &mut Session,
     ) -> Result<(), Error> {
+        self.talk.note_purpose(0);
         if self.open.len() >= CHANNELS_MAX {
             reply.reject(ChannelOpenFailure::ResourceShortage).await;
             return Ok(());
@@ -184,8 +190,38 @@ impl russh::server::Handler for Handler {
         channel: ChannelId,
         _session: &mut Session,
     ) -> Result<(), Error> {
+        self.talk.note_purpose(0);
         self.open.remove(&channel);
         self.waiting.remove(&channel);
+        Ok(())
+    }
+
+    async fn channel_eof(
+        &mut self,
+        _channel: ChannelId,
+        _session: &mut Session,
+    ) -> Result<(), Error> {
+        self.talk.note_purpose(0);
+        Ok(())
+    }
+
+    async fn data(
+        &mut self,
+        _channel: ChannelId,
+        data: &[u8],
+        _session: &mut Session,
+    ) -> Result<(), Error> {
+        self.talk.note_purpose(data.len());
+        Ok(())
+    }
+
+    async fn window_adjusted(
+        &mut self,
+        _channel: ChannelId,
+        _new_size: u32,
+        _session: &mut Session,
+    ) -> Result<(), Error> {
+        self.talk.note_purpose(0);
         Ok(())
     }
 
@@ -196,6 +232,7 @@ impl russh::server::Handler for Handler {
         value: &str,
         session: &mut Session,
     ) -> Result<(), Error> {
+        self.talk.note_purpose(name.len() + value.len());
         let waiting = self.waiting.get_mut(&channel).filter(|_| name == GIT_PROTOCOL);
         let Some(waiting) = waiting else { return Ok(session.channel_failure(channel)?) };
         // A value that is too long counts for nothing (bad input 39).
@@ -211,6 +248,7 @@ impl russh::server::Handler for Handler {
         line: &[u8],
         session: &mut Session,
     ) -> Result<(), Error> {
+        self.talk.note_purpose(line.len());
         self.order(channel, Order::Line(line.to_vec()), session)
     }
 
