@@ -17,6 +17,7 @@ mod memory;
 mod objects;
 mod observe;
 mod push_basics;
+mod push_collision;
 mod push_objects;
 mod push_packs;
 mod push_refs;
