@@ -112,11 +112,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn p_l4_a_weak_line_is_not_cut() {
-        let piece = Box::leak(Box::new([b'0'; 32 * 1_024]));
+        // 32 KiB every 30 s.
+        let piece = b"0008text".repeat(4_096).leak();
         let mut input = paced(piece, 100, Duration::from_secs(30));
         let mut packets = Packets::new();
-        for _ in 0..100 * 8 * 1_024 {
-            assert_eq!(packets.next(&mut input).await.unwrap(), Some(Packet::Flush));
+        for _ in 0..100 * 4_096 {
+            assert!(packets.next(&mut input).await.unwrap().is_some());
         }
         assert_eq!(packets.next(&mut input).await.unwrap(), None);
     }
