@@ -8,3 +8,6 @@ mod send;
 
 pub(crate) use framed::Framed;
 pub(crate) use send::{Deltas, send};
+
+#[cfg(test)]
+mod tests;

@@ -345,6 +345,13 @@ pub(crate) struct Taken {
     pub(crate) view: Arc<View>,
 }
 
+impl Taken {
+    /// Its objects.
+    pub(crate) fn ids(&self) -> BTreeSet<ObjectId> {
+        self.intake.checked.resolved.iter().map(|object| object.id).collect()
+    }
+}
+
 impl Rig {
     pub(crate) fn against(&self, view: &Arc<View>) -> Against<'_> {
         Against { context: &self.context, format: SHA1, view: Arc::clone(view) }
