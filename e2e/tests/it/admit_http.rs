@@ -1,17 +1,20 @@
 //! Bad inputs 104 to 106: paths and requests of HTTP.
 
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
-use gitstratum_e2e::Stratum;
+use anyhow::{Result, bail, ensure};
 use gitstratum_e2e::wire::Program;
 use gitstratum_e2e::wire::http::Answer;
+use gitstratum_e2e::{Stratum, now};
 
 use crate::ground::{ERR_WITHIN, Ground};
 use crate::shared::Shared;
 
 static UP: Shared = Shared::new();
 
+/// How long after it is ready `up` may take to say so.
+const PRINTED_WITHIN: Duration = Duration::from_secs(10);
 const ADVERTISE: &str = "info/refs?service=git-upload-pack";
 
 fn get(ground: &Ground, target: &str) -> Result<Answer> {
@@ -151,8 +154,8 @@ fn bad_input_105_names_that_may_not_be_made() -> Result<()> {
 #[test]
 fn the_clone_line_works_whatever_helper_is_configured() -> Result<()> {
     let stratum = Stratum::start()?;
-    let line = stratum.log();
-    let line = line.lines().map(str::trim).find(|line| line.starts_with("git ")).context("none")?;
+    let line = printed_line(&stratum)?;
+    let line = line.as_str();
     ensure!(!line.contains("gst_"), "the line shows a token");
     let home = stratum.scratch().join("home");
     std::fs::create_dir(&home)?;
@@ -180,6 +183,21 @@ fn the_clone_line_works_whatever_helper_is_configured() -> Result<()> {
     let kept = std::fs::read_to_string(clone.join(".git/config"))?;
     ensure!(!kept.contains("gst_"), "the clone keeps a token");
     Ok(())
+}
+
+/// The line that begins with `git`; it is printed once all else is ready.
+fn printed_line(stratum: &Stratum) -> Result<String> {
+    let began = now();
+    while began.elapsed() < PRINTED_WITHIN {
+        let log = stratum.log();
+        let line = log.lines().map(str::trim).find(|line| line.starts_with("git "));
+        // A line that is still being written has no end.
+        if let Some(line) = line.filter(|_| log.contains("Stop with Ctrl-C.")) {
+            return Ok(line.to_owned());
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    bail!("no clone line was printed:\n{}", stratum.log_end())
 }
 
 #[test]
