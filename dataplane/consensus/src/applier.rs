@@ -2,6 +2,7 @@
 //! snapshots.
 
 mod drive;
+mod position;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,7 +23,8 @@ use crate::machine::{Changes, State, StateMachine, StateWriter, write_changes};
 use crate::meta::{self, META, Record, STATE};
 use crate::raft::{Entry, LogId, SnapshotMeta, StoredMembership, Types};
 use crate::snapshot::{self, Received, Receiver, Snapshot, Source};
-use crate::{seal, wire};
+use crate::wire;
+use position::{Position, put_position, read_position};
 
 pub(crate) use drive::Applier;
 
@@ -44,13 +46,9 @@ pub(crate) struct Applied<M> {
 struct Inner<M> {
     machine: M,
     position: Position,
-}
-
-#[derive(Clone, Default)]
-struct Position {
-    generation: u64,
-    applied: Option<LogId>,
-    membership: StoredMembership,
+    /// Set once the group has stopped: a later batch could overwrite what the group wrote
+    /// after it was opened again.
+    closed: bool,
 }
 
 impl<M: StateMachine> Applied<M> {
@@ -73,7 +71,7 @@ impl<M: StateMachine> Applied<M> {
         let index = watch::Sender::new(position.applied.map(|id| LogIndex(id.index)));
         let generation_given = AtomicU64::new(position.generation);
         let own = position.generation;
-        let inner = RwLock::new(Inner { machine, position });
+        let inner = RwLock::new(Inner { machine, position, closed: false });
         let applied =
             Self { group, engine, failure, snapshot_chunk_bytes, inner, generation_given, index };
         applied.remove_generations_below(own)?;
@@ -114,6 +112,22 @@ impl<M: StateMachine> Applied<M> {
         });
         viewed.map_err(|source| Error::Engine { group, source })?;
         found
+    }
+
+    /// Waits for the batch under way, if any, and takes no more.
+    pub(crate) async fn close(self: &Arc<Self>) {
+        let applied = Arc::clone(self);
+        let closed = tokio::task::spawn_blocking(move || applied.inner.write().closed = true);
+        if let Err(panic) = closed.await {
+            tracing::error!(%panic, group = %self.group, "state machine could not be closed");
+        }
+    }
+
+    fn check_open(&self, inner: &Inner<M>) -> Result<(), Error> {
+        if inner.closed {
+            return Err(Error::Stopped { group: self.group, cause: self.failure.cause() });
+        }
+        Ok(())
     }
 
     /// What was applied last, and the membership then.
@@ -185,6 +199,7 @@ impl<M: StateMachine> Applied<M> {
     /// machine and rows of one index.
     fn apply(&self, entries: Vec<Entry>) -> Result<Vec<Bytes>, Error> {
         let mut inner = self.inner.write();
+        self.check_open(&inner)?;
         let mut changes = Changes::default();
         let mut replies = Vec::with_capacity(entries.len());
         let mut position = inner.position.clone();
@@ -225,6 +240,7 @@ impl<M: StateMachine> Applied<M> {
         let mut position = read_position(self.group, received.position)?;
         position.generation = received.generation;
         let mut inner = self.inner.write();
+        self.check_open(&inner)?;
         let mut batch = Batch::new();
         put_position(self.group, &position, &mut batch);
         failpoint!("consensus.snapshot.before_flip");
@@ -259,25 +275,4 @@ impl<M: StateMachine> Applied<M> {
         };
         OpenraftSnapshot { meta, snapshot: Snapshot::Live(source) }
     }
-}
-
-fn read_position(group: GroupId, stored: wire::Position) -> Result<Position, Error> {
-    let damaged = |what| Error::Record { group, record: Record::Position.name(), what };
-    let membership = stored.membership.read().map_err(damaged)?;
-    Ok(Position {
-        generation: stored.generation,
-        applied: stored.applied.map(Into::into),
-        membership: StoredMembership::new(stored.membership_id.map(Into::into), membership),
-    })
-}
-
-fn put_position(group: GroupId, position: &Position, batch: &mut Batch) {
-    let stored = wire::Position {
-        generation: position.generation,
-        applied: position.applied.map(Into::into),
-        membership_id: position.membership.log_id().map(Into::into),
-        membership: position.membership.membership().into(),
-    };
-    let key = Record::Position.key(group);
-    batch.put(META, key.clone(), seal::seal(&key, &stored));
 }

@@ -12,6 +12,10 @@ pub struct Config {
     pub election_timeout_max: Duration,
     /// Longest a read waits for the quorum or for the log to be applied.
     pub read_timeout: Duration,
+    /// Longest a proposal waits to be applied; whether it will be is unknown afterwards.
+    pub propose_timeout: Duration,
+    /// Longest that opening a group, beginning it or handing it over waits for its task.
+    pub call_timeout: Duration,
     /// Bytes of one command; larger ones are refused (S13).
     pub command_bytes_max: usize,
     /// Entries of a log after which it is compacted (GS-CP-25).
@@ -35,6 +39,8 @@ impl Default for Config {
             election_timeout_min: Duration::from_millis(600),
             election_timeout_max: Duration::from_millis(1_200),
             read_timeout: Duration::from_secs(2),
+            propose_timeout: Duration::from_secs(10),
+            call_timeout: Duration::from_secs(30),
             command_bytes_max: 16 << 20,
             log_entries_max: 8_192,
             log_bytes_max: 16 << 20,
@@ -82,6 +88,8 @@ impl Config {
                 "below log_entries_max",
             ),
             (self.log_bytes_kept < self.log_bytes_max, "log_bytes_kept", "below log_bytes_max"),
+            (!self.propose_timeout.is_zero(), "propose_timeout", "above 0"),
+            (!self.call_timeout.is_zero(), "call_timeout", "above 0"),
             (self.command_bytes_max > 0, "command_bytes_max", "above 0"),
             (self.snapshot_chunk_bytes > 0, "snapshot_chunk_bytes", "above 0"),
         ];

@@ -200,8 +200,16 @@ pub enum ProposeError {
         /// The most that is allowed.
         limit: usize,
     },
+    /// The group has stopped. The command was not proposed.
+    #[error("group {group} has stopped{}", because(cause.as_deref()))]
+    Stopped {
+        /// The group.
+        group: GroupId,
+        /// What stopped it, unless it was told to.
+        cause: Option<Arc<Error>>,
+    },
     /// The command was proposed, and whether it was or will be applied is not known:
-    /// leadership changed or the group stopped.
+    /// leadership changed, the group stopped, or it took too long.
     #[error("group {group}: outcome of the proposal is unknown{}", because(cause.as_deref()))]
     Unknown {
         /// The group.
@@ -215,12 +223,15 @@ impl ProposeError {
     /// What kind of failure it is.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::NotLeader { .. } | Self::Unknown { .. } => ErrorKind::Unavailable,
+            Self::NotLeader { .. } | Self::Stopped { .. } | Self::Unknown { .. } => {
+                ErrorKind::Unavailable
+            }
             Self::TooLarge { .. } => ErrorKind::Invalid,
         }
     }
 
-    /// Whether the command may have been applied, or may yet be.
+    /// Whether the command may have been applied, or may yet be (S11). If not, it was not
+    /// proposed and never will be.
     pub fn is_unknown(&self) -> bool {
         matches!(self, Self::Unknown { .. })
     }

@@ -1,7 +1,9 @@
 //! A handle on one group of this node.
 
 mod compact;
+mod driver;
 mod failure;
+mod limits;
 mod reads;
 mod status;
 
@@ -13,7 +15,6 @@ use bytes::Bytes;
 use gitstratum_core::NodeId;
 use openraft::errors::{ClientWriteError, InitializeError, RaftError};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 
 use crate::applier::Applied;
 use crate::command::Opaque;
@@ -24,9 +25,10 @@ use crate::machine::{State, StateMachine};
 use crate::raft::{Raft, Types};
 
 pub(crate) use compact::Compactor;
+pub(crate) use driver::Driver;
 pub(crate) use failure::Failure;
-pub(crate) use reads::{Forwarder, Reads};
-pub(crate) use status::follow;
+pub(crate) use limits::Limits;
+pub(crate) use reads::Reads;
 pub use status::{LeaderView, Role, Status};
 
 /// What a proposal was answered with.
@@ -53,15 +55,13 @@ impl<M: StateMachine> Clone for Group<M> {
 pub(crate) struct Inner<M: StateMachine> {
     pub(crate) id: GroupId,
     pub(crate) node: NodeId,
-    pub(crate) raft: Raft<M>,
+    pub(crate) driver: Driver<M>,
     pub(crate) applied: Arc<Applied<M>>,
     pub(crate) reads: Reads<M>,
     pub(crate) status: watch::Receiver<Status>,
     pub(crate) failure: Failure,
-    pub(crate) command_bytes_max: usize,
+    pub(crate) limits: Limits,
     pub(crate) registration: Registration,
-    /// Keeps `status` up to date for as long as there is a handle.
-    pub(crate) _following: JoinSet<()>,
 }
 
 impl<M: StateMachine> Group<M> {
@@ -78,10 +78,12 @@ impl<M: StateMachine> Group<M> {
     /// members already keeps them: repeating the call is harmless.
     ///
     /// # Errors
-    /// [`Error::Membership`] if this node is not among `voters`; [`Error::Stopped`].
+    /// [`Error::Membership`] if this node is not among `voters`; [`Error::Stopped`];
+    /// [`Error::Timeout`].
     pub async fn initialize(&self, voters: &BTreeSet<NodeId>) -> Result<(), Error> {
         let members: BTreeMap<u64, ()> = voters.iter().map(|node| (node.0, ())).collect();
-        match self.inner.raft.initialize(members).await {
+        let begun = |raft: Raft<M>| async move { raft.initialize(members).await };
+        match self.within(self.inner.limits.call, "first membership", begun).await? {
             Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Ok(()),
             Err(RaftError::APIError(error @ InitializeError::NotInMembers(_))) => {
                 Err(Error::Membership { group: self.inner.id, what: error.to_string() })
@@ -90,27 +92,52 @@ impl<M: StateMachine> Group<M> {
         }
     }
 
+    /// Whether the group has members, as far as this node's log tells: false on a
+    /// pristine node, and on one that has yet to hear of a group that others began.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`]; [`Error::Timeout`].
+    pub async fn is_initialized(&self) -> Result<bool, Error> {
+        let asked = |raft: Raft<M>| async move { raft.is_initialized().await };
+        let answer = self.within(self.inner.limits.call, "answer of its log", asked).await?;
+        answer.map_err(|_| self.stopped())
+    }
+
     /// Proposes `command` and returns once it is durable on a majority and applied here.
+    /// It always returns: as soon as the group has ended, and within
+    /// [`crate::Config::propose_timeout`].
     ///
     /// Dropping the future does not take the proposal back.
     ///
     /// # Errors
-    /// [`ProposeError::NotLeader`] and [`ProposeError::TooLarge`]: it was not proposed.
-    /// [`ProposeError::Unknown`]: it may be applied, now or later.
+    /// [`ProposeError::NotLeader`], [`ProposeError::TooLarge`] and
+    /// [`ProposeError::Stopped`]: it was not proposed and never will be.
+    /// [`ProposeError::Unknown`]: it may be applied, now or later (S11).
     pub async fn propose(&self, command: impl Into<Bytes>) -> Result<Reply, ProposeError> {
         let command = command.into();
-        let (group, limit) = (self.inner.id, self.inner.command_bytes_max);
+        let (group, Limits { command_bytes: limit, propose: within, .. }) =
+            (self.inner.id, self.inner.limits);
         if command.len() > limit {
             return Err(ProposeError::TooLarge { bytes: command.len(), limit });
         }
-        match self.inner.raft.client_write(Opaque(command)).await {
-            Ok(written) => {
+        if self.inner.driver.has_ended() {
+            return Err(ProposeError::Stopped { group, cause: self.inner.failure.cause() });
+        }
+        let unknown = |cause| ProposeError::Unknown { group, cause };
+        let write = |raft: Raft<M>| async move { raft.client_write(Opaque(command)).await };
+        let outcome = self.inner.driver.call(write);
+        match tokio::time::timeout(within, outcome).await {
+            Ok(Some(Ok(written))) => {
                 Ok(Reply { index: LogIndex(written.log_id.index), bytes: written.data.0 })
             }
-            Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward))) => {
+            Ok(Some(Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward))))) => {
                 Err(ProposeError::NotLeader { group, leader: forward.leader_id.map(NodeId) })
             }
-            Err(_) => Err(ProposeError::Unknown { group, cause: self.inner.failure.cause() }),
+            Ok(Some(Err(_)) | None) => Err(unknown(self.inner.failure.cause())),
+            Err(_) => {
+                let late = Error::Timeout { group, awaited: "outcome of a proposal", within };
+                Err(unknown(Some(Arc::new(late))))
+            }
         }
     }
 
@@ -175,18 +202,22 @@ impl<M: StateMachine> Group<M> {
     /// begun; [`Group::watch`] tells when it is done.
     ///
     /// # Errors
-    /// [`Error::Stopped`].
+    /// [`Error::Stopped`]; [`Error::Timeout`].
     pub async fn transfer_leader(&self, target: NodeId) -> Result<(), Error> {
-        let begun = self.inner.raft.trigger().transfer_leader(target.0).await;
+        let begin =
+            move |raft: Raft<M>| async move { raft.trigger().transfer_leader(target.0).await };
+        let begun = self.within(self.inner.limits.call, "hand-over", begin).await?;
         begun.map_err(|_| self.stopped())
     }
 
     /// Adds `node` as a learner and returns when it has caught up.
     ///
     /// # Errors
-    /// [`Error::NotLeader`]; [`Error::Membership`]; [`Error::Stopped`].
+    /// [`Error::NotLeader`]; [`Error::Membership`]; [`Error::Stopped`];
+    /// [`Error::Timeout`]: it may yet be added.
     pub async fn add_learner(&self, node: NodeId) -> Result<(), Error> {
-        let added = self.inner.raft.add_learner(node.0, (), true).await;
+        let add = move |raft: Raft<M>| async move { raft.add_learner(node.0, (), true).await };
+        let added = self.within(self.inner.limits.membership, "new learner", add).await?;
         added.map(drop).map_err(|error| self.membership_error(error))
     }
 
@@ -194,10 +225,12 @@ impl<M: StateMachine> Group<M> {
     ///
     /// # Errors
     /// [`Error::NotLeader`]; [`Error::Membership`], if one is not a learner yet or
-    /// another change is under way; [`Error::Stopped`].
+    /// another change is under way; [`Error::Stopped`]; [`Error::Timeout`]: it may yet be
+    /// made.
     pub async fn change_voters(&self, voters: &BTreeSet<NodeId>) -> Result<(), Error> {
         let voters: BTreeSet<u64> = voters.iter().map(|node| node.0).collect();
-        let changed = self.inner.raft.change_membership(voters, false).await;
+        let change = |raft: Raft<M>| async move { raft.change_membership(voters, false).await };
+        let changed = self.within(self.inner.limits.membership, "new voters", change).await?;
         changed.map(drop).map_err(|error| self.membership_error(error))
     }
 
@@ -213,9 +246,27 @@ impl<M: StateMachine> Group<M> {
             .map_err(|panic| Error::Task { group, what: format!("state hash: {panic}") })?
     }
 
-    /// Stops the group on this node. Proposals under way end as unknown.
+    /// Stops the group on this node. Proposals under way end as unknown. Nothing is written
+    /// for it any more once this returns.
     pub async fn shutdown(&self) {
         self.inner.registration.close().await;
+    }
+
+    /// What `call` returns, unless the group ends or the time is up before.
+    async fn within<T, F>(
+        &self,
+        within: Duration,
+        awaited: &'static str,
+        call: impl FnOnce(Raft<M>) -> F,
+    ) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        match tokio::time::timeout(within, self.inner.driver.call(call)).await {
+            Ok(done) => done.ok_or_else(|| self.stopped()),
+            Err(_) => Err(Error::Timeout { group: self.inner.id, awaited, within }),
+        }
     }
 
     fn stopped(&self) -> Error {

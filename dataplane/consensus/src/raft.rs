@@ -23,6 +23,7 @@ pub(crate) type Membership = openraft::Membership<u64, ()>;
 pub(crate) type StoredMembership = openraft::alias::StoredMembershipOf<Types>;
 pub(crate) type SnapshotMeta = openraft::alias::SnapshotMetaOf<Types>;
 pub(crate) type Metrics = openraft::RaftMetrics<Types>;
+pub(crate) type RaftState = openraft::RaftState<Types>;
 pub(crate) type Fatal = openraft::errors::Fatal<Types>;
 pub(crate) type Store = LogStore;
 

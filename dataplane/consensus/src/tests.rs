@@ -1,3 +1,4 @@
+mod endings;
 mod formats;
 mod one_voter;
 mod suite;

@@ -1,14 +1,15 @@
 use openraft::async_runtime::watch::WatchReceiver as _;
 
+use super::Driver;
 use crate::config::Config;
 use crate::log::Length;
 use crate::machine::StateMachine;
-use crate::raft::{Raft, Store};
+use crate::raft::Store;
 
 /// Keeps a group's log short. The length that counts is that of the log as it is on
 /// disk, across restarts (GS-CP-25).
 pub(crate) struct Compactor<M: StateMachine> {
-    pub(crate) raft: Raft<M>,
+    pub(crate) driver: Driver<M>,
     pub(crate) log: Store,
     pub(crate) limit: Length,
     pub(crate) kept: Length,
@@ -42,8 +43,8 @@ impl<M: StateMachine> Compactor<M> {
     /// group has stopped.
     async fn compact(&self) -> Option<()> {
         let wanted = self.log.purge_point(self.kept)?;
-        self.raft.trigger().snapshot().await.ok()?;
-        let mut metrics = self.raft.metrics();
+        self.driver.call(|raft| async move { raft.trigger().snapshot().await }).await?.ok()?;
+        let mut metrics = self.driver.metrics();
         let covered = loop {
             let snapshot = metrics.borrow_watched().snapshot.map(|id| id.index);
             let applied = metrics.borrow_watched().last_applied.map(|id| id.index);
@@ -52,6 +53,10 @@ impl<M: StateMachine> Compactor<M> {
                 _ => metrics.changed().await.ok()?,
             }
         };
-        self.raft.trigger().purge_log(wanted.min(covered)).await.ok()
+        let upto = wanted.min(covered);
+        self.driver
+            .call(move |raft| async move { raft.trigger().purge_log(upto).await })
+            .await?
+            .ok()
     }
 }

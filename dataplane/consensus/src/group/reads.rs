@@ -7,7 +7,7 @@ use openraft::async_runtime::watch::WatchReceiver as _;
 use openraft::errors::{LinearizableReadError, RaftError};
 use tokio::sync::{mpsc, oneshot};
 
-use super::Failure;
+use super::{Driver, Failure};
 use crate::applier::Applied;
 use crate::error::ReadError;
 use crate::id::LogIndex;
@@ -25,7 +25,7 @@ type Waiter = oneshot::Sender<Result<LogIndex, ReadError>>;
 /// Linearizable reads by ReadIndex, never by a lease: the leader confirms with a quorum
 /// that it leads, its answer is the index to wait for.
 pub(crate) struct Reads<M: StateMachine> {
-    raft: Raft<M>,
+    driver: Driver<M>,
     applied: Arc<Applied<M>>,
     failure: Failure,
     within: Duration,
@@ -35,7 +35,7 @@ pub(crate) struct Reads<M: StateMachine> {
 impl<M: StateMachine> Clone for Reads<M> {
     fn clone(&self) -> Self {
         Self {
-            raft: self.raft.clone(),
+            driver: self.driver.clone(),
             applied: Arc::clone(&self.applied),
             failure: self.failure.clone(),
             within: self.within,
@@ -47,32 +47,32 @@ impl<M: StateMachine> Clone for Reads<M> {
 /// Asks the leader on behalf of reads on this follower: one question for all that wait.
 pub(crate) struct Forwarder<M: StateMachine> {
     reads: mpsc::Receiver<Waiter>,
-    raft: Raft<M>,
+    driver: Driver<M>,
     peers: Peers,
     within: Duration,
 }
 
 impl<M: StateMachine> Reads<M> {
     pub(crate) fn new(
-        raft: Raft<M>,
+        driver: Driver<M>,
         applied: Arc<Applied<M>>,
         failure: Failure,
         within: Duration,
         peers: Peers,
     ) -> (Self, Forwarder<M>) {
         let (forward, reads) = mpsc::channel(WAITERS_MAX);
-        let forwarder = Forwarder { reads, raft: raft.clone(), peers, within };
-        (Self { raft, applied, failure, within, forward }, forwarder)
+        let forwarder = Forwarder { reads, driver: driver.clone(), peers, within };
+        (Self { driver, applied, failure, within, forward }, forwarder)
     }
 
     /// Waits until this replica has applied what was acknowledged before the call.
     pub(crate) async fn barrier(&self) -> Result<LogIndex, ReadError> {
         let group = self.applied.group;
         let waiting = async {
-            if self.raft.metrics().borrow_watched().running_state.is_err() {
+            if self.driver.metrics().borrow_watched().running_state.is_err() {
                 return Err(self.stopped());
             }
-            let index = if self.raft.is_leader() {
+            let index = if self.driver.is_leader() {
                 self.confirm_leadership().await?
             } else {
                 self.ask_leader().await?
@@ -89,7 +89,10 @@ impl<M: StateMachine> Reads<M> {
     /// before the call is at or below the index returned.
     pub(crate) async fn confirm_leadership(&self) -> Result<LogIndex, ReadError> {
         let group = self.applied.group;
-        match self.raft.get_read_linearizer(ReadPolicy::ReadIndex).await {
+        let asked =
+            |raft: Raft<M>| async move { raft.get_read_linearizer(ReadPolicy::ReadIndex).await };
+        let Some(asked) = self.driver.call(asked).await else { return Err(self.stopped()) };
+        match asked {
             Ok(linearizer) => Ok(LogIndex(linearizer.read_log_id().index())),
             Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(forward))) => {
                 Err(ReadError::NoLeader { group, leader: forward.leader_id.map(NodeId) })
@@ -109,7 +112,7 @@ impl<M: StateMachine> Reads<M> {
 
     async fn wait_applied(&self, index: LogIndex) -> Result<LogIndex, ReadError> {
         let mut applied = self.applied.watch();
-        let mut metrics = self.raft.metrics();
+        let mut metrics = self.driver.metrics();
         loop {
             if metrics.borrow_watched().running_state.is_err() {
                 return Err(self.stopped());
@@ -146,7 +149,7 @@ impl<M: StateMachine> Forwarder<M> {
 
     async fn ask(&self) -> Result<LogIndex, ReadError> {
         let group = self.peers.group;
-        let leader = self.raft.metrics().borrow_watched().current_leader.map(NodeId);
+        let leader = self.driver.metrics().borrow_watched().current_leader.map(NodeId);
         let Some(target) = leader.filter(|leader| *leader != self.peers.node) else {
             return Err(ReadError::NoLeader { group, leader });
         };

@@ -5,17 +5,16 @@ use openraft::SnapshotPolicy;
 use openraft::async_runtime::watch::WatchReceiver as _;
 use parking_lot::Mutex;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 
 use super::{Host, Registration};
 use crate::applier::{Applied, Applier};
 use crate::error::Error;
-use crate::group::{self, Compactor, Failure, Forwarder, Group, Reads, Status, follow};
+use crate::group::{self, Compactor, Driver, Failure, Group, Limits, Reads, Status};
 use crate::id::GroupId;
 use crate::log::{Context, Length, LogStore};
 use crate::machine::StateMachine;
 use crate::peer::{Peers, Served};
-use crate::raft::{Fatal, Raft};
+use crate::raft::{Fatal, Raft, RaftState};
 
 /// Longest that one chunk of a snapshot, or the installation behind the last one, takes.
 const CHUNK_TIMEOUT: Duration = Duration::from_secs(60);
@@ -63,7 +62,13 @@ impl Host {
         )
         .await
         .map_err(|error| stopped(group, &failure, &error))?;
-        self.lead_if_alone(&raft).await.map_err(|error| stopped(group, &failure, &error))?;
+        if let Err(error) = self.lead_if_alone(group, &raft, &failure).await {
+            if let Err(panic) = raft.shutdown().await {
+                tracing::error!(%panic, %group, "consensus task failed");
+            }
+            applied.close().await;
+            return Err(error);
+        }
         Ok(self.handle(Opened { group, raft, log, applied, failure, peers }))
     }
 
@@ -125,63 +130,67 @@ impl Host {
         config.validate().map_err(|error| Error::Membership { group, what: error.to_string() })
     }
 
-    /// A single voter need not wait for an election timeout.
-    async fn lead_if_alone<M: StateMachine>(&self, raft: &Raft<M>) -> Result<(), Fatal> {
-        let membership = Arc::clone(&raft.metrics().borrow_watched().membership_config);
-        if membership.voter_ids().eq([self.node.0]) {
-            raft.trigger().elect(false).await?;
+    /// A single voter need not wait for an election timeout. What openraft has read of the
+    /// log is known only once its task answers: its metrics begin as those of an empty one.
+    async fn lead_if_alone<M: StateMachine>(
+        &self,
+        group: GroupId,
+        raft: &Raft<M>,
+        failure: &Failure,
+    ) -> Result<(), Error> {
+        let node = self.node.0;
+        let leading = async {
+            if !raft.is_initialized().await? {
+                return Ok(());
+            }
+            let is_alone =
+                move |state: &RaftState| state.membership_state.effective().voter_ids().eq([node]);
+            if raft.with_raft_state(is_alone).await? {
+                raft.trigger().elect(false).await?;
+            }
+            Ok(())
+        };
+        let within = self.config.call_timeout;
+        match tokio::time::timeout(within, leading).await {
+            Ok(led) => led.map_err(|error| stopped(group, failure, &error)),
+            Err(_) => Err(Error::Timeout { group, awaited: "answer of its log", within }),
         }
-        Ok(())
     }
 
     fn handle<M: StateMachine>(&self, opened: Opened<M>) -> Group<M> {
         let Opened { group, raft, log, applied, failure, peers } = opened;
+        let (sender, status) = watch::channel(Status::of(&raft.metrics().borrow_watched()));
+        let driver = Driver::new(raft, Arc::clone(&applied), sender);
         let within = self.config.read_timeout;
         let (reads, forwarder) =
-            Reads::new(raft.clone(), Arc::clone(&applied), failure.clone(), within, peers);
-        let served = Served {
-            raft: raft.clone(),
-            applied: Arc::clone(&applied),
-            reads: reads.clone(),
-            failure: failure.clone(),
-            transfer: Mutex::new(None),
-            _tasks: self.tasks(raft.clone(), log, forwarder),
-        };
-        self.members.open.lock().insert(group, Some(Arc::new(served)));
-        let (sender, status) = watch::channel(Status::of(&raft.metrics().borrow_watched()));
-        let mut following = JoinSet::new();
-        following.spawn(follow(raft.metrics(), sender));
-        Group::new(group::Inner {
-            id: group,
-            node: self.node,
-            raft,
-            applied,
-            reads,
-            status,
-            failure,
-            command_bytes_max: self.config.command_bytes_max,
-            registration: Registration { group, members: Arc::clone(&self.members) },
-            _following: following,
-        })
-    }
-
-    /// What runs as long as the group is open.
-    fn tasks<M: StateMachine>(
-        &self,
-        raft: Raft<M>,
-        log: LogStore,
-        forwarder: Forwarder<M>,
-    ) -> JoinSet<()> {
+            Reads::new(driver.clone(), Arc::clone(&applied), failure.clone(), within, peers);
         let compactor = Compactor {
-            raft,
+            driver: driver.clone(),
             log,
             limit: Length::limit(&self.config),
             kept: Length::kept(&self.config),
         };
-        let mut tasks = JoinSet::new();
-        tasks.spawn(forwarder.run());
-        tasks.spawn(compactor.run());
-        tasks
+        driver.run_beside("consensus reads", forwarder.run());
+        driver.run_beside("log compaction", compactor.run());
+        let served = Served {
+            driver: driver.clone(),
+            applied: Arc::clone(&applied),
+            reads: reads.clone(),
+            failure: failure.clone(),
+            transfer: Mutex::new(None),
+        };
+        self.members.open.lock().insert(group, Some(Arc::new(served)));
+        Group::new(group::Inner {
+            id: group,
+            node: self.node,
+            driver,
+            applied,
+            reads,
+            status,
+            failure,
+            limits: Limits::of(&self.config),
+            registration: Registration { group, members: Arc::clone(&self.members) },
+        })
     }
 }
 

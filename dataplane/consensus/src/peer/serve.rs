@@ -2,17 +2,17 @@ use std::sync::Arc;
 
 use gitstratum_core::NodeId;
 use openraft::raft::{
-    AppendEntriesRequest, AppendEntriesResponse, TransferLeaderRequest, VoteRequest, VoteResponse,
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest,
+    VoteRequest, VoteResponse,
 };
 use parking_lot::Mutex;
-use tokio::task::JoinSet;
 
 use crate::applier::Applied;
 use crate::error::{Error, ReadError};
-use crate::group::{Failure, Reads};
+use crate::group::{Driver, Failure, Reads};
 use crate::machine::StateMachine;
 use crate::network::BoxFuture;
-use crate::raft::{Fatal, Raft, Types};
+use crate::raft::{Raft, Types};
 use crate::snapshot::{Received, Receiver};
 use crate::wire::{self, Answer, Ask};
 
@@ -27,14 +27,12 @@ pub(crate) trait Member: Send + Sync {
 
 /// Answers peers of one group.
 pub(crate) struct Served<M: StateMachine> {
-    pub(crate) raft: Raft<M>,
+    pub(crate) driver: Driver<M>,
     pub(crate) applied: Arc<Applied<M>>,
     pub(crate) reads: Reads<M>,
     pub(crate) failure: Failure,
     /// The snapshot that is arriving; a new one takes its place.
     pub(crate) transfer: Mutex<Option<Transfer>>,
-    /// What runs as long as the group is open.
-    pub(crate) _tasks: JoinSet<()>,
 }
 
 /// A snapshot that is arriving.
@@ -50,12 +48,12 @@ impl<M: StateMachine> Member for Served<M> {
             match ask {
                 Ask::Append(ask) => self.append(ask).await,
                 Ask::Vote(ask) => {
-                    let answer = self.raft.vote(vote_request(ask)).await;
-                    answer.map(vote_answer).map_err(|error| self.stopped(&error))
+                    let ask = vote_request(ask);
+                    self.call(|raft| async move { raft.vote(ask).await }).await.map(vote_answer)
                 }
                 Ask::PreVote(ask) => {
-                    let answer = self.raft.pre_vote(vote_request(ask)).await;
-                    answer.map(vote_answer).map_err(|error| self.stopped(&error))
+                    let ask = vote_request(ask);
+                    self.call(|raft| async move { raft.pre_vote(ask).await }).await.map(vote_answer)
                 }
                 Ask::Snapshot(ask) => self.snapshot(from, ask).await,
                 Ask::TransferLeader(ask) => self.transfer_leader(ask).await,
@@ -65,15 +63,24 @@ impl<M: StateMachine> Member for Served<M> {
     }
 
     fn stop(&self) -> BoxFuture<'_, ()> {
-        Box::pin(async move {
-            if let Err(error) = self.raft.shutdown().await {
-                tracing::error!(%error, group = %self.applied.group, "consensus task failed");
-            }
-        })
+        Box::pin(self.driver.stop())
     }
 }
 
 impl<M: StateMachine> Served<M> {
+    /// What openraft answers, unless the group has ended.
+    async fn call<T, E, F>(&self, call: impl FnOnce(Raft<M>) -> F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        E: std::fmt::Display + Send + 'static,
+        F: Future<Output = Result<T, E>> + Send + 'static,
+    {
+        match self.driver.call(call).await {
+            Some(answered) => answered.map_err(|error| self.stopped(&error)),
+            None => Err(self.stopped(&"it has ended")),
+        }
+    }
+
     fn stopped(&self, error: &impl std::fmt::Display) -> Error {
         tracing::debug!(%error, group = %self.applied.group, "a peer found the group stopped");
         Error::Stopped { group: self.applied.group, cause: self.failure.cause() }
@@ -88,9 +95,9 @@ impl<M: StateMachine> Served<M> {
             entries: entries.map_err(|what| Error::Message { what })?,
             leader_commit: ask.committed.map(Into::into),
         };
-        let response = self.raft.append_entries(request).await;
+        let response = self.call(|raft| async move { raft.append_entries(request).await }).await;
         let mut answer = wire::AppendAnswer::default();
-        match response.map_err(|error| self.stopped(&error))? {
+        match response? {
             AppendEntriesResponse::Success => {}
             AppendEntriesResponse::PartialSuccess(upto) => {
                 answer.partial = true;
@@ -142,8 +149,10 @@ impl<M: StateMachine> Served<M> {
 
     async fn install(&self, vote: wire::Vote, received: Received) -> Result<wire::Vote, Error> {
         let snapshot = self.applied.offer(received)?;
-        let installed = self.raft.install_full_snapshot(vote.into(), snapshot).await;
-        installed.map(|response| response.vote.into()).map_err(|error: Fatal| self.stopped(&error))
+        let install =
+            |raft: Raft<M>| async move { raft.install_full_snapshot(vote.into(), snapshot).await };
+        let installed: SnapshotResponse<Types> = self.call(install).await?;
+        Ok(installed.vote.into())
     }
 
     /// Removes the rows of a transfer that was given up.
@@ -157,8 +166,8 @@ impl<M: StateMachine> Served<M> {
 
     async fn transfer_leader(&self, ask: wire::TransferAsk) -> Result<Answer, Error> {
         let request = TransferLeaderRequest::new(ask.vote.into(), ask.to, ask.last.map(Into::into));
-        let handled = self.raft.handle_transfer_leader(request).await;
-        let refused = handled.map_err(|error| self.stopped(&error))?.is_err();
+        let handle = |raft: Raft<M>| async move { raft.handle_transfer_leader(request).await };
+        let refused = self.call(handle).await?.is_err();
         Ok(Answer::TransferLeader(wire::TransferAnswer { refused }))
     }
 
