@@ -7,6 +7,7 @@ mod range;
 use bytes::Bytes;
 
 pub use batch::{Batch, Operation};
+pub(crate) use error::cause;
 pub use error::{Attempt, Cause, Error};
 pub use range::{KeyRange, Pages, pages};
 
@@ -66,6 +67,15 @@ pub trait Engine: Reader {
     /// [`Error::Poisoned`] after any failed sync; [`Error::Full`]; [`Error::Io`]. Whether
     /// a failed write will be there after a restart is unknown.
     fn write(&self, batch: Batch, durability: Durability) -> Result<(), Error>;
+
+    /// Whether new work may begin: the disk has room for what it will write, as far as
+    /// is known. A look that does not block. What is under way may always go on (P-D6).
+    ///
+    /// # Errors
+    /// [`Error::Full`].
+    fn admit(&self) -> Result<(), Error> {
+        Ok(())
+    }
 
     /// Makes everything written before it durable.
     ///

@@ -119,6 +119,10 @@ impl Engine for FaultyEngine {
         if durability == Durability::Synced { self.sync() } else { Ok(()) }
     }
 
+    fn admit(&self) -> Result<(), Error> {
+        self.inner.admit()
+    }
+
     fn sync(&self) -> Result<(), Error> {
         self.check_sync()?;
         self.inner.sync()

@@ -1,7 +1,9 @@
 //! The engine on disk.
 
 mod failure;
+mod manifest;
 mod options;
+mod room;
 mod wal;
 mod watermark;
 
@@ -17,14 +19,21 @@ use crate::engine::{
 };
 
 pub use options::{RocksMemory, RocksOptions};
+use room::Room;
 use watermark::Watermark;
 
 /// An [`Engine`] on RocksDB. Opening it reads the write-ahead log first: a torn tail is
 /// dropped, damage before synced bytes and a log that ends too early are errors that name
 /// the file.
+///
+/// It writes nothing while the disk is as good as full: batches are refused, or wait after
+/// [`RocksEngine::wait_when_full`].
 pub struct RocksEngine {
     db: DB,
     place: String,
+    /// Which engine it is, in its marks.
+    identity: u64,
+    room: Arc<Room>,
     families: Vec<Family>,
     closed: AtomicBool,
     poisoned: AtomicBool,
@@ -46,16 +55,25 @@ impl RocksEngine {
         let place = options.path.display().to_string();
         let failed = |error| failure::of(Attempt::Open, &place, error);
         let kept = watermark::read(&options.path)?;
-        let verdict = wal::examine(&options.path, kept)?;
+        if let Some(kept) = &kept {
+            manifest::check(&options.path, &kept.manifest)?;
+        }
+        let verdict = wal::examine(&options.path, kept.as_ref())?;
         let db = options::open(&options, verdict).map_err(failed)?;
-        let recovered = db.latest_sequence_number();
-        if recovered < kept {
+        let (recovered, synced) =
+            (db.latest_sequence_number(), kept.as_ref().map_or(0, |kept| kept.sequence));
+        if recovered < synced {
             return Err(Error::damaged(
                 &place,
-                format!("it ends at sequence {recovered}, but {kept} was synced"),
+                format!("it ends at sequence {recovered}, but {synced} was synced"),
             ));
         }
         db.flush_wal(true).map_err(failed)?;
+        let identity = match kept {
+            Some(kept) => kept.engine,
+            None => watermark::identify(&options.path)?,
+        };
+        let room = Room::new(&options.path);
         Ok(Arc::new(Self {
             db,
             families: options.families,
@@ -64,9 +82,23 @@ impl RocksEngine {
             sync: Mutex::new(()),
             synced: AtomicU64::new(recovered),
             marked: AtomicU64::new(0),
-            watermark: Watermark::start(&options.path, recovered)?,
+            watermark: Watermark::start(&options.path, &room, (identity, recovered))?,
+            identity,
+            room,
             place,
         }))
+    }
+
+    /// From now on a batch that finds the disk full waits until there is room again: for
+    /// logs, whose failure ends the group that they belong to. Readers are not held up.
+    pub fn wait_when_full(&self) {
+        self.room.be_patient();
+    }
+
+    /// From now on, and also if it waits already, such a batch is refused with
+    /// [`Error::Full`]: for a process that is about to end.
+    pub fn refuse_when_full(&self) {
+        self.room.hurry();
     }
 
     /// Flushes everything and refuses all later calls. The directory is free for another
@@ -107,11 +139,25 @@ impl RocksEngine {
         move |error| failure::of(attempt, &self.place, error)
     }
 
+    /// Writes `batch` once there is room for it.
+    fn put(&self, batch: &Batch) -> Result<(), Error> {
+        loop {
+            let written = self.room.check().and_then(|()| {
+                let out = self.translate(batch)?;
+                self.db.write(out).map_err(self.failed(Attempt::Write))
+            });
+            match written {
+                Err(Error::Full { .. }) if self.room.wait() => self.check_sound()?,
+                other => return other,
+            }
+        }
+    }
+
     fn translate(&self, batch: &Batch) -> Result<WriteBatch, Error> {
         let mut out = WriteBatch::default();
         let synced = self.synced.load(Ordering::SeqCst);
         if self.marked.swap(synced, Ordering::SeqCst) < synced {
-            out.put(wal::MARK_KEY, synced.to_be_bytes());
+            out.put(wal::MARK_KEY, wal::render_mark(synced, self.identity));
         }
         for operation in batch.operations() {
             let family = self.family(operation.family())?;
@@ -165,10 +211,13 @@ impl Engine for RocksEngine {
     fn write(&self, batch: Batch, durability: Durability) -> Result<(), Error> {
         self.check_sound()?;
         if !batch.is_empty() {
-            let out = self.translate(&batch)?;
-            self.db.write(out).map_err(self.failed(Attempt::Write))?;
+            self.put(&batch)?;
         }
         if durability == Durability::Synced { self.sync() } else { Ok(()) }
+    }
+
+    fn admit(&self) -> Result<(), Error> {
+        self.room.admit()
     }
 
     fn sync(&self) -> Result<(), Error> {

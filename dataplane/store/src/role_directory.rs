@@ -94,6 +94,24 @@ pub struct RoleDirectory {
 }
 
 impl RoleDirectory {
+    /// Looks at `path` and changes nothing: whether it is the directory of a node of
+    /// `role`, which nobody uses, or `false` if it is yet to be made.
+    ///
+    /// # Errors
+    /// Those that [`RoleDirectory::open`] would have now.
+    pub fn inspect(files: &dyn Files, path: &Path, role: ProcessRole) -> Result<bool, Error> {
+        let failed = |source| Error::Files { path: path.to_owned(), source };
+        let is_made = check_format(files, path, role)?;
+        if !is_made {
+            check_empty(files, path)?;
+        }
+        let lock = path.join(LOCK_FILE);
+        if files.metadata(&lock).map_err(failed)?.is_some() {
+            drop(take_lock(files, path)?);
+        }
+        Ok(is_made)
+    }
+
     /// Checks what `path` is and locks it for `role`. An absent or empty directory becomes
     /// one of `role`.
     ///
@@ -105,10 +123,7 @@ impl RoleDirectory {
             check_empty(&**files, path)?;
         }
         files.create_directory(path).map_err(failed)?;
-        let lock = files.lock(&path.join(LOCK_FILE)).map_err(|error| match error {
-            files::Error::Locked { .. } => Error::Locked { path: path.to_owned() },
-            other => failed(other),
-        })?;
+        let lock = take_lock(&**files, path)?;
         // Again under the lock: another process may have been first.
         if !check_format(&**files, path, role)? {
             let format = path.join(FORMAT_FILE);
@@ -127,6 +142,13 @@ impl RoleDirectory {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+fn take_lock(files: &dyn Files, path: &Path) -> Result<Box<dyn Lock>, Error> {
+    files.lock(&path.join(LOCK_FILE)).map_err(|error| match error {
+        files::Error::Locked { .. } => Error::Locked { path: path.to_owned() },
+        source => Error::Files { path: path.to_owned(), source },
+    })
 }
 
 /// Whether the directory says that it is one of `role`; `false` if it says nothing yet.
@@ -232,6 +254,21 @@ mod tests {
         drop(foreign.create(Path::new("/data/photo"), Permissions::Shared).unwrap());
         let foreign: Arc<dyn Files> = foreign;
         assert!(matches!(open(&foreign, ProcessRole::Object), Err(Error::Foreign { .. })));
+    }
+
+    #[test]
+    fn a_look_tells_what_an_open_would_say_and_makes_nothing() {
+        let memory = MemoryFiles::new();
+        let (files, path): (Arc<dyn Files>, _) = (memory.clone(), Path::new("/data"));
+        let inspect = |role| RoleDirectory::inspect(&*memory, path, role);
+        assert!(!inspect(ProcessRole::Object).unwrap());
+        assert!(files.metadata(path).unwrap().is_none(), "it was made");
+        let opened = open(&files, ProcessRole::Object).unwrap();
+        assert!(matches!(inspect(ProcessRole::Object), Err(Error::Locked { .. })));
+        drop(opened);
+        assert!(inspect(ProcessRole::Object).unwrap());
+        assert!(matches!(inspect(ProcessRole::Agent), Err(Error::Role { .. })));
+        assert!(open(&files, ProcessRole::Object).is_ok(), "the look left a lock");
     }
 
     #[test]

@@ -62,6 +62,8 @@ fn database(memory: &RocksMemory, verdict: Verdict) -> Options {
     options.create_if_missing(true);
     options.create_missing_column_families(true);
     options.set_paranoid_checks(true);
+    // A whole log that is gone, not only one that ends too early.
+    options.set_track_and_verify_wals_in_manifest(true);
     options.set_wal_recovery_mode(match verdict {
         Verdict::Sound => DBRecoveryMode::TolerateCorruptedTailRecords,
         // The examination has shown that nothing synced lies behind the tear.

@@ -127,7 +127,9 @@ fn p_d4_a_log_cut_or_zeroed_before_synced_bytes_is_an_error() {
     let directory = killed(20, 1);
     // As if the watermark had caught up, which it does within a second.
     let sequence = 2 * 20 - 1;
-    let watermark = Watermark::start(directory.path(), sequence).unwrap();
+    let kept = watermark::read(directory.path()).unwrap().unwrap();
+    let room = Room::new(directory.path());
+    let watermark = Watermark::start(directory.path(), &room, (kept.engine, sequence)).unwrap();
     watermark.stop(sequence);
     let (path, bytes) = newest_log(directory.path());
     for length in [0, 1, bytes.len() / 2, bytes.len() - 5_000] {
@@ -210,12 +212,54 @@ fn check_not_served(directory: &Path, name: &str) {
 }
 
 #[test]
+fn p_i5_a_log_of_another_engine_is_not_replayed() {
+    let (own, other) = (killed(20, 0), killed(25, 0));
+    let (path, bytes) = newest_log(own.path());
+    std::fs::write(&path, newest_log(other.path()).1).unwrap();
+    let refused = open(own.path());
+    let named = path.display().to_string();
+    assert!(matches!(refused, Err(Error::Corrupt { place, .. }) if place == named));
+    std::fs::write(&path, bytes).unwrap();
+    assert_eq!(count(&open(own.path()).unwrap()), 20);
+}
+
+#[test]
+fn p_i5_a_lost_current_or_a_short_manifest_is_named_before_anything_is_touched() {
+    let closed = closed();
+    let manifest = std::fs::read_to_string(closed.path().join("CURRENT")).unwrap();
+    for (name, damages) in
+        [("CURRENT", &[flip, remove][..]), (manifest.trim_end(), &[truncate, remove])]
+    {
+        for damage in damages {
+            let directory = copy(closed.path());
+            let path = directory.path().join(name);
+            damage(&path);
+            let before = names(directory.path());
+            let refused = open(directory.path());
+            let named = path.display().to_string();
+            assert!(
+                matches!(refused, Err(Error::Corrupt { place, .. }) if place == named),
+                "{name}"
+            );
+            assert_eq!(names(directory.path()), before, "{name}: files were made or removed");
+        }
+    }
+}
+
+fn names(directory: &Path) -> Vec<std::ffi::OsString> {
+    let entries = std::fs::read_dir(directory).unwrap();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    names
+}
+
+#[test]
 fn the_watermark_follows_syncs_and_a_close_writes_it_down() {
     let directory = tempfile::tempdir().unwrap();
     let engine = open(directory.path()).unwrap();
     engine.write(batch(1), Durability::Synced).unwrap();
     engine.close().unwrap();
-    assert!(watermark::read(directory.path()).unwrap() > 0);
+    assert!(watermark::read(directory.path()).unwrap().unwrap().sequence > 0);
     std::fs::remove_file(directory.path().join("SYNCED")).unwrap();
     drop(engine);
     let refused = open(directory.path());

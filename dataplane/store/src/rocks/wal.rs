@@ -4,11 +4,13 @@
 //! RocksDB's own recovery modes either take every damaged log for a torn tail or refuse
 //! every torn tail whose blocks reached the disk in part. The proof that bytes were synced
 //! comes from two places: the watermark file, and marks that the engine puts first into a
-//! batch, each naming a sequence number up to which all was synced before that batch.
+//! batch, each naming a sequence number up to which all was synced before that batch. Each
+//! mark names its engine, too: RocksDB would replay the log of another one as its own.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::watermark::Kept;
 use crate::engine::{Attempt, Error};
 
 /// The key of marks, in the default column family.
@@ -20,6 +22,8 @@ const BLOCK_BYTES: usize = 32 << 10;
 const HEADER_BYTES: usize = 7;
 /// Sequence number (8), count (4) before the operations of a batch.
 const BATCH_HEADER_BYTES: usize = 12;
+/// Sequence number (8), engine (8).
+const MARK_BYTES: usize = 16;
 /// Tag of a put into the default column family.
 const PUT_TAG: u8 = 1;
 
@@ -32,13 +36,27 @@ pub(super) enum Verdict {
     Torn,
 }
 
-/// Reads all logs of the engine in `directory`; every sequence number up to `kept` is
-/// known to have been synced.
+/// The mark that all up to `synced` is durable in `engine`.
+pub(super) fn render_mark(synced: u64, engine: u64) -> [u8; MARK_BYTES] {
+    let mut mark = [0; MARK_BYTES];
+    mark[..8].copy_from_slice(&synced.to_be_bytes());
+    mark[8..].copy_from_slice(&engine.to_be_bytes());
+    mark
+}
+
+/// Reads all logs of the engine in `directory`, of which `kept` is known to be durable.
 ///
 /// # Errors
-/// [`Error::Corrupt`] naming the log in which synced bytes are damaged.
-pub(super) fn examine(directory: &Path, kept: u64) -> Result<Verdict, Error> {
-    let mut examination = Examination { kept, next: None, tear: None, newest: PathBuf::new() };
+/// [`Error::Corrupt`] naming the log in which synced bytes are damaged, or that is not
+/// this engine's or not where it belongs.
+pub(super) fn examine(directory: &Path, kept: Option<&Kept>) -> Result<Verdict, Error> {
+    let mut examination = Examination {
+        kept: kept.map_or(0, |kept| kept.sequence),
+        engine: kept.map(|kept| kept.engine),
+        next: None,
+        tear: None,
+        newest: PathBuf::new(),
+    };
     for path in logs(directory)? {
         let bytes = std::fs::read(&path).map_err(|error| failed(&path, error))?;
         examination.read(&path, &bytes)?;
@@ -79,6 +97,7 @@ struct Tear {
 
 struct Examination {
     kept: u64,
+    engine: Option<u64>,
     /// The sequence number after the last whole batch before the tear.
     next: Option<u64>,
     tear: Option<Tear>,
@@ -102,7 +121,7 @@ impl Examination {
                     Record::Good { kind, payload } => {
                         at += HEADER_BYTES + payload.len();
                         match assemble(&mut fragments, kind, payload) {
-                            Some(Ok(batch)) => self.batch(&batch)?,
+                            Some(Ok(batch)) => self.batch(path, &batch)?,
                             Some(Err(())) => self.tear_at(path, place)?,
                             None => {}
                         }
@@ -144,16 +163,26 @@ impl Examination {
         Error::damaged(path.display().to_string(), what)
     }
 
-    fn batch(&mut self, batch: &[u8]) -> Result<(), Error> {
+    fn batch(&mut self, path: &Path, batch: &[u8]) -> Result<(), Error> {
         let Some((sequence, count, operations)) = split_batch(batch) else { return Ok(()) };
+        let mark = mark(operations);
+        let strange = |what| Err(Error::damaged(path.display().to_string(), what));
+        if let (Some(own), Some(mark)) = (self.engine, mark)
+            && own != mark.engine
+        {
+            return strange("it is the log of another engine");
+        }
         if self.tear.is_none() {
+            if self.next.is_some_and(|next| sequence < next) {
+                return strange("it is older than the log before it");
+            }
             self.next = Some(sequence + count);
             return Ok(());
         }
         // A whole batch behind the tear: was the tear synced before it was written?
         let torn = self.next.unwrap_or_else(|| sequence.saturating_sub(1));
-        match mark(operations) {
-            Some(synced) if synced >= torn => Err(self.damage()),
+        match mark {
+            Some(Mark { synced, .. }) if synced >= torn => Err(self.damage()),
             _ => Ok(()),
         }
     }
@@ -234,14 +263,25 @@ fn split_batch(batch: &[u8]) -> Option<(u64, u64, &[u8])> {
     Some((sequence, u64::from(count), operations))
 }
 
-/// The sequence number in a mark, if `operations` begin with one. Key and value are so
-/// short that each length is one byte.
-fn mark(operations: &[u8]) -> Option<u64> {
+#[derive(Clone, Copy)]
+struct Mark {
+    synced: u64,
+    engine: u64,
+}
+
+/// The mark that `operations` begin with, if any. Key and value are so short that each
+/// length is one byte.
+fn mark(operations: &[u8]) -> Option<Mark> {
     let rest = operations.strip_prefix(&[PUT_TAG])?;
     let (length, rest) = rest.split_first()?;
     if usize::from(*length) != MARK_KEY.len() {
         return None;
     }
-    let rest = rest.strip_prefix(MARK_KEY)?.strip_prefix(&[8])?;
-    rest.get(..8)?.try_into().ok().map(u64::from_be_bytes)
+    let (length, rest) = rest.strip_prefix(MARK_KEY)?.split_first()?;
+    if usize::from(*length) != MARK_BYTES {
+        return None;
+    }
+    let (synced, engine) = (rest.get(..8)?, rest.get(8..MARK_BYTES)?);
+    let number = |bytes: &[u8]| bytes.try_into().ok().map(u64::from_be_bytes);
+    Some(Mark { synced: number(synced)?, engine: number(engine)? })
 }
