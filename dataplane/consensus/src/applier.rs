@@ -80,6 +80,11 @@ impl<M: StateMachine> Applied<M> {
         Ok(applied)
     }
 
+    /// Whether the disk has room for new work.
+    pub(crate) fn admit(&self) -> Result<(), gitstratum_store::engine::Error> {
+        self.engine.admit()
+    }
+
     /// The index applied last; changes are told.
     pub(crate) fn watch(&self) -> watch::Receiver<Option<LogIndex>> {
         self.index.subscribe()

@@ -208,6 +208,14 @@ pub enum ProposeError {
         /// What stopped it, unless it was told to.
         cause: Option<Arc<Error>>,
     },
+    /// The disk has no room for new work. The command was not proposed.
+    #[error("group {group}: {source}")]
+    Full {
+        /// The group.
+        group: GroupId,
+        /// What the engine says.
+        source: engine::Error,
+    },
     /// The command was proposed, and whether it was or will be applied is not known:
     /// leadership changed, the group stopped, or it took too long.
     #[error("group {group}: outcome of the proposal is unknown{}", because(cause.as_deref()))]
@@ -227,6 +235,7 @@ impl ProposeError {
                 ErrorKind::Unavailable
             }
             Self::TooLarge { .. } => ErrorKind::Invalid,
+            Self::Full { source, .. } => source.kind(),
         }
     }
 

@@ -110,7 +110,7 @@ impl<M: StateMachine> Group<M> {
     /// Dropping the future does not take the proposal back.
     ///
     /// # Errors
-    /// [`ProposeError::NotLeader`], [`ProposeError::TooLarge`] and
+    /// [`ProposeError::NotLeader`], [`ProposeError::TooLarge`], [`ProposeError::Full`] and
     /// [`ProposeError::Stopped`]: it was not proposed and never will be.
     /// [`ProposeError::Unknown`]: it may be applied, now or later (S11).
     pub async fn propose(&self, command: impl Into<Bytes>) -> Result<Reply, ProposeError> {
@@ -123,6 +123,8 @@ impl<M: StateMachine> Group<M> {
         if self.inner.driver.has_ended() {
             return Err(ProposeError::Stopped { group, cause: self.inner.failure.cause() });
         }
+        // A log must not meet a full disk: that would be its end (P-D6).
+        self.inner.applied.admit().map_err(|source| ProposeError::Full { group, source })?;
         let unknown = |cause| ProposeError::Unknown { group, cause };
         let write = |raft: Raft<M>| async move { raft.client_write(Opaque(command)).await };
         let outcome = self.inner.driver.call(write);
