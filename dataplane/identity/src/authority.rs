@@ -7,10 +7,12 @@ use rcgen::{
     DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType, SerialNumber,
     date_time_ymd,
 };
+use rustls::SignatureScheme::ECDSA_NISTP256_SHA256;
 use rustls_pki_types::CertificateSigningRequestDer;
 use zeroize::Zeroizing;
 
 use crate::Peer;
+use crate::tls::provider;
 
 mod credentials;
 mod error;
@@ -102,6 +104,9 @@ impl Authority {
         if parsed.public_key().subject_public_key.data != key.public_key_raw() {
             return Err(certificate_file.apart_from(key_file));
         }
+        if !is_signed_by_itself(&parsed) {
+            return Err(damaged());
+        }
         let issuer = Issuer::from_ca_cert_der(&certificate, key).map_err(|_| damaged())?;
         let certificate_pem = String::from_utf8_lossy(certificate_file.bytes).into_owned();
         Ok(Self { cluster, issuer, certificate_pem })
@@ -174,6 +179,18 @@ fn named(common_name: String) -> DistinguishedName {
     let mut name = DistinguishedName::new();
     name.push(DnType::CommonName, common_name);
     name
+}
+
+/// Whether the certificate's own key signed it. That is the only checksum it has: without
+/// a look a flipped bit would be found by peers, who would call it a stranger's.
+fn is_signed_by_itself(certificate: &x509_parser::certificate::X509Certificate<'_>) -> bool {
+    let (key, signed) = (certificate.public_key(), certificate.tbs_certificate.as_ref());
+    let (key, signature) = (&key.subject_public_key.data, &certificate.signature_value.data);
+    let provider = provider();
+    let known = provider.signature_verification_algorithms.mapping;
+    let fitting = known.iter().filter(|(scheme, _)| *scheme == ECDSA_NISTP256_SHA256);
+    let mut algorithms = fitting.flat_map(|(_, algorithms)| algorithms.iter());
+    algorithms.any(|algorithm| algorithm.verify_signature(key, signed, signature).is_ok())
 }
 
 fn random_serial(entropy: &dyn Entropy) -> SerialNumber {
