@@ -2,9 +2,11 @@
 //! process. The one place that knows all rooms: it builds each from its own settings,
 //! gives it what it needs, and drains them in order.
 
+mod clock_mark;
 mod endpoint;
 mod folder;
 mod greeting;
+mod inspection;
 mod node;
 mod plan;
 mod roles;

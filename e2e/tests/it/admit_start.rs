@@ -127,10 +127,6 @@ fn a_folder_of_somebody_else_is_left_alone() -> Result<()> {
 
 #[test]
 fn newer_older_and_foreign_formats_are_left_alone() -> Result<()> {
-    // Open: fails today, see docs/proofs.md; runs with --long until it holds.
-    if !gitstratum_e2e::is_long() {
-        return Ok(());
-    }
     let (_folder, data) = stopped()?;
     for role in ["control", "metadata", "object", "agent"] {
         let format = data.join("nodes/1").join(role).join("format");
@@ -150,6 +146,78 @@ fn newer_older_and_foreign_formats_are_left_alone() -> Result<()> {
     let mut again =
         Stratum::start_with(Options { data: Some(data.clone()), ..Options::default() })?;
     ensure!(again.stop()? == 0, "it does not run any more");
+    Ok(())
+}
+
+/// What the file with the time would hold, had it been written at `millis`.
+fn clock_file(millis: u128) -> String {
+    let body = format!("gitstratum-clock 1\nmillis {millis}\n");
+    format!("{body}crc32c {:08x}\n", crc32c::crc32c(body.as_bytes()))
+}
+
+/// The time that the file holds.
+fn clock_shown(data: &Path) -> Result<u128> {
+    let text = std::fs::read_to_string(data.join("nodes/1/clock"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("millis "));
+    Ok(line.context("no time in it")?.parse()?)
+}
+
+#[test]
+fn a_clock_set_back_is_told_in_one_line() -> Result<()> {
+    let (_folder, data) = stopped()?;
+    let (file, shown) = (data.join("nodes/1/clock"), clock_shown(&data)?);
+    let hour = 60 * 60 * 1_000;
+    // What it would be like if the clock had been set back by two hours since.
+    let ahead = clock_file(shown + 2 * hour);
+    with_file(&file, ahead.as_bytes(), || {
+        untouched(&data, &["clock was set back", "nodes/1/clock"])
+    })?;
+    Ok(())
+}
+
+#[test]
+fn p_c7_a_clock_set_back_by_half_an_hour_changes_nothing() -> Result<()> {
+    let (_folder, data) = stopped()?;
+    let (file, shown) = (data.join("nodes/1/clock"), clock_shown(&data)?);
+    std::fs::write(&file, clock_file(shown + 30 * 60 * 1_000))?;
+    let up = Up::start_with(Options { data: Some(data.clone()), ..Options::default() })?;
+    ensure!(up.stratum.log().matches("clock was set back").count() == 1, "not told once");
+    create(&up.stratum, "demo/back", "sha1")?;
+    ensure!(branch("back", 1_000).send(&http(&up, "demo/back"))?.is_done(), "no push");
+    up.stratum.cli(&["check"])?;
+    ensure!(clock_shown(&data)? < shown + 60 * 1_000, "the file has the old time");
+    Ok(())
+}
+
+#[test]
+fn lost_keys_are_named_and_nothing_is_touched() -> Result<()> {
+    let (_folder, data) = stopped()?;
+    for name in ["admin.token", "join.token", "ca.crt", "ca.key", "ssh_host_key"] {
+        let (path, away) = (data.join(name), data.with_file_name(name));
+        std::fs::rename(&path, &away)?;
+        untouched(&data, &[name])?;
+        std::fs::rename(&away, &path)?;
+    }
+    for role in ["control", "metadata", "object", "agent"] {
+        let (path, away) = (data.join("nodes/1").join(role), data.with_file_name(role));
+        std::fs::rename(&path, &away)?;
+        untouched(&data, &[&format!("nodes/1/{role}")])?;
+        ensure!(!path.exists(), "{role} was made anew");
+        std::fs::rename(&away, &path)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn verbs_that_need_a_running_system_say_that_there_is_none() -> Result<()> {
+    let (_folder, data) = stopped()?;
+    let data = data.to_str().context("no text")?;
+    for verb in [&["check"][..], &["audit", "--since", "1h"], &["status"], &["repo", "list"]] {
+        let ran = Command::new(program()).args(verb).args(["--data", data]).output()?;
+        ensure!(ran.status.code() == Some(3), "{verb:?} gave {}", ran.status);
+        let words = String::from_utf8_lossy(&ran.stderr).into_owned();
+        ensure!(words.lines().count() <= 2 && words.contains(data), "{verb:?}: {words}");
+    }
     Ok(())
 }
 
@@ -183,6 +251,7 @@ fn a_port_in_use_is_named() -> Result<()> {
         }
         let words = refused(&args)?;
         ensure!(words.contains(&taken.1), "{option}: {words}");
+        ensure!(!Path::new(data).exists(), "{option}: the directory was made");
     }
     Ok(())
 }
@@ -229,10 +298,6 @@ fn branch(name: &str, bytes: u32) -> Push {
 
 #[test]
 fn p_d6_a_full_disk_refuses_pushes_serves_reads_and_recovers() -> Result<()> {
-    // Open: fails today, see docs/proofs.md; runs with --long until it holds.
-    if !gitstratum_e2e::is_long() {
-        return Ok(());
-    }
     let Some(slate) = Slate::new()? else { return Ok(()) };
     let mut up = slate.start()?;
     create(&up.stratum, "demo/full", "sha1")?;

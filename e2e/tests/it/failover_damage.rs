@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use gitstratum_e2e::push::Push;
@@ -22,6 +23,9 @@ const SOUND: i32 = 0;
 const UNREACHABLE: i32 = 3;
 const DAMAGED: i32 = 4;
 
+/// How long it takes until what was synced is written down apart from the logs.
+const NOTED_WITHIN: Duration = Duration::from_millis(1_500);
+
 /// Repositories: one whose segments are rows of a data base, one whose are files.
 const REPOSITORIES: [(&str, u32); 2] = [("demo/rows", 1_000), ("demo/files", 600_000)];
 
@@ -32,11 +36,15 @@ struct State {
     objects: Vec<String>,
 }
 
-/// A data directory of a system that was stopped well, and what it showed when.
+/// By path: its states, the last one last.
+type States = BTreeMap<&'static str, Vec<State>>;
+
+/// Data directories of a system, and what it showed when: one that was stopped well, whose
+/// data bases have tables, and one that was killed, whose logs hold rows.
 struct Sound {
     folder: TempDir,
-    /// By path: its states, the last one last.
-    states: BTreeMap<&'static str, Vec<State>>,
+    stopped: States,
+    killed: States,
 }
 
 static SOUND_DATA: Mutex<Weak<Sound>> = Mutex::new(Weak::new());
@@ -53,34 +61,53 @@ impl Sound {
         Ok(sound)
     }
 
-    /// Three runs: the second one begins with data bases that were closed once, so that
-    /// there are tables as well as logs.
+    /// Three runs that end well: the second one begins with data bases that were closed
+    /// once, so that there are several tables. Then one that is killed.
     fn make() -> Result<Self> {
         let folder = tempfile::tempdir()?;
-        let data = Some(folder.path().join("data"));
-        let mut states: BTreeMap<&'static str, Vec<State>> = BTreeMap::new();
-        let mut stratum = Stratum::start_with(Options { data, ..Options::default() })?;
+        let data = folder.path().join("killed");
+        let mut states = States::new();
+        let mut stratum =
+            Stratum::start_with(Options { data: Some(data.clone()), ..Options::default() })?;
+        for (path, _) in REPOSITORIES {
+            create(&stratum, path, "sha1")?;
+            states.insert(path, vec![State::default()]);
+        }
         for round in 0..3 {
-            for (path, bytes) in REPOSITORIES {
-                if round == 0 {
-                    create(&stratum, path, "sha1")?;
-                    states.insert(path, vec![State::default()]);
-                }
-                push(&stratum, path, (round, bytes))?;
-                let state = look(&stratum, path, &format!("{path}-{round}"))?;
-                states.entry(path).or_default().push(state);
-            }
+            grow(&stratum, round, &mut states)?;
             ensure!(stratum.stop()? == 0, "it did not stop well");
             if round < 2 {
                 stratum.launch()?;
             }
         }
-        Ok(Self { folder, states })
+        copy(&data, &folder.path().join("stopped"))?;
+        let stopped = states.clone();
+        stratum.launch()?;
+        grow(&stratum, 3, &mut states)?;
+        std::thread::sleep(NOTED_WITHIN);
+        stratum.kill()?;
+        Ok(Self { folder, stopped, killed: states })
     }
 
-    fn data(&self) -> PathBuf {
-        self.folder.path().join("data")
+    /// The data directory in which files of this kind hold something, and what it shows.
+    fn with(&self, kind: Kind) -> (PathBuf, &States) {
+        match kind {
+            Kind::Database { part: ".log", .. } => {
+                (self.folder.path().join("killed"), &self.killed)
+            }
+            _ => (self.folder.path().join("stopped"), &self.stopped),
+        }
     }
+}
+
+/// Pushes a branch into each repository and looks at it.
+fn grow(stratum: &Stratum, round: u32, states: &mut States) -> Result<()> {
+    for (path, bytes) in REPOSITORIES {
+        push(stratum, path, (round, bytes))?;
+        let state = look(stratum, path, &format!("{path}-{round}"))?;
+        states.entry(path).or_default().push(state);
+    }
+    Ok(())
 }
 
 fn push(stratum: &Stratum, path: &str, (round, bytes): (u32, u32)) -> Result<()> {
@@ -111,18 +138,20 @@ fn look(stratum: &Stratum, path: &str, name: &str) -> Result<State> {
 enum Damage {
     Flip,
     Truncate,
+    Empty,
     Swap,
     Remove,
 }
 
-const DAMAGES: [Damage; 4] = [Damage::Flip, Damage::Truncate, Damage::Swap, Damage::Remove];
+const DAMAGES: [Damage; 5] =
+    [Damage::Flip, Damage::Truncate, Damage::Empty, Damage::Swap, Damage::Remove];
 
 /// A kind of file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     /// Entries and parts of packs.
     Segment,
-    /// Files of a data base: `.sst`, `.log`, `MANIFEST-`.
+    /// Files of a data base: `.sst`, `.log`, `/MANIFEST-`.
     Database { role: &'static str, part: &'static str },
     /// One file, by its path.
     Single(&'static str),
@@ -151,6 +180,7 @@ impl Kind {
             Self::Single("ssh_host_key") => Self::Single("ca.key"),
             Self::Single("cluster.json") => Self::Single("admin.token"),
             Self::Single("admin.token") => Self::Single("join.token"),
+            Self::Single("join.token") => Self::Single("admin.token"),
             Self::Single("nodes/1/agent/snapshot") => Self::Single("nodes/1/agent/incarnation"),
             Self::Single("nodes/1/agent/incarnation") => Self::Single("nodes/1/agent/snapshot"),
             Self::Single(_) => Self::Single("cluster.json"),
@@ -214,6 +244,7 @@ impl Damage {
                 bytes.truncate(bytes.len() / 2);
                 std::fs::write(file, bytes)?;
             }
+            Self::Empty => std::fs::write(file, b"")?,
             Self::Swap => {
                 std::fs::write(file, std::fs::read(other)?)?;
                 std::fs::write(other, bytes)?;
@@ -228,7 +259,8 @@ impl Damage {
 fn case(sound: &Sound, kind: Kind, damage: Damage) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let data = folder.path().join("data");
-    copy(&sound.data(), &data)?;
+    let (from, states) = sound.with(kind);
+    copy(&from, &data)?;
     let files = kind.files(&data)?;
     let file = files.first().with_context(|| format!("no file of {kind:?}"))?;
     let others = kind.other().files(&data)?;
@@ -248,10 +280,11 @@ fn case(sound: &Sound, kind: Kind, damage: Damage) -> Result<()> {
         return names(&stratum.log(), &[file, other], damage);
     }
     let told = format!("{}{}", check.out, check.err);
-    let older = damage == Damage::Truncate && matches!(kind, Kind::Database { part: ".log", .. });
+    let is_short = matches!(damage, Damage::Truncate | Damage::Empty);
+    let older = is_short && matches!(kind, Kind::Database { part: ".log", .. });
     let mut bad = 0;
     for (path, outcome) in seen {
-        let states = &sound.states[path];
+        let states = &states[path];
         match outcome {
             Ok(state) if Some(&state) == states.last() => {}
             // The torn end of a log cannot be told from one that was never written.
@@ -300,8 +333,9 @@ fn matrix(kinds: &[Kind]) -> Result<()> {
     Ok(())
 }
 
-fn database(role: &'static str) -> [Kind; 3] {
-    [".sst", ".log", "MANIFEST-"].map(|part| Kind::Database { role, part })
+fn database(role: &'static str) -> [Kind; 6] {
+    let parts = [".sst", ".log", "/MANIFEST-", "/CURRENT", "/SYNCED", "/OPTIONS-"];
+    parts.map(|part| Kind::Database { role, part })
 }
 
 #[test]
@@ -311,42 +345,28 @@ fn p_d4_damaged_segments_are_never_served() -> Result<()> {
 
 #[test]
 fn p_i5_a_damaged_data_base_of_the_control_plane() -> Result<()> {
-    // Open: fails today, see docs/proofs.md; runs with --long until it holds.
-    if !gitstratum_e2e::is_long() {
-        return Ok(());
-    }
     matrix(&database("control"))
 }
 
 #[test]
 fn p_i5_a_damaged_data_base_of_the_metadata() -> Result<()> {
-    // Open: fails today, see docs/proofs.md; runs with --long until it holds.
-    if !gitstratum_e2e::is_long() {
-        return Ok(());
-    }
     matrix(&database("metadata"))
 }
 
 #[test]
 fn p_i5_a_damaged_data_base_of_the_objects() -> Result<()> {
-    // Open: fails today, see docs/proofs.md; runs with --long until it holds.
-    if !gitstratum_e2e::is_long() {
-        return Ok(());
-    }
     matrix(&database("object"))
 }
 
 #[test]
 fn damaged_records_of_the_node() -> Result<()> {
-    let files = ["cluster.json", "nodes/1/agent/snapshot", "nodes/1/agent/incarnation"];
+    let files =
+        ["cluster.json", "nodes/1/agent/snapshot", "nodes/1/agent/incarnation", "nodes/1/clock"];
     matrix(&files.map(Kind::Single))
 }
 
 #[test]
 fn damaged_keys_are_named() -> Result<()> {
-    // Open: fails today, see docs/proofs.md; runs with --long until it holds.
-    if !gitstratum_e2e::is_long() {
-        return Ok(());
-    }
-    matrix(&["admin.token", "ca.key", "ca.crt", "ssh_host_key"].map(Kind::Single))
+    let files = ["admin.token", "join.token", "ca.key", "ca.crt", "ssh_host_key"];
+    matrix(&files.map(Kind::Single))
 }

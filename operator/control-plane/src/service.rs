@@ -194,6 +194,14 @@ impl Handle {
         founding::finish(&self.plane).await
     }
 
+    /// Whether the directory has the token with SHA-256 `hash`, in force or expired.
+    ///
+    /// # Errors
+    /// [`Error::Task`].
+    pub async fn knows_token(&self, hash: [u8; 32]) -> Result<bool, Error> {
+        self.plane.read(move |state| state.token(&hash).is_some()).await
+    }
+
     /// Version of the streamed state on this voter.
     ///
     /// # Errors

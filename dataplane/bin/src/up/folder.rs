@@ -38,25 +38,34 @@ struct Record {
     cluster_id: String,
     generation: u16,
     nodes: Vec<String>,
+    /// The id of the first admin's token, so that a file with another one is noticed even
+    /// when this one was revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    first_token: Option<String>,
 }
 
 /// The data directory, before anything in it was touched.
 pub(super) struct Folder {
     path: PathBuf,
     pub(super) recorded: Option<Cluster>,
+    /// The id of the first admin's token.
+    pub(super) first_token: Option<String>,
 }
 
 impl Folder {
-    /// Looks at the directory; makes it when it is missing.
-    pub(super) fn open(files: &dyn Files, path: &Path) -> Result<Self> {
+    /// Looks at the directory and changes nothing.
+    pub(super) fn look(files: &dyn Files, path: &Path) -> Result<Self> {
         if files.metadata(path)?.is_none() {
-            files.create_directory(path).with_context(|| format!("making {}", path.display()))?;
+            return Ok(Self { path: path.to_owned(), recorded: None, first_token: None });
         }
         check_ours(files, path)?;
         let record = path.join(FILE);
-        let recorded = match files.metadata(&record)? {
-            None => None,
-            Some(_) => Some(parse(&read_whole(files, &record, BYTES_MAX)?, &record)?),
+        let (recorded, first_token) = match files.metadata(&record)? {
+            None => (None, None),
+            Some(_) => {
+                let (cluster, token) = parse(&read_whole(files, &record, BYTES_MAX)?, &record)?;
+                (Some(cluster), token)
+            }
         };
         if recorded.is_none() && has_data(files, path)? {
             bail!(
@@ -65,16 +74,28 @@ impl Folder {
                 node_folder(path).display()
             );
         }
-        Ok(Self { path: path.to_owned(), recorded })
+        Ok(Self { path: path.to_owned(), recorded, first_token })
     }
 
-    /// Writes down which cluster this is.
-    pub(super) fn record(&self, files: &dyn Files, cluster: &Cluster) -> Result<()> {
+    /// Makes the directory when it is missing.
+    pub(super) fn make(&self, files: &dyn Files) -> Result<()> {
+        let made = files.create_directory(&self.path);
+        made.with_context(|| format!("making {}", self.path.display()))
+    }
+
+    /// Where it is written which cluster this is.
+    pub(super) fn record_path(&self) -> PathBuf {
+        self.path.join(FILE)
+    }
+
+    /// Writes down which cluster this is, and the id of its first admin's token.
+    pub(super) fn record(&self, files: &dyn Files, cluster: &Cluster, token: &str) -> Result<()> {
         let record = Record {
             version: VERSION,
             cluster_id: cluster.id.to_string(),
             generation: cluster.generation,
             nodes: cluster.nodes.iter().map(ToString::to_string).collect(),
+            first_token: Some(token.to_owned()),
         };
         let mut text = serde_json::to_vec_pretty(&record)?;
         text.push(b'\n');
@@ -83,7 +104,7 @@ impl Folder {
     }
 }
 
-fn parse(bytes: &[u8], path: &Path) -> Result<Cluster> {
+fn parse(bytes: &[u8], path: &Path) -> Result<(Cluster, Option<String>)> {
     let damaged = || format!("{} is damaged", path.display());
     let record: Record = serde_json::from_slice(bytes).with_context(damaged)?;
     if record.version != VERSION {
@@ -96,7 +117,7 @@ fn parse(bytes: &[u8], path: &Path) -> Result<Cluster> {
     let id = ClusterId::parse(&record.cluster_id).with_context(damaged)?;
     let nodes: Option<Vec<NodeId>> = record.nodes.iter().map(|node| NodeId::parse(node)).collect();
     let nodes = nodes.filter(|nodes| !nodes.is_empty()).with_context(damaged)?;
-    Ok(Cluster { id, generation: record.generation, nodes })
+    Ok((Cluster { id, generation: record.generation, nodes }, record.first_token))
 }
 
 /// A directory with other things in it is not ours to fill.
@@ -113,10 +134,10 @@ fn check_ours(files: &dyn Files, path: &Path) -> Result<()> {
     }
 }
 
-/// Whether a data role has ever been started here.
+/// Whether a data role has ever been started here. Their directories are made earlier.
 fn has_data(files: &dyn Files, path: &Path) -> Result<bool> {
     for role in ["metadata", "object"] {
-        if files.metadata(&node_folder(path).join(role).join("format"))?.is_some() {
+        if files.metadata(&node_folder(path).join(role).join("db"))?.is_some() {
             return Ok(true);
         }
     }

@@ -4,18 +4,18 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use gitstratum_control_plane::{Cluster, Doors};
 use gitstratum_core::{Clock, Entropy, NodeId, ProcessRole, SystemClock, SystemEntropy};
-use gitstratum_identity::{Dialer, LocalNetwork, Peer, Service as Port};
+use gitstratum_identity::{Dialer, LocalNetwork, Peer, PublicTls, Service as Port};
 use gitstratum_process::{
     Drain, DrainTrigger, Health, Metrics, Probe, ProbeServer, Task, TaskGroup, spawn,
 };
 use gitstratum_store::{Files, RocksMemory, SystemFiles};
 
 use super::endpoint::{Endpoint, NodeEndpoint, url};
-use super::folder::Folder;
+use super::inspection::{Inspected, inspect};
 use super::plan::{Plan, node_folder};
-use super::roles::{agent, control, frontend, metadata, object};
+use super::roles::{self, agent, control, frontend, metadata, object};
 use super::secrets::{self, Secrets};
-use super::sockets;
+use super::{clock_mark, sockets};
 
 /// Blocks read, and rows not yet flushed, of all engines of the process, in bytes.
 const ENGINE_CACHE_BYTES: usize = 24 << 20;
@@ -76,10 +76,10 @@ impl Node {
     pub(super) async fn start(plan: &Plan) -> Result<Self> {
         let files: Arc<dyn Files> = SystemFiles::new();
         let (clock, entropy) = (SystemClock::new(), SystemEntropy::new());
-        let data = Folder::open(files.as_ref(), &plan.data)?;
+        let Inspected { folder, secrets, tls } = inspect(plan, files.as_ref(), clock.as_ref())?;
         let (stop_behind, drain) = Drain::new();
         let mut common = Common {
-            cluster: data.recorded.clone().unwrap_or_else(unknown_cluster),
+            cluster: folder.recorded.clone().unwrap_or_else(unknown_cluster),
             node: gitstratum_control_plane::Founding::node(1),
             files,
             clock,
@@ -89,20 +89,30 @@ impl Node {
             metrics: Metrics::with_process_metrics(),
             health: Health::new(),
         };
-        let opened = control::open(plan, &common, &data).await?;
+        folder.make(common.files.as_ref())?;
+        let directories = roles::directories(plan, &common)?;
         // Only now is the directory known to be ours alone.
         super::endpoint::remove(&plan.data);
+        let opened = control::open(plan, &common, &folder).await?;
         common.cluster = opened.cluster.clone();
         common.node = *common.cluster.nodes.first().context("the cluster has no node")?;
-        let secrets = secrets::read(common.files.as_ref(), &plan.data, common.cluster.id)?;
-        Self::start_roles(plan, common, opened, secrets, (stop_behind, drain)).await
+        let secrets = match secrets {
+            Some(secrets) => secrets,
+            None => secrets::read(common.files.as_ref(), &plan.data, common.cluster.id)?,
+        };
+        let directory = opened.service.handle();
+        secrets.check_token(&plan.data, folder.first_token.as_deref(), &directory).await?;
+        let mut node =
+            Self::start_roles(plan, common, opened, (secrets, tls), (stop_behind, drain)).await?;
+        node.directories = directories;
+        Ok(node)
     }
 
     async fn start_roles(
         plan: &Plan,
         common: Common,
         control: control::Opened,
-        secrets: Secrets,
+        (secrets, tls): (Secrets, Option<Arc<PublicTls>>),
         (stop_behind, drain): (DrainTrigger, Drain),
     ) -> Result<Self> {
         let mut behind = TaskGroup::new("roles");
@@ -117,12 +127,18 @@ impl Node {
         });
         let served = control.service.run(doors, drain.clone());
         behind.spawn(async move { served.await.context("control plane") });
+        let (path, clock) = (clock_mark::path(&plan.data), Arc::clone(&common.clock));
+        let marked = clock_mark::keep(Arc::clone(&common.files), path, clock, drain.clone());
+        behind.spawn(async move {
+            marked.await;
+            Ok(())
+        });
         let agent = agent::start(plan, &common, &drain, &mut behind).await?;
         let metadata = metadata::start(plan, &common, &drain, &mut behind).await?;
         let object = object::start(plan, &common, agent.incarnation, &drain, &mut behind).await?;
+        let shown = (secrets.host_key, tls);
         let frontend =
-            frontend::open(plan, &common, agent.incarnation, secrets.host_key, &drain, &mut behind)
-                .await?;
+            frontend::open(plan, &common, agent.incarnation, shown, &drain, &mut behind).await?;
         let probes = ProbeServer::bind(plan.metrics, common.health.clone(), common.metrics.clone());
         let probes = probes.await?;
         Ok(Self {
@@ -132,12 +148,7 @@ impl Node {
             probes,
             behind,
             stop_behind,
-            directories: vec![
-                control.directory,
-                agent.directory,
-                metadata.directory,
-                object.directory,
-            ],
+            directories: Vec::new(),
             engines: vec![control.engine, metadata.engine, object.engine],
         })
     }
@@ -185,6 +196,8 @@ impl Node {
         };
         stop_frontend.start();
         finish(serving).await;
+        // What waits for a full disk to have room again would wait for ever.
+        self.engines.iter().for_each(|engine| engine.refuse_when_full());
         self.stop_behind.start();
         self.behind.drain(DRAIN_WITHIN).await;
         stop_probes.start();

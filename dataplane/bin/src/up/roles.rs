@@ -14,8 +14,14 @@ use anyhow::{Context, Result};
 use gitstratum_core::ProcessRole;
 use gitstratum_store::{Family, RocksEngine, RocksOptions, RoleDirectory};
 
+use super::inspection::ROLES;
 use super::node::Common;
 use super::plan::Plan;
+
+/// Opens the folders of all roles, before anything is in them.
+pub(super) fn directories(plan: &Plan, common: &Common) -> Result<Vec<RoleDirectory>> {
+    ROLES.iter().map(|role| directory(plan, common, *role)).collect()
+}
 
 /// Opens the folder of a role: makes it, or checks what it is, and locks it. Its name and
 /// those above it are durable before anything in it is, else a power cut takes all at once.

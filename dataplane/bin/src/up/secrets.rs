@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
-use gitstratum_control_plane::Founding;
-use gitstratum_core::{ClusterId, Entropy, Token};
+use anyhow::{Context, Result, bail};
+use gitstratum_control_plane::{Founding, Handle};
+use gitstratum_core::{ClusterId, Entropy, Token, encode_hex};
 use gitstratum_frontend::host_key;
 use gitstratum_identity::{Authority, PemFile};
 use gitstratum_store::Permissions;
@@ -23,6 +23,34 @@ pub(super) struct Secrets {
     pub(super) host_key: Vec<u8>,
     /// `ssh-ed25519 …`, for `endpoint.json`.
     pub(super) host_key_line: String,
+    /// SHA-256 of the token in `admin.token`.
+    admin_token: [u8; 32],
+}
+
+impl Secrets {
+    /// How people name the token in `admin.token`.
+    pub(super) fn token_id(&self) -> String {
+        encode_hex(&self.admin_token[..8])
+    }
+
+    /// The token in `admin.token` has to be one of this cluster: in force, or at least its
+    /// first one, which may have been revoked since.
+    pub(super) async fn check_token(
+        &self,
+        data: &Path,
+        first: Option<&str>,
+        directory: &Handle,
+    ) -> Result<()> {
+        let path = data.join(ADMIN_TOKEN);
+        if directory.knows_token(self.admin_token).await? {
+            return Ok(());
+        }
+        if first != Some(self.token_id().as_str()) {
+            bail!("{} holds a token that this cluster does not know", path.display());
+        }
+        tracing::warn!(path = %path.display(), "the admin's token was revoked");
+        Ok(())
+    }
 }
 
 /// Writes the secrets of a cluster that is about to be founded.
@@ -45,9 +73,11 @@ pub(super) fn write(
 
 /// Reads and checks every key: a lost or damaged one is named now, not when it is needed.
 pub(super) fn read(files: &dyn Files, data: &Path, cluster: ClusterId) -> Result<Secrets> {
-    let token = get(files, &data.join(ADMIN_TOKEN))?;
-    let text = std::str::from_utf8(&token).ok().and_then(|text| Token::parse(text.trim_end()).ok());
-    text.with_context(|| format!("{} holds no token", data.join(ADMIN_TOKEN).display()))?;
+    let admin_token = token(files, &data.join(ADMIN_TOKEN))?.hash();
+    let join_token = token(files, &data.join(JOIN_TOKEN))?.hash();
+    if admin_token == join_token {
+        bail!("{ADMIN_TOKEN} and {JOIN_TOKEN} in {} hold the same token", data.display());
+    }
     let (certificate, key) = (data.join(CA_CERTIFICATE), data.join(CA_KEY));
     let (certificate_bytes, key_bytes) = (get(files, &certificate)?, get(files, &key)?);
     let (certificate, key) = (certificate.display().to_string(), key.display().to_string());
@@ -59,7 +89,7 @@ pub(super) fn read(files: &dyn Files, data: &Path, cluster: ClusterId) -> Result
     let host_key = get(files, &data.join(HOST_KEY))?;
     let host_key_line = host_key::public_line(&host_key)
         .with_context(|| format!("reading {}", data.join(HOST_KEY).display()))?;
-    Ok(Secrets { host_key, host_key_line })
+    Ok(Secrets { host_key, host_key_line, admin_token })
 }
 
 /// Where the first admin's token is.
@@ -67,7 +97,17 @@ pub(super) fn admin_token(data: &Path) -> PathBuf {
     data.join(ADMIN_TOKEN)
 }
 
+fn token(files: &dyn Files, path: &Path) -> Result<Token> {
+    let bytes = get(files, path)?;
+    let text = std::str::from_utf8(&bytes).ok();
+    let token = text.and_then(|text| Token::parse(text.trim_end()).ok());
+    token.with_context(|| format!("{} holds no token, or a damaged one", path.display()))
+}
+
 fn get(files: &dyn Files, path: &Path) -> Result<Vec<u8>> {
     let bytes = read_whole(files, path, BYTES_MAX);
     Ok(bytes.with_context(|| format!("reading {}", path.display()))?.to_vec())
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,6 @@ use gitstratum_agent::{Config, Deps, Service};
 use gitstratum_core::{Incarnation, ProcessRole};
 use gitstratum_process::{Drain, TaskGroup};
 use gitstratum_proto::control::v1::Node;
-use gitstratum_store::RoleDirectory;
 
 use super::super::node::Common;
 use super::super::plan::Plan;
@@ -11,7 +10,6 @@ use super::super::plan::Plan;
 /// The agent, running.
 pub(in super::super) struct Started {
     pub(in super::super) incarnation: Incarnation,
-    pub(in super::super) directory: RoleDirectory,
 }
 
 /// Starts the agent of the node.
@@ -21,7 +19,6 @@ pub(in super::super) async fn start(
     drain: &Drain,
     running: &mut TaskGroup<Result<()>>,
 ) -> Result<Started> {
-    let directory = super::directory(plan, common, ProcessRole::Agent)?;
     let deps = Deps {
         node: common.node,
         control: vec![common.node],
@@ -30,7 +27,7 @@ pub(in super::super) async fn start(
         files: std::sync::Arc::clone(&common.files),
         clock: std::sync::Arc::clone(&common.clock),
     };
-    let config = Config::new(directory.path().to_owned());
+    let config = Config::new(plan.role(ProcessRole::Agent.as_str()));
     let service = Service::open(config, deps).await.context("starting the agent")?;
     let incarnation = service.incarnation();
     let served = service.run(drain.clone());
@@ -38,7 +35,7 @@ pub(in super::super) async fn start(
         served.await;
         Ok(())
     });
-    Ok(Started { incarnation, directory })
+    Ok(Started { incarnation })
 }
 
 /// What the node registers as.

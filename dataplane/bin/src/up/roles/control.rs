@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use gitstratum_consensus::NoNetwork;
 use gitstratum_control_plane::{Cluster, Config, Dependencies, Founding, Handle, Service};
 use gitstratum_core::ProcessRole;
-use gitstratum_store::{RocksEngine, RoleDirectory};
+use gitstratum_store::RocksEngine;
 
 use super::super::folder::Folder;
 use super::super::node::Common;
@@ -15,15 +15,15 @@ use super::super::secrets;
 pub(in super::super) struct Opened {
     pub(in super::super) service: Service,
     pub(in super::super) cluster: Cluster,
-    pub(in super::super) directory: RoleDirectory,
     pub(in super::super) engine: Arc<RocksEngine>,
 }
 
 /// Opens the control plane; founds the cluster if there is none.
 pub(in super::super) async fn open(plan: &Plan, common: &Common, data: &Folder) -> Result<Opened> {
-    let directory = super::directory(plan, common, ProcessRole::Control)?;
+    let directory = plan.role(ProcessRole::Control.as_str());
     let families = gitstratum_consensus::families().to_vec();
-    let engine = super::engine(&directory.path().join("db"), families, common).await?;
+    let engine = super::engine(&directory.join("db"), families, common).await?;
+    engine.wait_when_full();
     let recorded = data.recorded.as_ref();
     let config = Config {
         recorded_cluster: recorded.map(|cluster| cluster.id),
@@ -41,7 +41,7 @@ pub(in super::super) async fn open(plan: &Plan, common: &Common, data: &Folder) 
         Some(cluster) => cluster.clone(),
         None => found(plan, common, data, &service.handle()).await?,
     };
-    Ok(Opened { service, cluster, directory, engine })
+    Ok(Opened { service, cluster, engine })
 }
 
 /// The secrets first, then the cluster, then the record of it: a crash in between is made
@@ -57,6 +57,7 @@ async fn found(plan: &Plan, common: &Common, data: &Folder, handle: &Handle) -> 
             handle.found(&founding).await.context("founding the cluster")?
         }
     };
-    data.record(files, &cluster)?;
+    let secrets = secrets::read(files, &plan.data, cluster.id)?;
+    data.record(files, &cluster, &secrets.token_id())?;
     Ok(cluster)
 }

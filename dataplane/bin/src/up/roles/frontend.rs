@@ -1,20 +1,20 @@
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use gitstratum_core::{Incarnation, ProcessRole};
 use gitstratum_frontend::{Config, Deps, Service};
-use gitstratum_identity::{PemFile, PublicTls};
+use gitstratum_identity::PublicTls;
 use gitstratum_process::{Drain, TaskGroup};
 
 use super::super::node::Common;
-use super::super::plan::{Https, Plan};
+use super::super::plan::Plan;
 
 /// Opens the frontend and its ports.
 pub(in super::super) async fn open(
     plan: &Plan,
     common: &Common,
     incarnation: Incarnation,
-    host_key: Vec<u8>,
+    (host_key, tls): (Vec<u8>, Option<Arc<PublicTls>>),
     drain: &Drain,
     running: &mut TaskGroup<Result<()>>,
 ) -> Result<Service> {
@@ -22,7 +22,6 @@ pub(in super::super) async fn open(
     super::feed::first(&feed).await?;
     let spool = super::super::plan::node_folder(&plan.data).join("spool");
     common.files.create_directory(&spool)?;
-    let tls = plan.https.as_ref().map(read_tls).transpose()?;
     let config = Config {
         http: Some(plan.http),
         ssh: Some(plan.ssh),
@@ -46,17 +45,4 @@ pub(in super::super) async fn open(
         tls,
     };
     Ok(Service::open(config, deps).await?)
-}
-
-fn read_tls(https: &Https) -> Result<Arc<PublicTls>> {
-    let read = |path: &std::path::Path| {
-        std::fs::read(path).with_context(|| format!("reading {}", path.display()))
-    };
-    let (certificate, key) = (read(&https.certificate)?, read(&https.key)?);
-    let names = (https.certificate.display().to_string(), https.key.display().to_string());
-    let tls = PublicTls::new(
-        &PemFile { name: &names.0, bytes: &certificate },
-        &PemFile { name: &names.1, bytes: &key },
-    )?;
-    Ok(Arc::new(tls))
 }

@@ -11,7 +11,7 @@ use gitstratum_identity::Service as Port;
 use gitstratum_metadata::plan::{HistoryPlanner, Limits};
 use gitstratum_metadata::{Config, Deps, MetadataMetrics, Service};
 use gitstratum_process::{Drain, TaskGroup};
-use gitstratum_store::{RocksEngine, RoleDirectory};
+use gitstratum_store::RocksEngine;
 
 use super::super::node::Common;
 use super::super::plan::Plan;
@@ -19,7 +19,6 @@ use super::super::sockets;
 
 /// The metadata node, running.
 pub(in super::super) struct Started {
-    pub(in super::super) directory: RoleDirectory,
     pub(in super::super) engine: Arc<RocksEngine>,
 }
 
@@ -30,9 +29,10 @@ pub(in super::super) async fn start(
     drain: &Drain,
     running: &mut TaskGroup<Result<()>>,
 ) -> Result<Started> {
-    let directory = super::directory(plan, common, ProcessRole::Metadata)?;
+    let directory = plan.role(ProcessRole::Metadata.as_str());
     let families = gitstratum_consensus::families().to_vec();
-    let engine = super::engine(&directory.path().join("db"), families, common).await?;
+    let engine = super::engine(&directory.join("db"), families, common).await?;
+    engine.wait_when_full();
     let host = Host::start(HostOptions {
         node: common.node,
         engine: Arc::clone(&engine) as _,
@@ -63,14 +63,14 @@ pub(in super::super) async fn start(
         host.shutdown().await;
         Ok(())
     });
-    let socket = sockets::listen(&directory.path().join("admin.sock"))?;
+    let socket = sockets::listen(&directory.join("admin.sock"))?;
     let dialer = common.dialer(ProcessRole::Control);
     let piped = sockets::pipe(socket, dialer, (common.node, Port::Metadata), drain.clone());
     running.spawn(async move {
         piped.await;
         Ok(())
     });
-    Ok(Started { directory, engine })
+    Ok(Started { engine })
 }
 
 fn serve(

@@ -6,7 +6,7 @@ use gitstratum_core::{Incarnation, ProcessRole};
 use gitstratum_identity::Service as Port;
 use gitstratum_object::{Config, Deps, FAMILIES, Service};
 use gitstratum_process::{Drain, TaskGroup};
-use gitstratum_store::{Committer, RocksEngine, RoleDirectory, SpaceGuard, commit};
+use gitstratum_store::{Committer, RocksEngine, SpaceGuard, commit};
 
 use super::super::node::Common;
 use super::super::plan::Plan;
@@ -17,7 +17,6 @@ pub(super) const RESERVE_BYTES: u64 = 64 << 20;
 
 /// The object node, running.
 pub(in super::super) struct Started {
-    pub(in super::super) directory: RoleDirectory,
     pub(in super::super) engine: Arc<RocksEngine>,
 }
 
@@ -29,8 +28,8 @@ pub(in super::super) async fn start(
     drain: &Drain,
     running: &mut TaskGroup<Result<()>>,
 ) -> Result<Started> {
-    let directory = super::directory(plan, common, ProcessRole::Object)?;
-    let database = directory.path().join("db");
+    let directory = plan.role(ProcessRole::Object.as_str());
+    let database = directory.join("db");
     let engine = super::engine(&database, FAMILIES.to_vec(), common).await?;
     let clock = Arc::clone(&common.clock);
     let committer =
@@ -38,7 +37,7 @@ pub(in super::super) async fn start(
     let feed = super::feed::published(plan, ProcessRole::Object, drain, running);
     let dialer = common.dialer(ProcessRole::Object);
     let files = Arc::clone(&common.files);
-    let space = SpaceGuard::new(files, directory.path(), RESERVE_BYTES, Arc::clone(&clock));
+    let space = SpaceGuard::new(files, &directory, RESERVE_BYTES, Arc::clone(&clock));
     let deps = Deps {
         node: common.node,
         cluster: common.cluster.id,
@@ -51,7 +50,7 @@ pub(in super::super) async fn start(
         partitions: Partitions::new(dialer, feed),
         metrics: common.metrics.clone(),
     };
-    let config = Config::new(directory.path().join("segments"));
+    let config = Config::new(directory.join("segments"));
     let service = Service::open(config, deps).await.context("opening the segments")?;
     let (control, bulk) = (common.listen(Port::Object, drain)?, common.listen(Port::Bulk, drain)?);
     let served = service.run(control, bulk, drain.clone());
@@ -59,12 +58,12 @@ pub(in super::super) async fn start(
         served.await;
         Ok(())
     });
-    let socket = sockets::listen(&directory.path().join("admin.sock"))?;
+    let socket = sockets::listen(&directory.join("admin.sock"))?;
     let dialer = common.dialer(ProcessRole::Control);
     let piped = sockets::pipe(socket, dialer, (common.node, Port::Object), drain.clone());
     running.spawn(async move {
         piped.await;
         Ok(())
     });
-    Ok(Started { directory, engine })
+    Ok(Started { engine })
 }

@@ -1,0 +1,114 @@
+//! Everything that can refuse a start, looked at before anything is written: whose the
+//! directory is, its formats, who uses it, its keys, the ports, the clock. A start that is
+//! refused here has touched nothing.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use gitstratum_core::{Clock, ProcessRole};
+use gitstratum_identity::{PemFile, PublicTls};
+use gitstratum_store::{Files, RoleDirectory};
+
+use super::clock_mark;
+use super::folder::Folder;
+use super::plan::{Https, Plan};
+use super::secrets::{self, Secrets};
+
+/// The roles that have a directory.
+pub(super) const ROLES: [ProcessRole; 4] =
+    [ProcessRole::Control, ProcessRole::Metadata, ProcessRole::Object, ProcessRole::Agent];
+
+/// Free bytes without which no start is tried: the data bases keep 16 MiB free, and a start
+/// writes a little.
+const START_BYTES: u64 = 24 << 20;
+
+/// What was found.
+pub(super) struct Inspected {
+    pub(super) folder: Folder,
+    /// Of a cluster that was founded before.
+    pub(super) secrets: Option<Secrets>,
+    pub(super) tls: Option<Arc<PublicTls>>,
+}
+
+/// Looks at everything.
+///
+/// # Errors
+/// The first thing that is wrong, by its name.
+pub(super) fn inspect(plan: &Plan, files: &dyn Files, clock: &dyn Clock) -> Result<Inspected> {
+    let folder = Folder::look(files, &plan.data)?;
+    check_roles(plan, files, &folder)?;
+    let recorded = folder.recorded.as_ref();
+    let secrets =
+        recorded.map(|cluster| secrets::read(files, &plan.data, cluster.id)).transpose()?;
+    let tls = plan.https.as_ref().map(read_tls).transpose()?;
+    clock_mark::check(files, &clock_mark::path(&plan.data), clock.wall())?;
+    check_space(plan, files)?;
+    check_ports(plan)?;
+    Ok(Inspected { folder, secrets, tls })
+}
+
+/// The role directories are made before the cluster is recorded: later none may be missing.
+fn check_roles(plan: &Plan, files: &dyn Files, folder: &Folder) -> Result<()> {
+    for role in ROLES {
+        let path = plan.role(role.as_str());
+        let is_made = RoleDirectory::inspect(files, &path, role)?;
+        if !is_made && folder.recorded.is_some() {
+            bail!(
+                "{} is missing or empty, but {} names a cluster: put it back",
+                path.display(),
+                folder.record_path().display()
+            );
+        }
+    }
+    Ok(())
+}
+
+/// A start writes, if only a little.
+fn check_space(plan: &Plan, files: &dyn Files) -> Result<()> {
+    for folder in plan.data.ancestors() {
+        if files.metadata(folder)?.is_some() {
+            let free = files.space(folder)?.free;
+            if free < START_BYTES {
+                let (free, needed) = (free >> 20, START_BYTES >> 20);
+                let place = folder.display();
+                bail!("no space left on the disk of {place}: {free} MiB free, {needed} needed");
+            }
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// Takes every port and lets it go again: who takes one in between is told of later.
+fn check_ports(plan: &Plan) -> Result<()> {
+    let https = plan.https.as_ref().map(|https| https.address);
+    let wanted = [
+        ("--http", Some(plan.http)),
+        ("--ssh", Some(plan.ssh)),
+        ("--https", https),
+        ("--metrics", Some(plan.metrics)),
+    ];
+    let mut taken = Vec::new();
+    for (option, address) in wanted {
+        taken.extend(address.map(|address| take(option, address)).transpose()?);
+    }
+    Ok(())
+}
+
+fn take(option: &str, address: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address).with_context(|| format!("{option}: listening on {address}"))
+}
+
+fn read_tls(https: &Https) -> Result<Arc<PublicTls>> {
+    let read = |path: &std::path::Path| {
+        std::fs::read(path).with_context(|| format!("reading {}", path.display()))
+    };
+    let (certificate, key) = (read(&https.certificate)?, read(&https.key)?);
+    let names = (https.certificate.display().to_string(), https.key.display().to_string());
+    let tls = PublicTls::new(
+        &PemFile { name: &names.0, bytes: &certificate },
+        &PemFile { name: &names.1, bytes: &key },
+    )?;
+    Ok(Arc::new(tls))
+}
