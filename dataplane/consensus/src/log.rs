@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use gitstratum_core::NodeId;
-use gitstratum_store::{Batch, Committer, Engine, Reader};
+use gitstratum_store::{Batch, Committer, Durability, Engine, Reader};
 use openraft::entry::RaftEntry as _;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -77,6 +77,15 @@ impl LogStore {
     pub(crate) fn length(&self) -> Length {
         let state = self.shared.state.lock();
         Length { entries: state.sizes.len() as u64, bytes: state.bytes }
+    }
+
+    /// Waits until everything that was handed to the commit thread is written, or has
+    /// failed. Written later it would lie between the entries of a log opened anew.
+    pub(crate) async fn settle(&self) {
+        let Context { group, committer, .. } = &self.shared.context;
+        if let Err(error) = committer.commit(Batch::new(), Durability::Buffered).await {
+            tracing::debug!(%error, %group, "the commit thread had failed before");
+        }
     }
 
     /// The last index to purge so that at most `kept` remains; `None` if there is none.

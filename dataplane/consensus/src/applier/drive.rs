@@ -31,7 +31,11 @@ impl<M: StateMachine> Applier<M> {
         let result = done.unwrap_or_else(|panic| {
             Err(Error::Task { group: self.0.group, what: format!("state machine: {panic}") })
         });
-        result.map_err(|error| io_error(self.0.failure.record(error)))
+        result.map_err(|error| match error {
+            // It was told to stop: that is no failure of its own.
+            Error::Stopped { .. } => io_error(error),
+            error => io_error(self.0.failure.record(error)),
+        })
     }
 }
 

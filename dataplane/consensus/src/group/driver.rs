@@ -6,17 +6,19 @@ use tokio::sync::{oneshot, watch};
 
 use super::status::{Status, follow};
 use crate::applier::Applied;
+use crate::log::LogStore;
 use crate::machine::StateMachine;
 use crate::raft::{Metrics, Raft, Types};
 
-/// The one way to openraft's task of a group, which misses three things at its end:
+/// The one way to openraft's task of a group, which lacks three things at its end:
 ///
 /// - A message that reaches its queue while the task lets go of it stays there, neither
 ///   answered nor dropped, for as long as anybody holds the group.
 /// - Whoever asks first how the task ended joins it for all others. Given up in that
 ///   moment, it makes the others panic. So every call runs on a task of its own, that no
 ///   caller can cut short.
-/// - It leaves the batch behind that is being applied.
+/// - It leaves behind the batch that is being applied, and those that wait for the commit
+///   thread.
 pub(crate) struct Driver<M: StateMachine> {
     raft: Raft<M>,
     stage: Arc<watch::Sender<Stage>>,
@@ -41,22 +43,23 @@ impl<M: StateMachine> Driver<M> {
     /// Takes over a task that runs. `status` is told what becomes of it.
     pub(crate) fn new(
         raft: Raft<M>,
-        applied: Arc<Applied<M>>,
+        (log, applied): (LogStore, Arc<Applied<M>>),
         status: watch::Sender<Status>,
     ) -> Self {
         let stage = Arc::new(watch::Sender::new(Stage::Runs));
         let driver = Self { raft, stage };
-        spawn("consensus group", driver.clone().run(applied, status)).detach();
+        spawn("consensus group", driver.clone().run(log, applied, status)).detach();
         driver
     }
 
-    async fn run(self, applied: Arc<Applied<M>>, status: watch::Sender<Status>) {
+    async fn run(self, log: LogStore, applied: Arc<Applied<M>>, status: watch::Sender<Status>) {
         follow(self.metrics(), status).await;
         if let Err(error) = self.raft.shutdown().await {
             tracing::error!(%error, group = %applied.group, "consensus task failed");
         }
         self.stage.send_replace(Stage::Ended);
         applied.close().await;
+        log.settle().await;
         self.stage.send_replace(Stage::Closed);
     }
 

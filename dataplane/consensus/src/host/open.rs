@@ -67,6 +67,7 @@ impl Host {
                 tracing::error!(%panic, %group, "consensus task failed");
             }
             applied.close().await;
+            log.settle().await;
             return Err(error);
         }
         Ok(self.handle(Opened { group, raft, log, applied, failure, peers }))
@@ -160,7 +161,7 @@ impl Host {
     fn handle<M: StateMachine>(&self, opened: Opened<M>) -> Group<M> {
         let Opened { group, raft, log, applied, failure, peers } = opened;
         let (sender, status) = watch::channel(Status::of(&raft.metrics().borrow_watched()));
-        let driver = Driver::new(raft, Arc::clone(&applied), sender);
+        let driver = Driver::new(raft, (log.clone(), Arc::clone(&applied)), sender);
         let within = self.config.read_timeout;
         let (reads, forwarder) =
             Reads::new(driver.clone(), Arc::clone(&applied), failure.clone(), within, peers);

@@ -100,7 +100,8 @@ async fn s11_every_proposal_ends_with_its_group() {
 }
 
 /// Both kinds of refusal, and that they say the truth: what was refused as not proposed is
-/// in no state, whenever one looks.
+/// in no state, whenever one looks. The group is opened again at once, on the same commit
+/// thread: what the old one left in its queue would lie in the log of the new one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn s11_what_is_refused_as_not_proposed_is_never_applied() {
     const ROUNDS: u64 = 20;
