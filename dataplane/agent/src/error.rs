@@ -22,9 +22,9 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
-    /// The stored snapshot is of a newer version of this program.
+    /// A stored file is of a newer version of this program.
     #[error("{} has format {found}, this version reads 1: use a newer version", path.display())]
-    NewerSnapshot {
+    NewerFormat {
         /// The file.
         path: PathBuf,
         /// Its format.
@@ -48,7 +48,7 @@ impl Error {
     /// What kind of failure it is.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Config(_) | Self::NewerSnapshot { .. } => ErrorKind::Invalid,
+            Self::Config(_) | Self::NewerFormat { .. } => ErrorKind::Invalid,
             Self::Files { source } => source.kind(),
             Self::Incarnation { .. } => ErrorKind::Corrupt,
             Self::Listen { .. } => ErrorKind::Unavailable,

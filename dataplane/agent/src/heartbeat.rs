@@ -12,6 +12,8 @@ use gitstratum_proto::control::v1::{ProcessReport, ReportRequest};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use crate::watch::Known;
+
 /// Most processes that may report: far more than there are roles.
 const PROCESSES_MAX: usize = 64;
 
@@ -44,7 +46,7 @@ impl Reports {
 
 /// Reports until the drain starts.
 pub(crate) async fn run(
-    reports: Arc<Reports>,
+    (reports, known): (Arc<Reports>, Arc<Known>),
     (node, incarnation): (NodeId, Incarnation),
     voters: Vec<Voter>,
     every: Duration,
@@ -56,6 +58,9 @@ pub(crate) async fn run(
             let request = ReportRequest { node: node.0, incarnation: incarnation.0, processes };
             let sent = voter.report(request).await;
             let failed = sent.is_err();
+            if let Ok(version) = &sent {
+                known.told(*version);
+            }
             tokio::select! {
                 biased;
                 () = drain.started() => return,

@@ -4,7 +4,8 @@
 //!
 //! This room must never know Git, refs or segments, and decides nothing by what the
 //! snapshot says. Its one invariant: a version is reported as applied only after it is
-//! durable here, so that a restart never goes back behind a report (S42).
+//! durable here, so that a restart never goes back behind a report (S42), and nothing that is
+//! sent ever goes back behind it either (S45).
 
 mod config;
 mod error;
@@ -12,6 +13,7 @@ mod heartbeat;
 mod incarnation;
 mod rpc;
 mod service;
+mod silence;
 mod snapshot;
 mod watch;
 

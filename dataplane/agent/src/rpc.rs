@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::Stream;
 use gitstratum_core::{Incarnation, NodeId};
@@ -25,6 +26,9 @@ use crate::watch::{Known, Version};
 const UPDATE_BYTES_MAX: usize = 1024 * 1024;
 /// Messages waiting for a slow process.
 const UPDATES_WAITING_MAX: usize = 16;
+
+/// Longest that a process may leave a message lying; then it has to begin anew.
+const SEND_DEADLINE: Duration = Duration::from_secs(30);
 
 /// The service behind the socket.
 pub(crate) struct Socket {
@@ -156,7 +160,7 @@ async fn follow(
 
 async fn send_all(sender: &Sender, updates: &[SnapshotUpdate]) -> Result<(), ()> {
     for update in updates {
-        sender.send(Ok(update.clone())).await.map_err(|_| ())?;
+        sender.send_timeout(Ok(update.clone()), SEND_DEADLINE).await.map_err(|_| ())?;
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ use tokio::net::UnixListener;
 
 use crate::heartbeat::{self, Reports};
 use crate::rpc::{self, Socket};
+use crate::silence::{self, Silence};
 use crate::snapshot::Store;
 use crate::watch::{self, Known};
 use crate::{Config, Error, incarnation};
@@ -38,6 +39,7 @@ pub struct Service {
     incarnation: Incarnation,
     voters: Vec<Voter>,
     known: Arc<Known>,
+    silence: Arc<Silence>,
     listener: UnixListener,
 }
 
@@ -49,11 +51,13 @@ impl Service {
     pub async fn open(config: Config, deps: Deps) -> Result<Self, Error> {
         config.validate().map_err(Error::Config)?;
         let (files, directory) = (Arc::clone(&deps.files), config.directory.clone());
+        let clock = Arc::clone(&deps.clock);
         let opened = tokio::task::spawn_blocking(move || {
             let incarnation = incarnation::raise(files.as_ref(), &directory)?;
-            Ok::<_, Error>((incarnation, Store::open(files, &directory)?))
+            let silence = Silence::open(Arc::clone(&files), &directory, clock)?;
+            Ok::<_, Error>((incarnation, Store::open(files, &directory)?, Arc::new(silence)))
         });
-        let (incarnation, store) = opened.await.map_err(|_| Error::Interrupted)??;
+        let (incarnation, store, silence) = opened.await.map_err(|_| Error::Interrupted)??;
         let voter = |node: &NodeId| Voter::new(Arc::clone(&deps.dialer), *node);
         let voters = deps.control.iter().map(voter).collect();
         let record = Node { incarnation: incarnation.0, ..deps.record };
@@ -64,7 +68,8 @@ impl Service {
             record,
             incarnation,
             voters,
-            known: Arc::new(Known::new(store, deps.clock)),
+            known: Arc::new(Known::new(store, Arc::clone(&silence), deps.clock)),
+            silence,
         })
     }
 
@@ -83,16 +88,18 @@ impl Service {
         let beating = spawn(
             "heartbeat",
             heartbeat::run(
-                Arc::clone(&reports),
+                (Arc::clone(&reports), Arc::clone(&self.known)),
                 (self.node, self.incarnation),
                 self.voters,
                 self.config.heartbeat_every,
                 drain.clone(),
             ),
         );
+        let counting = spawn("silence", silence::run(Arc::clone(&self.silence), drain.clone()));
         let socket =
             Socket { node: self.node, incarnation: self.incarnation, known: self.known, reports };
         rpc::serve(socket, self.listener, drain).await;
-        drop((watching, beating));
+        drop((watching, beating, counting));
+        silence::keep(&self.silence).await;
     }
 }

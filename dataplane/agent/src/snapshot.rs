@@ -2,6 +2,7 @@
 //! replaces everything. New versions are appended and synced; the file is written anew
 //! when it has grown to twice what it needs.
 
+mod admission;
 mod codec;
 
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use gitstratum_store::files::{File, Files, read_whole, write_atomically};
 use gitstratum_store::{Permissions, files};
 
 use crate::Error;
+pub(crate) use admission::Refusal;
 use codec::Damage;
 
 /// Name of the file.
@@ -21,6 +23,15 @@ const FILE: &str = "snapshot";
 const BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// Appended bytes that are worth no rewrite.
 const SLACK_BYTES: u64 = 1024 * 1024;
+
+/// Why a version did not become the snapshot.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AdvanceError {
+    #[error("refused: {0}")]
+    Refused(#[from] Refusal),
+    #[error("keeping it: {0}")]
+    Files(#[from] files::Error),
+}
 
 /// The snapshot and its file.
 pub(crate) struct Store {
@@ -56,7 +67,7 @@ impl Store {
                 store.base_bytes = bytes.len() as u64;
             }
             Err(Damage::Newer { found }) => {
-                return Err(Error::NewerSnapshot { path: store.path, found });
+                return Err(Error::NewerFormat { path: store.path, found });
             }
             Err(Damage::Record { offset }) => {
                 let path = store.path.display();
@@ -71,8 +82,10 @@ impl Store {
         &self.current
     }
 
-    /// Makes a whole version durable: all its messages, in order. Blocking.
-    pub(crate) fn advance(&mut self, updates: &[SnapshotUpdate]) -> Result<(), files::Error> {
+    /// Makes a whole version durable: all its messages, in order. One that is behind what
+    /// is held, or another cluster's, changes nothing. Blocking.
+    pub(crate) fn advance(&mut self, updates: &[SnapshotUpdate]) -> Result<(), AdvanceError> {
+        admission::admit(&self.current, updates)?;
         let next = updates.iter().fold(self.current.clone(), |held, update| held.apply(update));
         let resets = updates.iter().any(|update| update.reset);
         let grown = self.appended_bytes > self.base_bytes.max(SLACK_BYTES);
@@ -100,65 +113,4 @@ impl Store {
 }
 
 #[cfg(test)]
-mod tests {
-    use gitstratum_core::GrantsVersion;
-    use gitstratum_proto::control::v1::UserRecord;
-    use gitstratum_store::MemoryFiles;
-
-    use super::*;
-
-    fn update(version: u64, reset: bool) -> SnapshotUpdate {
-        let name = format!("user{version}");
-        let users = vec![UserRecord { id: version, name, ..Default::default() }];
-        SnapshotUpdate { version, reset, users, ..Default::default() }
-    }
-
-    fn directory(files: &MemoryFiles) -> &'static Path {
-        let directory = Path::new("/agent");
-        files.create_directory(directory).unwrap();
-        files.sync_directory(Path::new("/")).unwrap();
-        directory
-    }
-
-    #[test]
-    fn rv_m2_every_version_told_is_there_after_a_power_cut() {
-        let files = MemoryFiles::new();
-        let directory = directory(&files);
-        let mut store = Store::open(files.clone(), directory).unwrap();
-        for version in 1..=5 {
-            store.advance(&[update(version, version == 1)]).unwrap();
-        }
-        files.crash();
-        let store = Store::open(files, directory).unwrap();
-        assert_eq!(store.current().version(), GrantsVersion(5));
-        assert!(store.current().user_by_name("user1").is_some());
-        assert!(store.current().user_by_name("user5").is_some());
-    }
-
-    #[test]
-    fn a_reset_forgets_what_was_before() {
-        let files = MemoryFiles::new();
-        let directory = directory(&files);
-        let mut store = Store::open(files.clone(), directory).unwrap();
-        store.advance(&[update(1, true)]).unwrap();
-        store.advance(&[update(2, true)]).unwrap();
-        let store = Store::open(files, directory).unwrap();
-        assert!(store.current().user_by_name("user1").is_none());
-        assert!(store.current().user_by_name("user2").is_some());
-    }
-
-    #[test]
-    fn a_flipped_bit_is_never_taken_for_a_snapshot() {
-        let files = MemoryFiles::new();
-        let directory = directory(&files);
-        let mut store = Store::open(files.clone(), directory).unwrap();
-        store.advance(&[update(1, true)]).unwrap();
-        let path = directory.join(FILE);
-        let mut bytes = read_whole(files.as_ref(), &path, BYTES_MAX).unwrap().to_vec();
-        let middle = bytes.len() / 2;
-        bytes[middle] ^= 1;
-        write_atomically(files.as_ref(), &path, &bytes, Permissions::Private).unwrap();
-        let store = Store::open(files, directory).unwrap();
-        assert_eq!(store.current().version(), GrantsVersion(0));
-    }
-}
+mod tests;

@@ -5,18 +5,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gitstratum_client::cluster::Snapshot;
-use gitstratum_client::fleet::{self, Voter};
-use gitstratum_core::Clock;
+use gitstratum_client::fleet::{self, Updates, Voter};
+use gitstratum_core::{Clock, GrantsVersion};
 use gitstratum_process::Drain;
 use gitstratum_proto::control::v1::{Node, SnapshotUpdate};
 use parking_lot::Mutex;
 use tokio::sync::{broadcast, watch};
 
-use crate::snapshot::Store;
+use crate::silence::Silence;
+use crate::snapshot::{AdvanceError, Store};
 
 /// First and longest pause between two tries to reach the control plane.
 const RETRY_FIRST: Duration = Duration::from_millis(20);
 const RETRY_LONGEST: Duration = Duration::from_secs(2);
+/// How often an idle stream is judged.
+const JUDGED_EVERY: Duration = Duration::from_secs(1);
+/// Longest that a stream stays open while nothing is heard, neither on it nor in answer to
+/// a report: the connection may be dead without saying so.
+const QUIET_MAX: Duration = Duration::from_secs(10);
+/// Longest that a stream may keep back a version that an answer to a report told of.
+const BEHIND_MAX: Duration = Duration::from_secs(10);
+/// Longest that making a version durable may take.
+const ADVANCE_DEADLINE: Duration = Duration::from_secs(60);
 /// Versions kept for a slow process; behind that it gets everything anew.
 const VERSIONS_KEPT: usize = 256;
 /// Most messages of one version.
@@ -31,23 +41,25 @@ pub(crate) struct Known {
     current: watch::Sender<Arc<Snapshot>>,
     versions: broadcast::Sender<Version>,
     news: Mutex<News>,
+    silence: Arc<Silence>,
     clock: Arc<dyn Clock>,
 }
 
-/// When the control plane was last heard.
+/// What is known of the control plane beside the snapshot.
 #[derive(Clone, Copy, Debug, Default)]
 struct News {
+    /// Whether a stream is open.
     connected: bool,
-    last: Duration,
+    /// A version that was told of and has not come, and since when (monotonic).
+    awaited: Option<(GrantsVersion, Duration)>,
 }
 
 impl Known {
-    pub(crate) fn new(store: Store, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(store: Store, silence: Arc<Silence>, clock: Arc<dyn Clock>) -> Self {
         let (current, _) = watch::channel(Arc::new(store.current().clone()));
         let (versions, _) = broadcast::channel(VERSIONS_KEPT);
-        let last = clock.monotonic();
-        let news = Mutex::new(News { connected: false, last });
-        Self { store: Arc::new(Mutex::new(store)), current, versions, news, clock }
+        let (store, news) = (Arc::new(Mutex::new(store)), Mutex::default());
+        Self { store, current, versions, news, silence, clock }
     }
 
     /// The newest durable snapshot.
@@ -63,22 +75,50 @@ impl Known {
         (self.current(), versions)
     }
 
-    /// Whether the control plane is in reach, and how long it has been silent.
+    /// Whether a stream is open, and how long the control plane has not been heard (S46).
     pub(crate) fn silence(&self) -> (bool, Duration) {
-        let news = *self.news.lock();
-        let silent = self.clock.monotonic().saturating_sub(news.last);
-        (news.connected, if news.connected { Duration::ZERO } else { silent })
+        (self.news.lock().connected, self.silence.lasted())
     }
 
-    fn heard(&self) {
-        *self.news.lock() = News { connected: true, last: self.clock.monotonic() };
+    /// A report was answered by a voter that is at `version`. That is news, unless it is
+    /// behind what is held: such a control plane is not followed (S45).
+    pub(crate) fn told(&self, version: GrantsVersion) {
+        let held = self.current().version();
+        let mut news = self.news.lock();
+        if version >= held && news.connected {
+            self.silence.heard();
+        }
+        news.awaited = news.awaited.filter(|(awaited, _)| *awaited > held);
+        if version > held && news.awaited.is_none() {
+            news.awaited = Some((version, self.clock.monotonic()));
+        }
+    }
+
+    fn connected(&self) {
+        *self.news.lock() = News { connected: true, awaited: None };
     }
 
     fn lost_touch(&self) {
         self.news.lock().connected = false;
     }
 
-    async fn advance(&self, version: Vec<SnapshotUpdate>) -> Result<(), String> {
+    /// Whether the stream that was opened at `opened` (monotonic) still tells the news.
+    fn judge_stream(&self, opened: Duration) -> Result<(), FollowError> {
+        let now = self.clock.monotonic();
+        let open_for = now.saturating_sub(opened);
+        if open_for.min(self.silence.lasted()) > QUIET_MAX {
+            return Err(FollowError::Quiet);
+        }
+        let held = self.current().version();
+        match self.news.lock().awaited {
+            Some((version, since)) if version > held && now.saturating_sub(since) > BEHIND_MAX => {
+                Err(FollowError::Behind)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn advance(&self, version: Vec<SnapshotUpdate>) -> Result<(), FollowError> {
         let store = Arc::clone(&self.store);
         let version = Arc::new(version);
         let durable = Arc::clone(&version);
@@ -86,8 +126,10 @@ impl Known {
             let mut store = store.lock();
             store.advance(&durable).map(|()| store.current().clone())
         });
-        let snapshot = advanced.await.map_err(|error| error.to_string())?;
-        let snapshot = snapshot.map_err(|error| error.to_string())?;
+        let advanced = tokio::time::timeout(ADVANCE_DEADLINE, advanced).await;
+        let advanced = advanced.map_err(|_| FollowError::Slow)?;
+        let snapshot = advanced.map_err(|panic| FollowError::Panicked(panic.to_string()))??;
+        self.silence.heard();
         self.current.send_replace(Arc::new(snapshot));
         // No process may be listening yet: each begins with the current snapshot.
         let listeners = self.versions.send(version).unwrap_or(0);
@@ -99,15 +141,13 @@ impl Known {
 /// Follows the control plane until the drain starts, one voter after the other.
 pub(crate) async fn run(known: Arc<Known>, record: Node, voters: Vec<Voter>, drain: Drain) {
     let mut pause = RETRY_FIRST;
+    let mut refused = None;
     for voter in voters.iter().cycle() {
         let before = known.current().version();
         tokio::select! {
             biased;
             () = drain.started() => return,
-            ended = follow(&known, &record, voter) => {
-                let reason = ended.err().map_or_else(|| "closed".to_owned(), |e| e.to_string());
-                tracing::debug!(control = %voter.node(), reason, "the watch stream ended");
-            }
+            ended = follow(&known, &record, voter) => refused = explain(voter, ended, refused),
         }
         known.lost_touch();
         let progressed = known.current().version() > before;
@@ -120,6 +160,29 @@ pub(crate) async fn run(known: Arc<Known>, record: Node, voters: Vec<Voter>, dra
     }
 }
 
+/// Logs why a stream ended. What a person must look at is told once, until it changes;
+/// returns it.
+fn explain(voter: &Voter, ended: Result<(), FollowError>, told: Option<String>) -> Option<String> {
+    let control = voter.node();
+    match ended {
+        Err(FollowError::Advance(AdvanceError::Refused(refusal))) => {
+            let refusal = refusal.to_string();
+            if told.as_ref() != Some(&refusal) {
+                tracing::error!(%control, refusal, "the control plane's state is refused");
+            }
+            Some(refusal)
+        }
+        Err(error) => {
+            tracing::debug!(%control, %error, "the watch stream ended");
+            told
+        }
+        Ok(()) => {
+            tracing::debug!(%control, "the watch stream was closed");
+            told
+        }
+    }
+}
+
 /// Why a stream was given up.
 #[derive(Debug, thiserror::Error)]
 enum FollowError {
@@ -127,24 +190,46 @@ enum FollowError {
     Stream(#[from] fleet::Error),
     #[error("a version has too many messages")]
     TooLong,
-    #[error("keeping the snapshot: {0}")]
-    Keep(String),
+    #[error("nothing was heard for {QUIET_MAX:?}")]
+    Quiet,
+    #[error("a version that is there did not come within {BEHIND_MAX:?}")]
+    Behind,
+    #[error("a version: {0}")]
+    Advance(#[from] AdvanceError),
+    #[error("a version was not kept within {ADVANCE_DEADLINE:?}")]
+    Slow,
+    #[error("keeping a version: {0}")]
+    Panicked(String),
 }
 
 async fn follow(known: &Known, record: &Node, voter: &Voter) -> Result<(), FollowError> {
     let from = known.current().version().0;
     let mut updates = voter.follow(record.clone(), from).await?;
+    known.connected();
     let mut version = Vec::new();
-    while let Some(update) = updates.next().await? {
-        known.heard();
+    while let Some(update) = next(known, &mut updates).await? {
         let more = update.more;
         version.push(update);
         if version.len() > MESSAGES_MAX {
             return Err(FollowError::TooLong);
         }
         if !more {
-            known.advance(std::mem::take(&mut version)).await.map_err(FollowError::Keep)?;
+            known.advance(std::mem::take(&mut version)).await?;
         }
     }
     Ok(())
 }
+
+/// The next message of a stream, for as long as it is worth waiting for.
+async fn next(known: &Known, updates: &mut Updates) -> Result<Option<SnapshotUpdate>, FollowError> {
+    let begun = known.clock.monotonic();
+    loop {
+        match tokio::time::timeout(JUDGED_EVERY, updates.next()).await {
+            Ok(next) => return Ok(next?),
+            Err(_) => known.judge_stream(begun)?,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gitstratum_core::NodeId;
+use gitstratum_core::{GrantsVersion, NodeId};
 use gitstratum_identity::{Dialer, Service};
 use gitstratum_proto::MESSAGE_BYTES_MAX;
 use gitstratum_proto::control::v1::fleet_client::FleetClient;
@@ -16,7 +16,7 @@ use tonic::{Status, Streaming};
 
 use crate::grpc::{self, Channel};
 
-/// Longest wait for one report or registration.
+/// Longest wait for one report or registration, or for a stream to begin.
 const CALL_DEADLINE: Duration = Duration::from_secs(2);
 
 /// Why a call to the control plane failed.
@@ -72,19 +72,22 @@ impl Voter {
         let register = RegisterNodeRequest { node: Some(record) };
         let registered = tokio::time::timeout(CALL_DEADLINE, fleet.register_node(register)).await;
         registered.map_err(|_| self.late())?.map_err(|status| self.refused(status))?;
-        let stream = fleet.watch(watch).await.map_err(|status| self.refused(status))?;
+        let begun = tokio::time::timeout(CALL_DEADLINE, fleet.watch(watch)).await;
+        let stream = begun.map_err(|_| self.late())?.map_err(|status| self.refused(status))?;
         Ok(Updates { voter: self.clone(), stream: stream.into_inner() })
     }
 
-    /// Tells what the processes of a node have applied.
+    /// Tells what the processes of a node have applied; returns the version that the voter
+    /// is at.
     ///
     /// # Errors
     /// When the voter refuses or does not answer.
-    pub async fn report(&self, report: ReportRequest) -> Result<(), Error> {
+    pub async fn report(&self, report: ReportRequest) -> Result<GrantsVersion, Error> {
         let mut fleet = self.client();
         let sent = tokio::time::timeout(CALL_DEADLINE, fleet.report(report)).await;
         let sent = sent.map_err(|_| self.late())?;
-        sent.map(drop).map_err(|status| self.refused(status))
+        let answer = sent.map_err(|status| self.refused(status))?;
+        Ok(GrantsVersion(answer.into_inner().version))
     }
 
     fn client(&self) -> FleetClient<Channel> {
@@ -108,7 +111,9 @@ pub struct Updates {
 }
 
 impl Updates {
-    /// The next message; `None` when the voter closed the stream.
+    /// The next message; `None` when the voter closed the stream. A state that does not
+    /// change sends none: the caller bounds the wait by what reports are answered. Giving
+    /// the future up loses no message.
     ///
     /// # Errors
     /// When the stream broke.

@@ -57,6 +57,9 @@ pub enum Error {
         /// The start that reports.
         sent: u64,
     },
+    /// A call took too long.
+    #[error("not done within {0:?}; it may yet be")]
+    Deadline(std::time::Duration),
     /// Too many streams.
     #[error("{0} are at their limit")]
     Busy(&'static str),
@@ -93,7 +96,7 @@ impl Error {
             Self::Propose(source) => source.kind(),
             Self::Answer => ErrorKind::Bug,
             Self::Refused(rejection) => rejection.kind,
-            Self::Unsettled(..) | Self::Serve { .. } => ErrorKind::Unavailable,
+            Self::Unsettled(..) | Self::Deadline(_) | Self::Serve { .. } => ErrorKind::Unavailable,
             Self::Busy(_) => ErrorKind::Busy,
             Self::Audit(source) => source.kind(),
             Self::Engine(source) => source.kind(),

@@ -7,6 +7,7 @@ mod stream;
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use gitstratum_client::grpc;
 use gitstratum_core::{ProcessRole, Token};
@@ -26,6 +27,10 @@ use crate::plane::Plane;
 
 /// Largest request, bytes: a name list or a key, never data.
 const REQUEST_BYTES_MAX: usize = 256 * 1024;
+/// Longest that a call may take; a command that is under way then may yet be carried out.
+const CALL_DEADLINE: Duration = Duration::from_secs(60);
+/// Longest that a reader of a stream may leave a message lying; it has to come again then.
+const SEND_DEADLINE: Duration = Duration::from_secs(30);
 /// How a token is announced in the metadata.
 const BEARER: &str = "Bearer ";
 
@@ -98,7 +103,7 @@ async fn answer<R>(
 ) -> Result<Response<R>, Status> {
     let span = request_span(request_id, ProcessRole::Control, operation);
     let logged = async {
-        let result = run.await;
+        let result = in_time(run).await;
         match &result {
             Ok(_) => tracing::info!(result = "ok", "control request"),
             Err(error) => tracing::info!(result = %error.kind(), %error, "control request"),
@@ -107,6 +112,12 @@ async fn answer<R>(
     };
     let result = request_id.scope(logged.instrument(span)).await;
     result.map(Response::new).map_err(|error| status(&error))
+}
+
+/// What `run` returns, unless the time is up before.
+async fn in_time<R>(run: impl Future<Output = Result<R, Error>>) -> Result<R, Error> {
+    let ended = tokio::time::timeout(CALL_DEADLINE, run).await;
+    ended.unwrap_or(Err(Error::Deadline(CALL_DEADLINE)))
 }
 
 fn status(error: &Error) -> Status {

@@ -1,5 +1,4 @@
 use std::sync::Arc;
-use std::time::Duration;
 
 use gitstratum_consensus::{GroupId, Host, HostOptions, Network};
 use gitstratum_core::{Clock, ClusterId, Entropy, GrantsVersion};
@@ -19,9 +18,6 @@ use crate::rpc;
 
 /// The control plane's group, on the engine of its own directory.
 const GROUP: GroupId = GroupId(0);
-
-/// How long a log is given to name its voters before it is taken for a new one.
-const PRISTINE_AFTER: Duration = Duration::from_secs(3);
 
 /// What a control plane needs.
 pub struct Dependencies {
@@ -134,11 +130,11 @@ impl Service {
 /// Becomes part of the group, if what is found is what is expected.
 async fn join(plane: &Plane) -> Result<(), Error> {
     let recorded = plane.config.recorded_cluster;
-    // A state that was ever written makes the answer sure at once.
-    let is_blank = plane.applied().borrow().is_none();
+    // The log itself says whether it was begun, even if nothing of it was applied yet.
+    let is_begun = plane.group.is_initialized().await.map_err(Error::Log)?;
     match recorded {
-        Some(cluster) if is_blank && !has_voters(plane).await => return Err(Error::Lost(cluster)),
-        None if is_blank => {
+        Some(cluster) if !is_begun => return Err(Error::Lost(cluster)),
+        None if !is_begun => {
             plane.group.initialize(&plane.config.voters).await.map_err(Error::Log)?;
         }
         _ => {}
@@ -147,13 +143,6 @@ async fn join(plane: &Plane) -> Result<(), Error> {
     plane.barrier().await?;
     let found = plane.read(gitstratum_state::State::cluster).await?;
     compare(recorded, found)
-}
-
-/// Whether the log names voters: it was begun, though nothing of it was applied yet.
-async fn has_voters(plane: &Plane) -> bool {
-    let mut status = plane.group.watch();
-    let named = status.wait_for(|status| !status.voters.is_empty());
-    matches!(tokio::time::timeout(PRISTINE_AFTER, named).await, Ok(Ok(_)))
 }
 
 fn compare(recorded: Option<ClusterId>, found: Option<ClusterId>) -> Result<(), Error> {

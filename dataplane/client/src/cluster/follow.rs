@@ -17,6 +17,8 @@ use super::{Publisher, Snapshot};
 /// First and longest pause between two tries to reach the agent.
 const RETRY_FIRST: Duration = Duration::from_millis(20);
 const RETRY_LONGEST: Duration = Duration::from_secs(1);
+/// Longest wait for the agent to take a report, or to begin a stream.
+const CALL_DEADLINE: Duration = Duration::from_secs(5);
 /// How often a process tells the agent that it is alive, when nothing else is told.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 
@@ -73,7 +75,8 @@ async fn session(following: &mut Follow) -> Result<(), tonic::Status> {
         .max_decoding_message_size(MESSAGE_BYTES_MAX);
     let role = following.role.as_str().to_owned();
     let from_version = following.publisher.current().version().0;
-    let mut updates = agent.watch(WatchRequest { role, from_version }).await?.into_inner();
+    let begun = agent.watch(WatchRequest { role, from_version });
+    let mut updates = in_time(begun).await?.into_inner();
     let mut gathered: Option<Snapshot> = None;
     let mut told = None;
     let mut tick = tokio::time::interval(REPORT_EVERY);
@@ -89,10 +92,17 @@ async fn session(following: &mut Follow) -> Result<(), tonic::Status> {
         }
         let applied = applied(following);
         if told != Some(applied) {
-            agent.report(report(following.role, applied)).await?;
+            in_time(agent.report(report(following.role, applied))).await?;
             told = Some(applied);
         }
     }
+}
+
+async fn in_time<T>(
+    call: impl Future<Output = Result<T, tonic::Status>>,
+) -> Result<T, tonic::Status> {
+    let late = |_| tonic::Status::deadline_exceeded("the agent did not answer in time");
+    tokio::time::timeout(CALL_DEADLINE, call).await.map_err(late)?
 }
 
 /// Publishes when the last message of a version has come.

@@ -3,6 +3,7 @@ use gitstratum_proto::control::v1::{AuditLine, AuditRequest};
 use tokio::sync::mpsc;
 use tonic::Status;
 
+use super::SEND_DEADLINE;
 use crate::audit::{self, PAGE_LINES};
 use crate::call::Call;
 use crate::error::Error;
@@ -34,7 +35,7 @@ pub(crate) async fn run(
             tokio::select! {
                 biased;
                 () = drain.started() => return Ok(()),
-                sent = reader.send(Ok(wire::audit_line(line))) => {
+                sent = reader.send_timeout(Ok(wire::audit_line(line)), SEND_DEADLINE) => {
                     if sent.is_err() { return Ok(()) }
                 }
             }

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tonic::{Request, Response, Status};
 
 use super::stream::TaskStream;
-use super::{Api, status};
+use super::{Api, SEND_DEADLINE, in_time, status};
 use crate::error::Error;
 use crate::fleet::{Moment, Report};
 use crate::plane::Plane;
@@ -49,7 +49,7 @@ impl Fleet for Api {
     ) -> Result<Response<ReportResponse>, Status> {
         let node = agent_of(&request, request.get_ref().node)?;
         let report = request.into_inner();
-        let response = take_report(&self.plane, node, report).await;
+        let response = in_time(take_report(&self.plane, node, report)).await;
         response.map(Response::new).map_err(|error| status(&error))
     }
 
@@ -68,7 +68,7 @@ impl Fleet for Api {
             incarnation: described.incarnation,
             software: described.version,
         });
-        let registered = register_node(&self.plane, node, register).await;
+        let registered = in_time(register_node(&self.plane, node, register)).await;
         let response = registered.map(|node| RegisterNodeResponse { node: node.0 });
         response.map(Response::new).map_err(|error| status(&error))
     }
@@ -94,7 +94,7 @@ async fn forward(
     let watching = watch::run(plane, held, sender, drain);
     let sending = async {
         while let Some(update) = updates.recv().await {
-            if messages.send(Ok(update)).await.is_err() {
+            if messages.send_timeout(Ok(update), SEND_DEADLINE).await.is_err() {
                 return;
             }
         }

@@ -4,6 +4,7 @@ mod world;
 
 mod access;
 mod audit;
+mod deadlines;
 mod directory;
 mod founding;
 mod nodes;
