@@ -179,7 +179,7 @@ async fn concurrent_reads_on_a_follower_share_one_question() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn p_d2_power_cuts_of_one_node_after_another_lose_nothing() {
+async fn gs_cp_01_p_d2_power_cuts_of_one_node_after_another_lose_nothing() {
     let mut cluster = Cluster::of_three().await;
     let mut last = LogIndex(0);
     for round in 0..6 {
@@ -236,7 +236,7 @@ async fn p_d3_a_power_cut_of_all_nodes_at_once_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn p_c4_a_leader_cut_off_answers_no_read_and_acknowledges_nothing() {
+async fn gs_cp_01_p_c4_a_leader_cut_off_answers_no_read_and_acknowledges_nothing() {
     let cluster = Cluster::of_three().await;
     let leader = cluster.leader();
     let old = &cluster.nodes[leader];
