@@ -53,7 +53,7 @@ pub(crate) struct UpOptions {
     #[arg(long, value_name = "ADDR", value_parser = parse_address)]
     #[serde(deserialize_with = "read_address")]
     metrics: Option<SocketAddr>,
-    /// Settings file
+    /// Settings file: YAML with the names of these options, like `http: 127.0.0.1:8080`
     #[arg(long, value_name = "FILE")]
     #[serde(skip)]
     config: Option<PathBuf>,
@@ -150,7 +150,12 @@ fn read_config(path: &Path) -> Result<UpOptions, Failure> {
     let read =
         fs::File::open(path).and_then(|file| file.take(CONFIG_BYTES_MAX).read_to_string(&mut text));
     read.map_err(|error| failed(format!("does not read: {error}")))?;
-    serde_saphyr::from_str(&text).map_err(|error| failed(format!("is wrong: {error}")))
+    serde_saphyr::from_str(&text).map_err(|error| {
+        // The lines below the first draw the place in the file.
+        let error = error.to_string();
+        let first = error.lines().next().unwrap_or_default();
+        failed(format!("is wrong: {}", first.trim_start_matches("error: ")))
+    })
 }
 
 /// `IP:PORT`, or `localhost:PORT`.
