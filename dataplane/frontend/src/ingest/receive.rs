@@ -196,29 +196,31 @@ fn finished(
     done.map_err(|_| Error::Interrupted)?
 }
 
-/// Whether a client sends fast enough to be worth its place (bad input 61).
+/// Whether a client sends fast enough to be worth its place (bad input 61). The clock starts
+/// with the pack's first byte: before it a client compresses, and may be silent for as long
+/// as any other.
 struct Pace {
     clock: Arc<dyn Clock>,
-    since: Duration,
+    since: Option<Duration>,
     bytes: u64,
 }
 
 impl Pace {
     fn new(clock: Arc<dyn Clock>) -> Self {
-        let since = clock.monotonic();
-        Self { clock, since, bytes: 0 }
+        Self { clock, since: None, bytes: 0 }
     }
 
     fn note(&mut self, bytes: u64) -> Result<(), Error> {
         self.bytes += bytes;
         let now = self.clock.monotonic();
-        if now.saturating_sub(self.since) < PACE_SPAN {
+        let since = *self.since.get_or_insert(now);
+        if now.saturating_sub(since) < PACE_SPAN {
             return Ok(());
         }
         if self.bytes < PACE_BYTES_PER_SECOND * PACE_SPAN.as_secs() {
             return Err(Error::TooSlow { bytes_per_second: PACE_BYTES_PER_SECOND });
         }
-        (self.since, self.bytes) = (now, 0);
+        (self.since, self.bytes) = (Some(now), 0);
         Ok(())
     }
 }

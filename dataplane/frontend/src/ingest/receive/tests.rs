@@ -177,6 +177,16 @@ fn bad_input_061_a_client_that_drips_is_too_slow() {
     assert!(matches!(span(&mut pace, 30 * 1024 - 1), Err(Error::TooSlow { .. })));
 }
 
+#[test]
+fn a_client_that_compresses_before_it_sends_is_not_too_slow() {
+    let clock = ManualClock::new(UnixMillis(0));
+    let mut pace = Pace::new(clock.clone());
+    clock.advance(PACE_SPAN * 2);
+    pace.note(12).unwrap();
+    clock.advance(PACE_SPAN);
+    assert!(matches!(pace.note(1), Err(Error::TooSlow { .. })));
+}
+
 #[tokio::test]
 async fn bad_input_062_a_push_without_spool_space_gets_busy_within_its_wait() {
     let rig = Rig::with(|config| config.budget_wait = Duration::from_millis(100));
