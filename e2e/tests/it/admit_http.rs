@@ -1,15 +1,17 @@
 //! Bad inputs 104 to 106: paths and requests of HTTP.
 
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
+use gitstratum_core::ObjectFormat;
 use gitstratum_e2e::wire::Program;
 use gitstratum_e2e::wire::http::Answer;
 use gitstratum_e2e::{Stratum, now};
 
 use crate::ground::{ERR_WITHIN, Ground};
-use crate::shared::Shared;
+use crate::shared::{Shared, Up};
 
 static UP: Shared = Shared::new();
 
@@ -112,7 +114,8 @@ fn bad_input_105_all_spellings_are_one_repository() -> Result<()> {
 
 #[test]
 fn bad_input_105_names_that_may_not_be_made() -> Result<()> {
-    let ground = Ground::new(&UP, "creations")?;
+    // A system of its own: in a shared one other tests make repositories meanwhile.
+    let ground = Ground::of(Arc::new(Up::start()?), "bad/creations", ObjectFormat::Sha1)?;
     let stratum = &ground.up.stratum;
     let before = stratum.cli(&["repo", "list", "-o", "json"])?;
     let paths = [
