@@ -12,7 +12,7 @@ use gitstratum_client::manifest::Pack;
 use gitstratum_client::objects::Reader;
 use gitstratum_core::{ErrorKind, ObjectId, PackId};
 use gitstratum_git::index::{self, Record};
-use gitstratum_git::part::{CommitRow, Kind};
+use gitstratum_git::part::{CommitRow, Kind, Ordinal};
 use gitstratum_git::protocol::Filter;
 use gitstratum_git::table;
 use gitstratum_proto::metadata::v1::{FetchPlan, PackSelection};
@@ -22,12 +22,29 @@ use roaring::RoaringBitmap;
 use crate::Error;
 use collect::Collector;
 
-/// The entries to send of one pack, by their offsets.
+/// The entries to send of one pack. Only their ordinals are held: the index knows the rest.
 #[derive(Clone, Debug)]
 pub(crate) struct PackEntries {
     pub(crate) pack: Arc<Pack>,
     pub(crate) index: Arc<index::Reader>,
-    pub(crate) records: Vec<Record>,
+    pub(crate) ordinals: RoaringBitmap,
+}
+
+impl PackEntries {
+    /// Their records, in the order of the pack.
+    pub(crate) fn records(&self) -> impl Iterator<Item = Record> {
+        self.ordinals.iter().filter_map(|ordinal| self.index.by_ordinal(Ordinal(ordinal)))
+    }
+
+    /// Whether entry `ordinal` is among them.
+    pub(crate) fn has(&self, ordinal: Ordinal) -> bool {
+        self.ordinals.contains(ordinal.0)
+    }
+
+    /// How many of them come before entry `ordinal`, which is one of them.
+    pub(crate) fn rank(&self, ordinal: Ordinal) -> u64 {
+        self.ordinals.rank(ordinal.0) - 1
+    }
 }
 
 /// Everything that is sent, each object once (S8).

@@ -7,6 +7,7 @@ use gitstratum_core::{ErrorKind, ObjectId, ObjectKind, PackId};
 use gitstratum_git::index::{self, Record};
 use gitstratum_git::part::Ordinal;
 use gitstratum_git::protocol::Filter;
+use roaring::RoaringBitmap;
 
 use super::{PackEntries, Selection};
 use crate::Error;
@@ -19,17 +20,11 @@ pub(super) struct Collector<'a> {
     pub(super) reader: &'a Arc<Reader>,
     pub(super) packs: &'a [Arc<Pack>],
     by_id: BTreeMap<PackId, Arc<Pack>>,
-    opened: BTreeMap<PackId, Opened>,
-    seen: HashSet<ObjectId>,
+    opened: BTreeMap<PackId, PackEntries>,
     filter: Option<Filter>,
     trees: bool,
     /// Named by a table at a place that does not answer: looked up by id at the end.
     elsewhere: Vec<ObjectId>,
-}
-
-struct Opened {
-    entries: PackEntries,
-    taken: HashSet<Ordinal>,
 }
 
 impl<'a> Collector<'a> {
@@ -43,7 +38,6 @@ impl<'a> Collector<'a> {
             packs,
             by_id: super::by_id(packs),
             opened: BTreeMap::new(),
-            seen: HashSet::new(),
             filter,
             trees: !matches!(filter, Some(Filter::TreeDepth(_))),
             elsewhere: Vec::new(),
@@ -69,12 +63,12 @@ impl<'a> Collector<'a> {
     /// Makes the pack's index ready.
     pub(super) async fn open(&mut self, pack: &Arc<Pack>) -> Result<Arc<index::Reader>, Error> {
         if let Some(opened) = self.opened.get(&pack.id) {
-            return Ok(Arc::clone(&opened.entries.index));
+            return Ok(Arc::clone(&opened.index));
         }
         let index = self.reader.index(pack).await?;
-        let entries =
-            PackEntries { pack: Arc::clone(pack), index: Arc::clone(&index), records: Vec::new() };
-        self.opened.insert(pack.id, Opened { entries, taken: HashSet::new() });
+        let (pack, ordinals) = (Arc::clone(pack), RoaringBitmap::new());
+        let entries = PackEntries { pack, index: Arc::clone(&index), ordinals };
+        self.opened.insert(entries.pack.id, entries);
         Ok(index)
     }
 
@@ -85,7 +79,7 @@ impl<'a> Collector<'a> {
         ordinal: Ordinal,
     ) -> Result<(), Error> {
         let index = self.open(pack).await?;
-        if self.opened.get(&pack.id).is_some_and(|opened| opened.taken.contains(&ordinal)) {
+        if self.opened.get(&pack.id).is_some_and(|opened| opened.has(ordinal)) {
             return Ok(());
         }
         let record = index.by_ordinal(ordinal);
@@ -93,7 +87,7 @@ impl<'a> Collector<'a> {
         if !record.flags.answers() {
             self.elsewhere.push(record.id);
         } else if self.passes(&record) {
-            self.take(pack, record);
+            self.take(pack, &record);
         }
         Ok(())
     }
@@ -113,8 +107,7 @@ impl<'a> Collector<'a> {
         ids: &[ObjectId],
         passes: impl Fn(&Self, &Record) -> bool,
     ) -> Result<(), Error> {
-        let new: Vec<ObjectId> = ids.iter().copied().filter(|id| !self.seen.contains(id)).collect();
-        for ids in new.chunks(IDS_AT_ONCE) {
+        for ids in ids.chunks(IDS_AT_ONCE) {
             let located = self.reader.locate(self.packs, ids).await?;
             for (id, location) in ids.iter().zip(located) {
                 let Some(Location { pack, record }) = location else {
@@ -122,7 +115,7 @@ impl<'a> Collector<'a> {
                 };
                 self.open(&pack).await?;
                 if passes(self, &record) {
-                    self.take(&pack, record);
+                    self.take(&pack, &record);
                 }
             }
         }
@@ -139,13 +132,24 @@ impl<'a> Collector<'a> {
         }
     }
 
-    fn take(&mut self, pack: &Arc<Pack>, record: Record) {
-        if !self.seen.insert(record.id) {
-            return;
-        }
+    fn take(&mut self, pack: &Arc<Pack>, record: &Record) {
         if let Some(opened) = self.opened.get_mut(&pack.id) {
-            opened.taken.insert(record.ordinal);
-            opened.entries.records.push(record);
+            opened.ordinals.insert(record.ordinal.0);
+        }
+    }
+
+    /// Of an object that was taken from several packs, as when pushes brought it at once, one
+    /// copy stays (S8). Ids of all packs but the largest are held meanwhile.
+    fn drop_copies(&mut self) {
+        let mut packs: Vec<&mut PackEntries> = self.opened.values_mut().collect();
+        packs.sort_unstable_by_key(|entries| entries.ordinals.len());
+        let Some((largest, others)) = packs.split_last_mut() else { return };
+        let mut seen = HashSet::new();
+        for entries in others.iter_mut() {
+            drop_seen(entries, |id| !seen.insert(id));
+        }
+        if !seen.is_empty() {
+            drop_seen(largest, |id| seen.contains(&id));
         }
     }
 
@@ -153,15 +157,14 @@ impl<'a> Collector<'a> {
     pub(super) async fn finish(mut self) -> Result<Selection, Error> {
         let elsewhere = std::mem::take(&mut self.elsewhere);
         self.add_ids(&elsewhere).await?;
+        self.drop_copies();
         let mut selection = Selection::default();
         for pack in self.packs {
-            let Some(opened) = self.opened.remove(&pack.id) else { continue };
-            let mut entries = opened.entries;
-            if entries.records.is_empty() {
+            let Some(entries) = self.opened.remove(&pack.id) else { continue };
+            if entries.ordinals.is_empty() {
                 continue;
             }
-            entries.records.sort_unstable_by_key(|record| record.offset);
-            let count = u32::try_from(entries.records.len());
+            let count = u32::try_from(entries.ordinals.len());
             let total = count.ok().and_then(|count| selection.count.checked_add(count));
             selection.count = total.ok_or_else(|| {
                 Error::new(ErrorKind::Busy, "the answer has more objects than a pack can hold")
@@ -170,4 +173,10 @@ impl<'a> Collector<'a> {
         }
         Ok(selection)
     }
+}
+
+fn drop_seen(entries: &mut PackEntries, mut is_seen: impl FnMut(ObjectId) -> bool) {
+    let seen = entries.records().filter(|record| is_seen(record.id));
+    let seen: RoaringBitmap = seen.map(|record| record.ordinal.0).collect();
+    entries.ordinals -= seen;
 }

@@ -1,9 +1,9 @@
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
-use gitstratum_client::objects::Location;
 use gitstratum_core::ObjectId;
 use gitstratum_git::index::{Base, Record};
 use gitstratum_git::part::Ordinal;
+use roaring::RoaringBitmap;
 
 use crate::plan::{PackEntries, Selection};
 
@@ -14,8 +14,9 @@ pub(super) type Slot = (usize, Ordinal);
 pub(super) struct Arrangement {
     /// Objects whose delta base is not sent before them: encoded whole, and sent first, so
     /// that everything may rest on them.
-    pub(super) encoded: Vec<Location>,
-    encoded_slots: HashSet<Slot>,
+    pub(super) encoded: VecDeque<Slot>,
+    /// The same, of each pack.
+    encoded_of: Vec<RoaringBitmap>,
     /// Where a delta base outside of its delta's pack is sent.
     outside: HashMap<ObjectId, Slot>,
 }
@@ -25,23 +26,22 @@ impl Arrangement {
     /// between packs a delta is copied only if its base goes out before (S26).
     pub(super) fn of(selection: &Selection) -> Self {
         let outside = outside_bases(selection);
-        let mut arrangement = Self { encoded: Vec::new(), encoded_slots: HashSet::new(), outside };
+        let mut arrangement = Self { encoded: VecDeque::new(), encoded_of: Vec::new(), outside };
         for (number, entries) in selection.packs.iter().enumerate() {
-            let sent: HashSet<Ordinal> = entries.records.iter().map(|r| r.ordinal).collect();
-            for record in &entries.records {
-                if !arrangement.can_copy(number, entries, record, &sent) {
-                    arrangement.encoded_slots.insert((number, record.ordinal));
-                    let pack = std::sync::Arc::clone(&entries.pack);
-                    arrangement.encoded.push(Location { pack, record: *record });
-                }
-            }
+            let encoded = entries
+                .records()
+                .filter(|record| !arrangement.can_copy(number, entries, record))
+                .map(|record| record.ordinal.0);
+            let encoded: RoaringBitmap = encoded.collect();
+            arrangement.encoded.extend(encoded.iter().map(|ordinal| (number, Ordinal(ordinal))));
+            arrangement.encoded_of.push(encoded);
         }
         arrangement
     }
 
-    /// Whether the entry was encoded and is not to be copied.
-    pub(super) fn is_encoded(&self, slot: Slot) -> bool {
-        self.encoded_slots.contains(&slot)
+    /// Entries of pack `number` that are copied as they are stored.
+    pub(super) fn copied(&self, number: usize, entries: &PackEntries) -> RoaringBitmap {
+        &entries.ordinals - &self.encoded_of[number]
     }
 
     /// Where the base of a copied delta is sent; `None` for a whole object.
@@ -55,16 +55,10 @@ impl Arrangement {
         }
     }
 
-    fn can_copy(
-        &self,
-        number: usize,
-        entries: &PackEntries,
-        record: &Record,
-        sent: &HashSet<Ordinal>,
-    ) -> bool {
+    fn can_copy(&self, number: usize, entries: &PackEntries, record: &Record) -> bool {
         match record.base {
             Base::None => true,
-            Base::Entry(ordinal) => sent.contains(&ordinal),
+            Base::Entry(ordinal) => entries.has(ordinal),
             Base::External(_) => {
                 let base = self.base((number, record.ordinal), entries, record);
                 base.is_some_and(|(pack, _)| pack < number)
@@ -76,18 +70,22 @@ impl Arrangement {
 /// Which of the bases outside of their deltas' packs are sent, and where.
 fn outside_bases(selection: &Selection) -> HashMap<ObjectId, Slot> {
     let mut asked = BTreeSet::new();
-    for entries in &selection.packs {
-        for record in &entries.records {
+    for entries in selection.packs.iter().filter(|entries| entries.pack.thin) {
+        for record in entries.records() {
             if let Base::External(external) = record.base {
                 asked.extend(entries.index.external(external));
             }
         }
     }
-    if asked.is_empty() {
-        return HashMap::new();
+    let mut found = HashMap::new();
+    for (number, entries) in selection.packs.iter().enumerate() {
+        for id in &asked {
+            if let Some(record) =
+                entries.index.find(id).filter(|record| entries.has(record.ordinal))
+            {
+                found.insert(*id, (number, record.ordinal));
+            }
+        }
     }
-    let slots = selection.packs.iter().enumerate().flat_map(|(number, entries)| {
-        entries.records.iter().map(move |record| (record.id, (number, record.ordinal)))
-    });
-    slots.filter(|(id, _)| asked.contains(id)).collect()
+    found
 }

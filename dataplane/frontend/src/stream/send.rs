@@ -1,4 +1,3 @@
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -8,6 +7,7 @@ use gitstratum_client::objects::{Location, PackSpan, Reader};
 use gitstratum_core::{ErrorKind, ObjectFormat, ObjectId};
 use gitstratum_git::index::Record;
 use gitstratum_git::pack::{Deflate, EntryKind, Header, PACK_HEADER_LEN, Writer};
+use gitstratum_git::part::Ordinal;
 
 use super::Framed;
 use super::arrange::{Arrangement, Slot};
@@ -16,6 +16,8 @@ use crate::plan::{PackEntries, Selection};
 
 /// Inflated bytes of objects that are encoded at once.
 const ENCODE_BYTES: u64 = 16 * 1024 * 1024;
+/// Entries that one read asks for: bounds what is held of them, at two MiB or so.
+const ENTRIES_AT_ONCE: usize = 16_384;
 /// Most bytes in front of an entry's deflated body.
 const ENTRY_HEADER_BYTES_MAX: usize = Header::LEN_MAX;
 
@@ -37,17 +39,18 @@ pub(crate) async fn send(
 ) -> Result<(), Error> {
     if let [only] = selection.packs.as_slice()
         && only.pack.is_whole()
-        && only.records.len() == only.pack.object_count as usize
+        && only.ordinals.len() == u64::from(only.pack.object_count)
     {
         return verbatim(reader, &only.pack, out).await;
     }
     let arrangement = Arrangement::of(selection);
     let (writer, header) = Writer::new(format, selection.count);
     out.write(&header).await.map_err(gone)?;
-    let mut sending = Sending { writer, positions: HashMap::new(), arrangement, deltas };
-    sending.encode(reader, packs, selection, out).await?;
+    let positions = Positions(vec![Vec::new(); selection.packs.len()]);
+    let mut sending = Sending { writer, positions, arrangement, deltas, selection };
+    sending.encode(reader, packs, out).await?;
     for number in 0..selection.packs.len() {
-        sending.copy(reader, selection, number, out).await?;
+        sending.copy(reader, number, out).await?;
     }
     let trailer = sending.writer.finish().map_err(bug)?;
     out.write(&trailer).await.map_err(gone)
@@ -73,12 +76,36 @@ async fn verbatim(
     out.write(&pack.trailer).await.map_err(gone)
 }
 
-struct Sending {
+struct Sending<'a> {
     writer: Writer,
-    /// Where each entry sent so far begins.
-    positions: HashMap<Slot, u64>,
+    positions: Positions,
     arrangement: Arrangement,
     deltas: Deltas,
+    selection: &'a Selection,
+}
+
+/// Where each entry sent so far begins: of each pack, by its rank among those sent. No entry
+/// begins at 0, where the header is.
+struct Positions(Vec<Vec<u64>>);
+
+impl Positions {
+    fn set(&mut self, selection: &Selection, (number, ordinal): Slot, position: u64) {
+        let entries = &selection.packs[number];
+        let of_pack = &mut self.0[number];
+        if of_pack.is_empty() {
+            of_pack.resize(size_of_count(entries.ordinals.len()), 0);
+        }
+        of_pack[size_of_count(entries.rank(ordinal))] = position;
+    }
+
+    fn get(&self, selection: &Selection, (number, ordinal): Slot) -> Option<u64> {
+        let rank = selection.packs[number].rank(ordinal);
+        self.0[number].get(size_of_count(rank)).copied().filter(|position| *position > 0)
+    }
+}
+
+fn size_of_count(count: u64) -> usize {
+    usize::try_from(count).expect("because a pack has at most 2^32 entries")
 }
 
 /// The entry that is being copied.
@@ -91,26 +118,22 @@ struct Copying<'a> {
     started: bool,
 }
 
-impl Sending {
+impl Sending<'_> {
     /// Encodes what cannot be copied, a bounded batch at a time.
     async fn encode(
         &mut self,
         reader: &Arc<Reader>,
         packs: &[Arc<Pack>],
-        selection: &Selection,
         out: &mut Framed<'_>,
     ) -> Result<(), Error> {
-        let numbers: HashMap<_, usize> =
-            selection.packs.iter().enumerate().map(|(n, entries)| (entries.pack.id, n)).collect();
-        let mut left = std::mem::take(&mut self.arrangement.encoded);
-        while !left.is_empty() {
-            let batch = take_batch(&mut left);
-            let objects = reader.read_located(packs, batch.clone()).await?;
-            for location in batch {
-                let slot = (numbers[&location.pack.id], location.record.ordinal);
+        while !self.arrangement.encoded.is_empty() {
+            let batch = self.take_batch();
+            let located = batch.iter().map(|(_, location)| location.clone()).collect();
+            let objects = reader.read_located(packs, located).await?;
+            for (slot, location) in batch {
                 let object = objects.get(&location.record.id);
                 let object = object.ok_or_else(|| missing(&location.record.id))?;
-                self.positions.insert(slot, self.writer.position());
+                self.positions.set(self.selection, slot, self.writer.position());
                 let (mut writer, object) = (self.writer.clone(), Arc::clone(object));
                 let encoded = tokio::task::spawn_blocking(move || {
                     let bytes = writer.encode(object.kind, &object.data, Deflate::FAST);
@@ -124,20 +147,51 @@ impl Sending {
         Ok(())
     }
 
+    /// Objects that fit a batch; one that is larger goes alone.
+    fn take_batch(&mut self) -> Vec<(Slot, Location)> {
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        while let Some(slot) = self.arrangement.encoded.front().copied() {
+            let entries = &self.selection.packs[slot.0];
+            let record = entries.index.by_ordinal(slot.1);
+            let record = record.expect("because only entries with a record are selected");
+            bytes += record.size + 1;
+            if !batch.is_empty() && bytes > ENCODE_BYTES {
+                break;
+            }
+            self.arrangement.encoded.pop_front();
+            batch.push((slot, Location { pack: Arc::clone(&entries.pack), record }));
+        }
+        batch
+    }
+
     /// Copies the entries of one pack, in the order they are stored.
     async fn copy(
         &mut self,
         reader: &Arc<Reader>,
-        selection: &Selection,
         number: usize,
         out: &mut Framed<'_>,
     ) -> Result<(), Error> {
+        let selection = self.selection;
         let entries = &selection.packs[number];
-        let copied: Vec<&Record> = entries
-            .records
-            .iter()
-            .filter(|record| !self.arrangement.is_encoded((number, record.ordinal)))
-            .collect();
+        let ordinals = self.arrangement.copied(number, entries);
+        let records = ordinals.iter().filter_map(|o| entries.index.by_ordinal(Ordinal(o)));
+        let mut records = records.peekable();
+        while records.peek().is_some() {
+            let some: Vec<Record> = records.by_ref().take(ENTRIES_AT_ONCE).collect();
+            self.copy_some(reader, (number, &some), out).await?;
+        }
+        Ok(())
+    }
+
+    /// Copies these entries of pack `number` by one read.
+    async fn copy_some(
+        &mut self,
+        reader: &Arc<Reader>,
+        (number, copied): (usize, &[Record]),
+        out: &mut Framed<'_>,
+    ) -> Result<(), Error> {
+        let selection = self.selection;
+        let entries = &selection.packs[number];
         let spans = copied
             .iter()
             .map(|record| PackSpan { offset: record.offset, length: record.packed_len });
@@ -148,7 +202,7 @@ impl Sending {
             let mut copying = match current.take() {
                 Some((held, copying)) if held == asked => copying,
                 _ => {
-                    let record = copied[asked];
+                    let record = &copied[asked];
                     let slot = (number, record.ordinal);
                     Copying { slot, entries, record, head: BytesMut::new(), started: false }
                 }
@@ -179,7 +233,7 @@ impl Sending {
             };
         };
         let header = Header { kind: self.kind(copying, header.kind), size: header.size };
-        self.positions.insert(copying.slot, self.writer.position());
+        self.positions.set(self.selection, copying.slot, self.writer.position());
         let written = self.writer.start_copy(header).map_err(bug)?;
         let body = copying.head.split().freeze().slice(length..);
         self.writer.copy(&body);
@@ -193,8 +247,9 @@ impl Sending {
     fn kind(&self, copying: &Copying<'_>, stored: EntryKind) -> EntryKind {
         let base = self.arrangement.base(copying.slot, copying.entries, copying.record);
         let Some(base) = base else { return stored };
-        let position = self.positions.get(&base).filter(|_| self.deltas.by_offset);
-        if let Some(kind) = position.and_then(|position| self.writer.delta_on(*position)) {
+        let position = self.positions.get(self.selection, base);
+        let position = position.filter(|_| self.deltas.by_offset);
+        if let Some(kind) = position.and_then(|position| self.writer.delta_on(position)) {
             return kind;
         }
         match (stored, copying.entries.index.by_ordinal(base.1)) {
@@ -202,18 +257,6 @@ impl Sending {
             _ => stored,
         }
     }
-}
-
-/// Objects that fit a batch; one that is larger goes alone.
-fn take_batch(left: &mut Vec<Location>) -> Vec<Location> {
-    let mut bytes = 0;
-    let fits = left.iter().take_while(|location| {
-        let first = bytes == 0;
-        bytes += location.record.size + 1;
-        first || bytes <= ENCODE_BYTES
-    });
-    let count = fits.count();
-    left.drain(..count).collect()
 }
 
 fn missing(id: &ObjectId) -> Error {
