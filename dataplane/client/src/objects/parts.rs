@@ -100,11 +100,11 @@ impl Reader {
         let part = pack
             .part(kind)
             .ok_or(Error::Manifest { pack: pack.id, problem: "has no such part" })?;
-        let mut whole = BytesMut::new();
-        for run in runs(&part.pieces) {
-            for bytes in self.read_segment(pack, run.0, run.1).await? {
-                whole.extend_from_slice(&bytes);
-            }
+        let length: u64 = part.pieces.iter().map(|piece| piece.len).sum();
+        // An index is as large as all else that a request holds: it is held once.
+        let mut whole = BytesMut::with_capacity(usize::try_from(length).unwrap_or_default());
+        for (segment, spans) in runs(&part.pieces) {
+            self.gather(pack, (segment, spans), &mut whole).await?;
         }
         Ok(whole.freeze())
     }

@@ -1,11 +1,11 @@
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use gitstratum_core::{ErrorKind, SegmentId};
 
 use super::{Error, Reader};
-use crate::bulk::{Chunks, Span, collect};
+use crate::bulk::{self, Chunk, Chunks, Span};
 use crate::manifest::{Pack, Segment};
 
 /// Gaps below this are read and dropped rather than made two ranges (S28), in bytes.
@@ -89,35 +89,90 @@ impl Reader {
         Err(Error::Segment { segment, source })
     }
 
-    /// Ranges of one segment's body, from the first owner that gives them.
-    pub(super) async fn read_segment(
+    /// Ranges of one segment's body.
+    async fn read_segment(
         &self,
         pack: &Pack,
         segment: SegmentId,
         spans: Vec<Span>,
     ) -> Result<Vec<Bytes>, Error> {
+        let mut pieces = vec![Vec::new(); spans.len()];
+        self.gather(pack, (segment, spans), &mut pieces).await?;
+        Ok(pieces.into_iter().map(join).collect())
+    }
+
+    /// Ranges of one segment's body, from the first owner that gives them all.
+    pub(super) async fn gather(
+        &self,
+        pack: &Pack,
+        (segment, spans): (SegmentId, Vec<Span>),
+        into: &mut impl Gather,
+    ) -> Result<(), Error> {
         let held = pack.segment(segment).filter(|held| !held.owners.is_empty());
         let held = held.ok_or(Error::Manifest { pack: pack.id, problem: "names no owner" })?;
-        let mut last = None;
+        let (mut last, before) = (None, into.mark());
         for node in &held.owners {
-            let count = spans.len();
             let answered = match self.bulk.read(*node, segment, spans.clone()).await {
-                Ok(chunks) => collect(chunks, count).await,
+                Ok(chunks) => gather_all(chunks, into).await,
                 Err(error) => Err(error),
             };
-            match answered {
-                Ok(bytes) => return Ok(bytes),
-                Err(error) => {
-                    if error.kind() == ErrorKind::Corrupt {
-                        tracing::error!(%segment, %node, %error, "an owner's copy is damaged");
-                    }
-                    last = Some(error);
-                }
+            let Err(error) = answered else { return Ok(()) };
+            if error.kind() == ErrorKind::Corrupt {
+                tracing::error!(%segment, %node, %error, "an owner's copy is damaged");
             }
+            last = Some(error);
+            into.back_to(before);
         }
         let source = last.expect("because there was at least one owner").into();
         Err(Error::Segment { segment, source })
     }
+}
+
+/// What takes the pieces of a read's answer, as they come.
+pub(super) trait Gather: Send {
+    /// How much it has.
+    fn mark(&self) -> usize;
+    /// Forgets what came since: the next owner begins anew.
+    fn back_to(&mut self, mark: usize);
+    /// Takes the next piece.
+    fn take(&mut self, chunk: Chunk);
+}
+
+/// The ranges apart.
+impl Gather for Vec<Vec<Bytes>> {
+    fn mark(&self) -> usize {
+        0
+    }
+
+    fn back_to(&mut self, _: usize) {
+        self.iter_mut().for_each(Vec::clear);
+    }
+
+    fn take(&mut self, chunk: Chunk) {
+        self[chunk.range].push(chunk.bytes);
+    }
+}
+
+/// One after the other, in memory once.
+impl Gather for BytesMut {
+    fn mark(&self) -> usize {
+        self.len()
+    }
+
+    fn back_to(&mut self, mark: usize) {
+        self.truncate(mark);
+    }
+
+    fn take(&mut self, chunk: Chunk) {
+        self.extend_from_slice(&chunk.bytes);
+    }
+}
+
+async fn gather_all(mut chunks: Chunks, into: &mut impl Gather) -> Result<(), bulk::Error> {
+    while let Some(chunk) = chunks.next().await {
+        into.take(chunk?);
+    }
+    Ok(())
 }
 
 pub(super) fn split(pack: &Pack, asked: &[PackSpan]) -> Result<Vec<SegmentRead>, Error> {
