@@ -130,7 +130,8 @@ fn world(first: Option<SnapshotUpdate>) -> World {
     let voice = Voice { sent: Arc::clone(&sent), streams: count };
     let listener = network.listen(NODE, Port::Control, 10, drain.clone()).unwrap();
     let routes = tonic::service::Routes::new(FleetServer::new(voice));
-    let serving = spawn("control double", grpc::serve(listener, routes, drain.clone()));
+    let serving =
+        spawn("control double", grpc::serve(listener, ProcessRole::Control, routes, drain.clone()));
     let peer = Peer { cluster: OWN, role: ProcessRole::Agent, node: NODE };
     let voter = Voter::new(network.dialer(peer), NODE);
     let record = Node { id: NODE.0, ..Node::default() };
