@@ -68,8 +68,8 @@ pub trait Engine: Reader {
     /// a failed write will be there after a restart is unknown.
     fn write(&self, batch: Batch, durability: Durability) -> Result<(), Error>;
 
-    /// Whether new work may begin: the disk has room for what it will write, as far as
-    /// is known. A look that does not block. What is under way may always go on (P-D6).
+    /// Whether new work may begin: the disk has room for what it will write. A look that
+    /// does not block. What is under way may always go on (P-D6).
     ///
     /// # Errors
     /// [`Error::Full`].

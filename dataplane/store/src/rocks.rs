@@ -82,7 +82,7 @@ impl RocksEngine {
             sync: Mutex::new(()),
             synced: AtomicU64::new(recovered),
             marked: AtomicU64::new(0),
-            watermark: Watermark::start(&options.path, &room, (identity, recovered))?,
+            watermark: Watermark::start(&options.path, identity, recovered)?,
             identity,
             room,
             place,

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
@@ -24,8 +24,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How much room there is, and what to do when there is none.
 pub(super) struct Room {
     directory: PathBuf,
-    /// As last measured, in bytes.
-    free: AtomicU64,
     is_patient: AtomicBool,
     asleep: Mutex<()>,
     hurried: Condvar,
@@ -33,33 +31,28 @@ pub(super) struct Room {
 
 impl Room {
     pub(super) fn new(directory: &Path) -> Arc<Self> {
-        let room = Self {
+        Arc::new(Self {
             directory: directory.to_owned(),
-            free: AtomicU64::new(u64::MAX),
             is_patient: AtomicBool::new(false),
             asleep: Mutex::default(),
             hurried: Condvar::new(),
-        };
-        room.measure();
-        Arc::new(room)
+        })
     }
 
-    /// Measures. What cannot be measured is taken for room: writing then fails by itself.
-    pub(super) fn measure(&self) -> u64 {
-        let free = SystemFiles.space(&self.directory).map_or(u64::MAX, |space| space.free);
-        self.free.store(free, Ordering::Relaxed);
-        free
+    /// Free bytes. What cannot be measured is taken for room: writing then fails by itself.
+    fn free(&self) -> u64 {
+        SystemFiles.space(&self.directory).map_or(u64::MAX, |space| space.free)
     }
 
     /// Whether a batch may be written now.
     pub(super) fn check(&self) -> Result<(), Error> {
-        if self.measure() < WRITE_RESERVE_BYTES { Err(self.full()) } else { Ok(()) }
+        if self.free() < WRITE_RESERVE_BYTES { Err(self.full()) } else { Ok(()) }
     }
 
-    /// Whether new work may begin, as last measured: no system call.
+    /// Whether new work may begin. Measured each time: what began on an older measurement
+    /// would have to wait without a word. The system has the figure in memory.
     pub(super) fn admit(&self) -> Result<(), Error> {
-        let free = self.free.load(Ordering::Relaxed);
-        if free < ADMIT_RESERVE_BYTES { Err(self.full()) } else { Ok(()) }
+        if self.free() < ADMIT_RESERVE_BYTES { Err(self.full()) } else { Ok(()) }
     }
 
     fn full(&self) -> Error {

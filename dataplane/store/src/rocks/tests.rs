@@ -128,8 +128,7 @@ fn p_d4_a_log_cut_or_zeroed_before_synced_bytes_is_an_error() {
     // As if the watermark had caught up, which it does within a second.
     let sequence = 2 * 20 - 1;
     let kept = watermark::read(directory.path()).unwrap().unwrap();
-    let room = Room::new(directory.path());
-    let watermark = Watermark::start(directory.path(), &room, (kept.engine, sequence)).unwrap();
+    let watermark = Watermark::start(directory.path(), kept.engine, sequence).unwrap();
     watermark.stop(sequence);
     let (path, bytes) = newest_log(directory.path());
     for length in [0, 1, bytes.len() / 2, bytes.len() - 5_000] {

@@ -11,7 +11,6 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 
 use super::manifest::{self, Manifest};
-use super::room::Room;
 use crate::engine::{Attempt, Error};
 use crate::files::{self, Permissions, SystemFiles};
 
@@ -47,7 +46,6 @@ pub(super) struct Watermark {
 struct Shared {
     directory: PathBuf,
     path: PathBuf,
-    room: Arc<Room>,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -58,20 +56,14 @@ struct State {
 }
 
 impl Watermark {
-    /// Writes down that `engine` is durable up to `synced` and follows it. Measures the
-    /// room, too, as often as it looks.
-    pub(super) fn start(
-        directory: &Path,
-        room: &Arc<Room>,
-        (engine, synced): (u64, u64),
-    ) -> Result<Self, Error> {
+    /// Writes down that `engine` is durable up to `synced` and follows it.
+    pub(super) fn start(directory: &Path, engine: u64, synced: u64) -> Result<Self, Error> {
         let path = directory.join(NAME);
         let kept = Kept { engine, sequence: synced, manifest: manifest::settle(directory, None)? };
         write(&path, &kept)?;
         let shared = Arc::new(Shared {
             directory: directory.to_owned(),
             path,
-            room: Arc::clone(room),
             state: Mutex::new(State { synced, stopping: false }),
             changed: Condvar::new(),
         });
@@ -124,7 +116,6 @@ fn follow(shared: &Shared, mut written: Kept) {
             }
             (state.synced, state.stopping)
         };
-        shared.room.measure();
         match keep(shared, &written, synced) {
             Ok(kept) => written = kept,
             Err(error) => tracing::warn!(%error, "could not write down what was synced"),
