@@ -15,6 +15,14 @@ pub enum Error {
         /// The partition.
         partition: PartitionId,
     },
+    /// The partition's rows or log are damaged here. It is not tried again before a restart.
+    #[error("partition {partition} cannot be opened: {what}")]
+    Damaged {
+        /// The partition.
+        partition: PartitionId,
+        /// What was found.
+        what: String,
+    },
     /// Another node leads the partition.
     #[error("partition {partition} is led elsewhere")]
     NotLeader {
@@ -118,6 +126,15 @@ impl Error {
             Self::NotHere { .. } | Self::NotLeader { .. } | Self::CutOff { .. } => {
                 ErrorKind::Unavailable
             }
+            Self::Damaged { .. } => ErrorKind::Corrupt,
+            // There is no use in waiting for a group that damage has stopped.
+            Self::Barrier {
+                source: consensus::ReadError::Stopped { cause: Some(cause), .. },
+                ..
+            }
+            | Self::Group {
+                source: consensus::Error::Stopped { cause: Some(cause), .. }, ..
+            } if cause.kind() == ErrorKind::Corrupt => ErrorKind::Corrupt,
             Self::Barrier { source, .. } => source.kind(),
             Self::Propose { source, .. } => source.kind(),
             Self::Group { source, .. } => source.kind(),

@@ -72,6 +72,8 @@ pub struct Service {
     deps: Deps,
     metrics: MetadataMetrics,
     partitions: RwLock<BTreeMap<PartitionId, Arc<Hosted>>>,
+    /// Those that were found damaged when they were to be opened, and what was found.
+    damaged: RwLock<BTreeMap<PartitionId, String>>,
     views: Views,
     /// Directory version whose rows are in all partitions here.
     applied: watch::Sender<GrantsVersion>,
@@ -92,6 +94,7 @@ impl Service {
             deps,
             metrics,
             partitions: RwLock::default(),
+            damaged: RwLock::default(),
             applied: watch::Sender::new(GrantsVersion(0)),
             checksums: inspect::Checksums::default(),
         }))
@@ -179,7 +182,10 @@ impl Service {
 
     fn hosted(&self, partition: PartitionId) -> Result<Arc<Hosted>, Error> {
         let found = self.partitions.read().get(&partition).map(Arc::clone);
-        found.ok_or(Error::NotHere { partition })
+        found.ok_or_else(|| match self.damaged.read().get(&partition).cloned() {
+            Some(what) => Error::Damaged { partition, what },
+            None => Error::NotHere { partition },
+        })
     }
 
     async fn admit(

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gitstratum_client::cluster::Snapshot;
-use gitstratum_core::{GrantsVersion, NodeId, PartitionId, RepoId};
+use gitstratum_core::{ErrorKind, GrantsVersion, NodeId, PartitionId, RepoId};
 use gitstratum_process::{Drain, TaskGroup};
 use gitstratum_proto::control::v1::{PartitionPlacement, Repository};
 
@@ -50,14 +50,14 @@ async fn bring_up_to_date(
     known: &mut Known,
     drain: &Drain,
 ) -> bool {
+    let mut all_open = true;
     for placement in placed_here(snapshot, service.deps.node) {
         if let Err(error) = open(service, placement, keepers, drain).await {
-            let partition = placement.partition;
-            tracing::warn!(partition, error = %chain(&error), "partition not opened, trying again");
-            return false;
+            all_open &= give_up(service, PartitionId(placement.partition), &error);
         }
     }
     match write_rows(service, snapshot, known).await {
+        _ if !all_open => false,
         // Pushes work only where somebody leads.
         Ok(()) if !service.all_led() => false,
         Ok(()) => {
@@ -69,6 +69,21 @@ async fn bring_up_to_date(
             false
         }
     }
+}
+
+/// Whether there is no use in trying again: damage stays. The other partitions go on.
+fn give_up(service: &Service, partition: PartitionId, error: &Error) -> bool {
+    if matches!(error, Error::Damaged { .. }) {
+        return true;
+    }
+    let what = chain(error);
+    if error.kind() != ErrorKind::Corrupt {
+        tracing::warn!(partition = partition.0, error = %what, "partition not opened, trying again");
+        return false;
+    }
+    tracing::error!(partition = partition.0, error = %what, "partition is damaged");
+    service.damaged.write().insert(partition, what);
+    true
 }
 
 fn advance(service: &Service, version: GrantsVersion) {
@@ -90,8 +105,10 @@ async fn open(
     drain: &Drain,
 ) -> Result<(), Error> {
     let partition = PartitionId(placement.partition);
-    if service.hosted(partition).is_ok() {
-        return Ok(());
+    match service.hosted(partition) {
+        Ok(_) => return Ok(()),
+        Err(error @ Error::Damaged { .. }) => return Err(error),
+        Err(_) => {}
     }
     let failed = |source| Error::Group { partition, source };
     let machine = Machine::new(service.metrics.refs_total.clone());
