@@ -310,6 +310,8 @@ fn p_d6_a_full_disk_refuses_pushes_serves_reads_and_recovers() -> Result<()> {
         let why = report.why();
         ensure!(why.contains("space") || why.contains("full"), "{name}: {why}");
     }
+    let made = up.stratum.try_cli(&["repo", "create", "demo/none"])?;
+    ensure!(made.code == 1 && made.err.contains("space"), "create: {} {}", made.code, made.err);
     let refs = ls_refs(&client, ObjectFormat::Sha1)?;
     ensure!(refs.keys().map(String::as_str).eq(["refs/heads/before"]), "{refs:?}");
     let tip = ObjectId::from_hex(ObjectFormat::Sha1, refs["refs/heads/before"].as_bytes())?;
@@ -330,6 +332,26 @@ fn p_d6_a_full_disk_refuses_pushes_serves_reads_and_recovers() -> Result<()> {
     let checked = up.stratum.try_cli(&["check"])?;
     ensure!(checked.code == 0, "check gave {}: {}{}", checked.code, checked.out, checked.err);
     up.stratum.stop()?;
+    Ok(())
+}
+
+#[test]
+fn p_d6_a_system_on_a_full_disk_can_be_stopped() -> Result<()> {
+    let Some(slate) = Slate::new()? else { return Ok(()) };
+    let mut up = slate.start()?;
+    create(&up.stratum, "demo/full", "sha1")?;
+    ensure!(branch("before", 1_000).send(&http(&up, "demo/full"))?.is_done(), "no push");
+    slate.control()?.set_space(Space::Full);
+    let report = branch("row", 1_000).send(&http(&up, "demo/full"))?;
+    ensure!(report.is_refused(), "{report:?}");
+    up.stratum.stop()?;
+    let words = refused_on(&slate.data())?;
+    ensure!(words.contains("space"), "{words}");
+    slate.control()?.set_space(Space::Free);
+    up.stratum.launch()?;
+    let refs = ls_refs(&http(&up, "demo/full"), ObjectFormat::Sha1)?;
+    ensure!(refs.keys().map(String::as_str).eq(["refs/heads/before"]), "{refs:?}");
+    up.stratum.cli(&["check"])?;
     Ok(())
 }
 

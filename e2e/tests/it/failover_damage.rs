@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use gitstratum_e2e::push::Push;
 use gitstratum_e2e::wire::http::{Credentials, Http};
-use gitstratum_e2e::{Options, Stratum};
+use gitstratum_e2e::{Options, Ran, Stratum, now};
 use parking_lot::Mutex;
 use tempfile::TempDir;
 
@@ -25,6 +25,9 @@ const DAMAGED: i32 = 4;
 
 /// How long it takes until what was synced is written down apart from the logs.
 const NOTED_WITHIN: Duration = Duration::from_millis(1_500);
+
+/// How long partitions may take to be opened after a start.
+const SETTLED_WITHIN: Duration = Duration::from_secs(10);
 
 /// Repositories: one whose segments are rows of a data base, one whose are files.
 const REPOSITORIES: [(&str, u32); 2] = [("demo/rows", 1_000), ("demo/files", 600_000)];
@@ -275,11 +278,12 @@ fn case(sound: &Sound, kind: Kind, damage: Damage) -> Result<()> {
     for (path, _) in REPOSITORIES {
         seen.insert(path, look(&stratum, path, path));
     }
-    let check = stratum.try_cli(&["check"])?;
+    let check = settled_check(&stratum)?;
     if check.code == UNREACHABLE {
         return names(&stratum.log(), &[file, other], damage);
     }
     let told = format!("{}{}", check.out, check.err);
+    ensure!(matches!(check.code, SOUND | DAMAGED), "check gave {}: {told}", check.code);
     let is_short = matches!(damage, Damage::Truncate | Damage::Empty);
     let older = is_short && matches!(kind, Kind::Database { part: ".log", .. });
     let mut bad = 0;
@@ -356,6 +360,57 @@ fn p_i5_a_damaged_data_base_of_the_metadata() -> Result<()> {
 #[test]
 fn p_i5_a_damaged_data_base_of_the_objects() -> Result<()> {
     matrix(&database("object"))
+}
+
+/// What `check` says once every partition has a leader or is given up: before, it says that
+/// it could not look at everything.
+fn settled_check(stratum: &Stratum) -> Result<Ran> {
+    let began = now();
+    loop {
+        let check = stratum.try_cli(&["check"])?;
+        if matches!(check.code, SOUND | UNREACHABLE | DAMAGED) || began.elapsed() > SETTLED_WITHIN {
+            return Ok(check);
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+/// The first block of every table in turn: whatever partition it holds rows of, the others
+/// are served, and `check` and `audit` tell which one is not.
+#[test]
+fn p_i6_a_damaged_partition_is_told_and_the_others_go_on() -> Result<()> {
+    let sound = Sound::get()?;
+    let kind = Kind::Database { role: "metadata", part: ".sst" };
+    let tables = kind.files(&sound.with(kind).0)?.len();
+    let mut damaged = 0;
+    for number in 0..tables {
+        let folder = tempfile::tempdir()?;
+        let data = folder.path().join("data");
+        copy(&sound.with(kind).0, &data)?;
+        let file = kind.files(&data)?.swap_remove(number);
+        let mut bytes = std::fs::read(&file)?;
+        bytes[20] ^= 0x10;
+        std::fs::write(&file, bytes)?;
+        let name = file.file_name().and_then(|name| name.to_str()).context("no name")?;
+        let options = Options { data: Some(data.clone()), ..Options::default() };
+        let mut stratum = Stratum::start_with(options).with_context(|| name.to_owned())?;
+        let check = settled_check(&stratum)?;
+        let told = format!("{}{}", check.out, check.err);
+        ensure!(matches!(check.code, SOUND | DAMAGED), "{name}: check gave {}: {told}", check.code);
+        let audit = stratum.try_cli(&["audit", "--since", "1d"])?;
+        ensure!(audit.out.contains("repository.create"), "{name}: {}{}", audit.out, audit.err);
+        for (path, _) in REPOSITORIES {
+            let seen = look(&stratum, path, path);
+            let is_right = seen.as_ref().is_ok_and(|seen| Some(seen) == sound.stopped[path].last());
+            ensure!(seen.is_err() || is_right, "{name}: {path} shows {seen:?}");
+            let is_named = check.code == DAMAGED && told.contains(&format!("DAMAGED    {path}"));
+            ensure!(is_right || is_named, "{name}: {path} is not named: {told}");
+        }
+        damaged += usize::from(check.code == DAMAGED);
+        drop(stratum.stop());
+    }
+    ensure!(damaged > 0, "no damage in {tables} tables was found");
+    Ok(())
 }
 
 #[test]

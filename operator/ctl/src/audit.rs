@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use gitstratum_core::UnixMillis;
+use gitstratum_core::{ErrorKind, UnixMillis};
 use gitstratum_proto::{control, metadata};
 use serde::Serialize;
 
@@ -60,12 +60,13 @@ pub struct Reader {
     since: UnixMillis,
     read: BTreeMap<Source, u64>,
     has_partitions: bool,
+    lost: Vec<String>,
 }
 
 impl Reader {
     /// Reads from `since` on.
     pub const fn new(since: UnixMillis) -> Self {
-        Self { since, read: BTreeMap::new(), has_partitions: true }
+        Self { since, read: BTreeMap::new(), has_partitions: true, lost: Vec::new() }
     }
 
     /// Whether the partitions' logs could be read too; a control plane elsewhere offers its own
@@ -74,11 +75,18 @@ impl Reader {
         self.has_partitions
     }
 
-    /// All that was written since the last time.
+    /// What kept from reading partitions' logs the last time, a line for each.
+    pub fn lost(&self) -> &[String] {
+        &self.lost
+    }
+
+    /// All that was written since the last time. A partition that cannot be read is told by
+    /// [`Reader::lost`]; the others are read all the same.
     ///
     /// # Errors
-    /// When a log cannot be opened.
+    /// When the control plane's log cannot be opened, or nothing can be asked any more.
     pub async fn open<'a>(&'a mut self, connection: &Connection) -> Result<Merge<'a>, Error> {
+        self.lost.clear();
         let state = connection.cluster_state().await?;
         let layout = state.layout.unwrap_or_default();
         let after = |source| self.read.get(&source).copied().unwrap_or_default();
@@ -97,14 +105,27 @@ impl Reader {
                     self.has_partitions = false;
                     break;
                 }
-                Err(error) => return Err(error),
+                Err(error) => self.lost.push(told(source, error)?),
             }
         }
         let mut merge = Merge { reader: self, logs };
         for at in 0..merge.logs.len() {
-            merge.advance(at).await?;
+            if let Err(error) = merge.advance(at).await {
+                let lost = told(merge.logs[at].source, error)?;
+                merge.reader.lost.push(lost);
+            }
         }
         Ok(merge)
+    }
+}
+
+/// Words for a failure of one partition's log alone; others end everything.
+fn told(source: Source, error: Error) -> Result<String, Error> {
+    match (source, error) {
+        (Source::Partition(_), Error::Refused { kind, message }) if kind != ErrorKind::Denied => {
+            Ok(format!("{} was not read: {message}", source.name()))
+        }
+        (_, error) => Err(error),
     }
 }
 

@@ -77,7 +77,8 @@ pub struct Report {
 pub async fn check(connection: &Connection, subject: &Subject) -> Result<Checked, Error> {
     let mut outcome = Outcome::default();
     outcome.problems.extend(subject.problem.clone());
-    if subject.problem.is_none() {
+    outcome.unchecked.extend(subject.unread.clone());
+    if outcome.problems.is_empty() && outcome.unchecked.is_empty() {
         outcome.verify(connection, subject).await?;
         outcome.walk(connection, subject).await?;
     }

@@ -41,7 +41,10 @@ impl AuditArgs {
             console.remark("only the control plane's lines: pushes are shown on a node's machine");
         }
         if !self.follow {
-            return Ok(());
+            return match reader.lost() {
+                [] => Ok(()),
+                lost => Err(Failure::failed(lost.join("; "))),
+            };
         }
         tokio::select! {
             biased;

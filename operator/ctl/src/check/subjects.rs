@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gitstratum_core::{ErrorKind, RepoId, RepoPath, SegmentId};
 use gitstratum_proto::common::v1::RepoKey;
@@ -23,6 +23,8 @@ pub struct Subject {
     pub(super) segments: Vec<Expected>,
     /// What is known to be wrong before anything is read.
     pub(super) problem: Option<String>,
+    /// What keeps from knowing.
+    pub(super) unread: Option<String>,
 }
 
 /// A segment as the manifest has it.
@@ -38,38 +40,87 @@ impl Subject {
     pub fn path(&self) -> &str {
         &self.path
     }
+
+    /// The same failure, told of one repository of the partition.
+    fn of(&self, id: RepoId, repository: &Repository) -> Self {
+        let (path, name_version) = (repository.path.clone(), repository.name_version);
+        Self { id, path, name_version, ..self.clone() }
+    }
 }
 
 /// Every repository that the directory or a partition knows, deleted ones too, by path. The
 /// directory is read first: what it had then, a partition must have later.
 ///
+/// A partition that cannot be read is told by each of its repositories, or for itself when
+/// it has none.
+///
 /// # Errors
-/// When the directory or a partition cannot be read, or the asker may not see all of it.
+/// When the directory cannot be read, or the asker may not see all of it.
 pub async fn all(connection: &Connection) -> Result<Vec<Subject>, Error> {
     if !connection.who_am_i().await?.cluster_admin {
         let message = "checking every repository is for cluster admins".to_owned();
         return Err(Error::Refused { kind: ErrorKind::Denied, message });
     }
     let directory = directory(connection).await?;
-    let mut found = BTreeMap::new();
+    let (mut found, mut unread) = (BTreeMap::new(), BTreeMap::new());
     let layout = connection.cluster_state().await?.layout.unwrap_or_default();
-    for placement in &layout.partitions {
-        let mut records = connection.records(placement.partition).await?;
-        while let Some(record) = records.next().await? {
-            if is_kept(record.state) {
-                let id = RepoId(record.repo_id);
-                found.insert(id, of_record(&record, directory.get(&id)));
-            }
+    for partition in layout.partitions.iter().map(|placement| placement.partition) {
+        if let Err(error) = list(connection, partition, &directory, &mut found).await {
+            unread.insert(partition, of_failure(partition, error)?);
         }
     }
     blame_strangers(connection, &directory, &mut found).await?;
     let mut subjects: Vec<Subject> = Vec::with_capacity(found.len());
     for (id, repository) in directory.iter().filter(|(id, _)| !found.contains_key(id)) {
-        subjects.extend(without_record(connection, *id, repository).await?);
+        match unread.get(&repository.partition) {
+            Some(failure) => subjects.push(failure.of(*id, repository)),
+            None => subjects.extend(without_record(connection, *id, repository).await?),
+        }
     }
+    let used: BTreeSet<u32> = directory.values().map(|repository| repository.partition).collect();
+    unread.retain(|partition, _| !used.contains(partition));
+    subjects.extend(unread.into_values());
     subjects.extend(found.into_values());
     subjects.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(subjects)
+}
+
+/// Adds what the partition has to `found`.
+async fn list(
+    connection: &Connection,
+    partition: u32,
+    directory: &BTreeMap<RepoId, Repository>,
+    found: &mut BTreeMap<RepoId, Subject>,
+) -> Result<(), Error> {
+    let mut records = connection.records(partition).await?;
+    while let Some(record) = records.next().await? {
+        if is_kept(record.state) {
+            let id = RepoId(record.repo_id);
+            found.insert(id, of_record(&record, directory.get(&id)));
+        }
+    }
+    Ok(())
+}
+
+/// What a partition that answered with `error` can tell of itself; an error that is not of
+/// the partition alone ends everything.
+fn of_failure(partition: u32, error: Error) -> Result<Subject, Error> {
+    let Error::Refused { kind, message } = error else { return Err(error) };
+    let (problem, unread) = match kind {
+        ErrorKind::Corrupt => (Some(message), None),
+        ErrorKind::Denied => return Err(Error::Refused { kind, message }),
+        _ => (None, Some(message)),
+    };
+    Ok(Subject {
+        id: RepoId(0),
+        path: format!("partition {partition}"),
+        partition,
+        name_version: 0,
+        state: LIVE,
+        segments: Vec::new(),
+        problem,
+        unread,
+    })
 }
 
 /// The live repository at `path`.
@@ -79,9 +130,10 @@ pub async fn all(connection: &Connection) -> Result<Vec<Subject>, Error> {
 pub async fn one(connection: &Connection, path: &RepoPath) -> Result<Subject, Error> {
     let repository = connection.repository(path).await?;
     let id = id_of(connection, &repository)?;
-    match connection.record(key(id, &repository)).await? {
-        Some(record) => Ok(of_record(&record, Some(&repository))),
-        None => Ok(blamed(id, &repository)),
+    match connection.record(key(id, &repository)).await {
+        Ok(Some(record)) => Ok(of_record(&record, Some(&repository))),
+        Ok(None) => Ok(blamed(id, &repository)),
+        Err(error) => Ok(of_failure(repository.partition, error)?.of(id, &repository)),
     }
 }
 
@@ -157,6 +209,7 @@ fn of_record(record: &RepositoryRecord, repository: Option<&Repository>) -> Subj
         state: record.state,
         segments: segments(record),
         problem: None,
+        unread: None,
     }
 }
 
@@ -170,6 +223,7 @@ fn blamed(id: RepoId, repository: &Repository) -> Subject {
         state: LIVE,
         segments: Vec::new(),
         problem: Some(format!("partition {partition} has no record of this repository")),
+        unread: None,
     }
 }
 
