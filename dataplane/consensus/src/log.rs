@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use gitstratum_core::NodeId;
+use gitstratum_store::commit::Lane;
 use gitstratum_store::{Batch, Committer, Durability, Engine, Reader};
 use openraft::entry::RaftEntry as _;
 use parking_lot::Mutex;
@@ -41,6 +42,8 @@ pub(crate) struct Context {
 
 struct Shared {
     context: Context,
+    /// No entry is written behind one that was not: the log would have a hole.
+    lane: Lane,
     state: Mutex<State>,
     /// Told after every append: the log may be due for compaction.
     grown: Arc<Notify>,

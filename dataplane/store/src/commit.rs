@@ -2,7 +2,7 @@
 //! with one sync (S4, S13; design §6).
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -16,6 +16,22 @@ use crate::engine::{self, Batch, Durability, Engine};
 /// What is called, on the commit thread, once a batch is written or has failed. It must
 /// not block: every other batch waits for it.
 pub type Done = Box<dyn FnOnce(Result<(), Error>) + Send>;
+
+/// Batches of which none may be there without those before it, as the entries of a log:
+/// after one that failed, the others that were queued behind it are refused, though the
+/// engine may take writes again by then.
+#[derive(Clone, Debug, Default)]
+pub struct Lane(Arc<AtomicBool>);
+
+impl Lane {
+    fn has_failed(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+
+    fn fail(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
 
 /// Limits of a [`Committer`].
 #[derive(Clone, Debug)]
@@ -38,6 +54,9 @@ pub enum Error {
     /// The engine failed. Whether the batch will be there after a restart is unknown.
     #[error("could not commit: {0}")]
     Engine(#[source] engine::Error),
+    /// An earlier batch of the same lane failed; this one was not written.
+    #[error("could not commit: an earlier batch of the same log failed")]
+    Earlier,
     /// The committer has stopped; the batch was not written unless it was taken before.
     #[error("committer has stopped")]
     Stopped,
@@ -51,7 +70,7 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Engine(error) => error.kind(),
-            Self::Stopped | Self::Thread(_) => ErrorKind::Unavailable,
+            Self::Earlier | Self::Stopped | Self::Thread(_) => ErrorKind::Unavailable,
         }
     }
 }
@@ -83,6 +102,7 @@ pub struct Committer {
 }
 
 struct Job {
+    lane: Lane,
     batch: Batch,
     durability: Durability,
     done: Done,
@@ -128,30 +148,45 @@ impl Committer {
         }))
     }
 
-    /// Writes `batch` and returns once it is as durable as asked.
+    /// Writes `batch`, which stands for itself, and returns once it is as durable as asked.
     ///
     /// # Errors
     /// [`Error::Engine`], [`Error::Stopped`].
     pub async fn commit(&self, batch: Batch, durability: Durability) -> Result<(), Error> {
+        self.commit_in(&Lane::default(), batch, durability).await
+    }
+
+    /// The same for a batch of `lane`.
+    ///
+    /// # Errors
+    /// As [`Committer::commit`], and [`Error::Earlier`].
+    pub async fn commit_in(
+        &self,
+        lane: &Lane,
+        batch: Batch,
+        durability: Durability,
+    ) -> Result<(), Error> {
         let (answer, answered) = oneshot::channel();
         let done: Done = Box::new(move |result| drop(answer.send(result)));
-        self.submit(batch, durability, done).await?;
+        self.submit(lane, batch, durability, done).await?;
         answered.await.unwrap_or(Err(Error::Stopped))
     }
 
-    /// Queues `batch` behind all submitted before and returns; `done` is called once it is
-    /// as durable as asked, or failed. Waits while the queue is full.
+    /// Queues `batch` of `lane` behind all submitted before and returns; `done` is called once
+    /// it is as durable as asked, or failed. Waits while the queue is full.
     ///
     /// # Errors
     /// [`Error::Stopped`]; then `done` is not called.
     pub async fn submit(
         &self,
+        lane: &Lane,
         batch: Batch,
         durability: Durability,
         done: Done,
     ) -> Result<(), Error> {
         let sender = self.sender.lock().clone().ok_or(Error::Stopped)?;
-        sender.send(Job { batch, durability, done }).await.map_err(|_| Error::Stopped)
+        let job = Job { lane: lane.clone(), batch, durability, done };
+        sender.send(job).await.map_err(|_| Error::Stopped)
     }
 
     /// What the thread has done so far.
@@ -203,17 +238,23 @@ impl Writer {
     }
 
     fn write(&self, group: Vec<Job>) {
+        let (refused, group): (Vec<_>, Vec<_>) =
+            group.into_iter().partition(|job| job.lane.has_failed());
+        refused.into_iter().for_each(|job| (job.done)(Err(Error::Earlier)));
+        if group.is_empty() {
+            return;
+        }
         let mut merged = Batch::new();
         let mut waiting = Vec::with_capacity(group.len());
         self.counters.batches.fetch_add(group.len() as u64, Ordering::Relaxed);
-        for job in group {
-            merged.append(job.batch);
-            waiting.push((job.durability, job.done));
+        for Job { lane, batch, durability, done } in group {
+            merged.append(batch);
+            waiting.push(Waiting { lane, durability, done });
         }
         self.counters.bytes.fetch_add(merged.byte_count() as u64, Ordering::Relaxed);
         let written = self.engine.write(merged, Durability::Buffered).map_err(Error::Engine);
         let (synced, buffered): (Vec<_>, Vec<_>) =
-            waiting.into_iter().partition(|(durability, _)| *durability == Durability::Synced);
+            waiting.into_iter().partition(|each| each.durability == Durability::Synced);
         answer(buffered, &written);
         if !synced.is_empty() {
             let result = written.and_then(|()| self.sync());
@@ -231,9 +272,19 @@ impl Writer {
     }
 }
 
-fn answer(waiting: Vec<(Durability, Done)>, result: &Result<(), Error>) {
-    for (_, done) in waiting {
-        done(result.clone());
+/// Who waits for a written batch.
+struct Waiting {
+    lane: Lane,
+    durability: Durability,
+    done: Done,
+}
+
+fn answer(waiting: Vec<Waiting>, result: &Result<(), Error>) {
+    if result.is_err() {
+        waiting.iter().for_each(|each| each.lane.fail());
+    }
+    for each in waiting {
+        (each.done)(result.clone());
     }
 }
 

@@ -6,7 +6,7 @@ use openraft::entry::RaftEntry as _;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::{Context, LogStore, Shared, State, decode};
+use super::{Context, Lane, LogStore, Shared, State, decode};
 use crate::error::Error;
 use crate::id::LogIndex;
 use crate::meta::{self, LOG, META, Record};
@@ -35,7 +35,14 @@ impl LogStore {
         };
         check_entries(&context, &mut state)?;
         let grown = Arc::new(Notify::new());
-        Ok(Self { shared: Arc::new(Shared { context, state: Mutex::new(state), grown }) })
+        Ok(Self {
+            shared: Arc::new(Shared {
+                context,
+                state: Mutex::new(state),
+                lane: Lane::default(),
+                grown,
+            }),
+        })
     }
 }
 

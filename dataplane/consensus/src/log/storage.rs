@@ -112,7 +112,7 @@ impl RaftLogStorage<Types> for LogStore {
             }
         });
         let Context { group, committer, failure, .. } = &self.shared.context;
-        let submitted = committer.submit(batch, Durability::Synced, done).await;
+        let submitted = committer.submit(&self.shared.lane, batch, Durability::Synced, done).await;
         self.shared.grown.notify_one();
         submitted
             .map_err(|source| io_error(failure.record(Error::Commit { group: *group, source })))
@@ -141,7 +141,7 @@ impl RaftLogStorage<Types> for LogStore {
 impl LogStore {
     async fn commit(&self, batch: Batch, durability: Durability) -> io::Result<()> {
         let Context { group, committer, failure, .. } = &self.shared.context;
-        let result = committer.commit(batch, durability).await;
+        let result = committer.commit_in(&self.shared.lane, batch, durability).await;
         result.map_err(|source| io_error(failure.record(Error::Commit { group: *group, source })))
     }
 }

@@ -72,8 +72,25 @@ async fn a_stopped_committer_has_written_what_it_took() {
     let memory = MemoryEngine::new(&[ROWS]);
     let committer = start(memory.clone());
     let done: Done = Box::new(|_| {});
-    committer.submit(put(1), Durability::Synced, done).await.unwrap();
+    committer.submit(&Lane::default(), put(1), Durability::Synced, done).await.unwrap();
     committer.stop();
     assert!(matches!(committer.commit(put(2), Durability::Synced).await, Err(Error::Stopped)));
     assert_eq!(memory.crash().scan(ROWS, &KeyRange::all(), 10).unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn p_d6_behind_a_batch_that_failed_none_of_its_lane_is_written() {
+    let memory = MemoryEngine::new(&[ROWS]);
+    let engine = FaultyEngine::new(memory.clone());
+    let committer = start(engine.clone());
+    let (log, other) = (Lane::default(), Lane::default());
+    committer.commit_in(&log, put(1), Durability::Synced).await.unwrap();
+    engine.fail_write(1, Fault::Full);
+    assert!(committer.commit_in(&log, put(2), Durability::Synced).await.is_err());
+    // The disk has room again.
+    let behind = committer.commit_in(&log, put(3), Durability::Synced).await;
+    assert!(matches!(behind, Err(Error::Earlier)), "{behind:?}");
+    committer.commit_in(&other, put(4), Durability::Synced).await.unwrap();
+    let rows = memory.scan(ROWS, &KeyRange::all(), 10).unwrap();
+    assert_eq!(rows.len(), 2, "entries 1 and 4");
 }
