@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use super::cancel::blocking;
 use super::memory::{FIXED_BYTES, Memory, OBJECT_BYTES};
 use super::{Context, Error, Spool};
-use crate::conversation::{Input, Rounds};
+use crate::conversation::{Input, InputError, Rounds};
 
 /// Pieces of a pack between the connection and the scanner at most.
 const PIECES_WAITING_MAX: usize = 8;
@@ -23,6 +23,9 @@ const PIECE_BYTES_MAX: usize = 256 * 1024;
 /// A client has to send so many bytes in each of these spans (promises §6).
 const PACE_SPAN: Duration = Duration::from_secs(30);
 const PACE_BYTES_PER_SECOND: u64 = 1024;
+/// How long a client may be silent between its commands and its pack: git compresses then,
+/// minutes long for a large history.
+const BEGINS_WITHIN: Duration = Duration::from_secs(600);
 
 /// A pack on its way in.
 pub(super) struct Incoming<'a> {
@@ -51,6 +54,10 @@ pub(super) async fn receive(
     format: ObjectFormat,
     memory: &mut Memory,
 ) -> Result<Received, Error> {
+    let Incoming { input, mut first, rounds } = incoming;
+    if first.is_empty() {
+        first = begin(input, context.clock.as_ref()).await?;
+    }
     memory.ensure(FIXED_BYTES).await?;
     let spool = create_spool(context).await?;
     let (pieces, waiting) = mpsc::channel(PIECES_WAITING_MAX);
@@ -71,7 +78,6 @@ pub(super) async fn receive(
         pace: Pace::new(Arc::clone(&context.clock)),
         sent: 0,
     };
-    let Incoming { input, first, rounds } = incoming;
     let scanned = feeder.feed(input, first, scanning).await?;
     if feeder.sent > scanned.pack_len {
         return Err(Error::pack(pack::Error::TrailingBytes));
@@ -120,6 +126,18 @@ impl Worker {
             self.spool.write_at(offset, &piece)?;
         }
         self.scanner.finish().map_err(Error::pack)
+    }
+}
+
+/// The first bytes of a pack, none at the end of the input. Nothing is held meanwhile.
+async fn begin(input: &mut Input, clock: &dyn Clock) -> Result<Bytes, Error> {
+    let until = clock.monotonic() + BEGINS_WITHIN;
+    loop {
+        match input.next().await {
+            Ok(bytes) => return Ok(bytes.unwrap_or_default()),
+            Err(InputError::Idle { .. }) if clock.monotonic() < until => {}
+            Err(source) => return Err(Error::Input { source }),
+        }
     }
 }
 
@@ -197,8 +215,7 @@ fn finished(
 }
 
 /// Whether a client sends fast enough to be worth its place (bad input 61). The clock starts
-/// with the pack's first byte: before it a client compresses, and may be silent for as long
-/// as any other.
+/// with the pack's first byte.
 struct Pace {
     clock: Arc<dyn Clock>,
     since: Option<Duration>,

@@ -1,3 +1,7 @@
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::StreamExt as _;
 use gitstratum_core::{ErrorKind, ManualClock, ObjectFormat, ObjectId, ObjectKind, UnixMillis};
 use gitstratum_git::testing::{PackBuilder, Trailer, empty_stored_blocks};
 use proptest::prelude::*;
@@ -162,6 +166,30 @@ async fn bad_input_061_a_stream_that_stalls_is_cut_and_leaves_nothing() {
     assert!(matches!(error.err(), Some(Error::Input { .. })));
     wait_until_free(&rig).await;
     assert_eq!(std::fs::read_dir(rig.folder.path()).unwrap().count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn gs_fe_08_a_client_may_compress_for_minutes_before_its_pack() {
+    let clock = ManualClock::new(UnixMillis(0));
+    let late = || {
+        let pause = tokio::time::sleep(Duration::from_secs(300));
+        futures::stream::once(async move {
+            pause.await;
+            Ok(Bytes::from_static(b"PACK"))
+        })
+    };
+    let idle = Duration::from_secs(60);
+    let mut input = Input::new(late().boxed(), idle, u64::MAX);
+    assert_eq!(begin(&mut input, clock.as_ref()).await.unwrap(), "PACK");
+    // As long as that and no longer.
+    let mut input = Input::new(late().boxed(), idle, u64::MAX);
+    let waiting = begin(&mut input, clock.as_ref());
+    let much_later = async {
+        tokio::time::sleep(idle / 2).await;
+        clock.advance(BEGINS_WITHIN);
+    };
+    let (ended, ()) = tokio::join!(waiting, much_later);
+    assert!(matches!(ended, Err(Error::Input { .. })));
 }
 
 #[test]
