@@ -10,7 +10,7 @@ use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 
 /// What is logged unless something else is asked for: what we do, and what goes wrong in
 /// the libraries that we use.
-const FILTER: &str = "warn,gitstratum=info";
+const FILTER: &str = "warn,openraft=error,gitstratum=info";
 
 /// What goes to the log and how it looks.
 #[derive(Clone, Debug, PartialEq, Eq)]

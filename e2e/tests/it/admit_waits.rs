@@ -193,7 +193,7 @@ fn bad_input_005_a_command_whose_input_drips() -> Result<()> {
 }
 
 #[test]
-fn bad_input_061_a_push_that_stalls() -> Result<()> {
+fn bad_input_061_gs_fe_14_a_push_that_stalls() -> Result<()> {
     let heard = outcome(|waits| waits.stall_http.take())?;
     ensure!(heard.end == End::Closed, "it is still open after {:?}", heard.took);
     ensure!((Duration::from_secs(25)..=IDLE_MAX).contains(&heard.took), "after {:?}", heard.took);

@@ -24,6 +24,32 @@ fn the_printed_clone_line_works_on_a_fresh_data_directory() -> Result<()> {
 }
 
 #[test]
+fn gs_fe_09_packs_pass_index_pack_strict() -> Result<()> {
+    let stratum = Stratum::start()?;
+    let git = stratum.git();
+    let source = folder(&stratum, "source");
+    create(&stratum, "demo/strict", "sha1")?;
+    let url = stratum.http("demo/strict");
+    history(&git, &source, 12, "sha1")?;
+    git.run(&source, &["push", "-q", &url, "main"])?;
+    let strict = ["-c", "fetch.fsckObjects=true"];
+    git.run(stratum.scratch(), &[&strict[..], &["clone", "-q", &url, "strict"]].concat())?;
+    // Later pushes are thin: what is fetched of them must not be.
+    for number in 0..6 {
+        commit(&git, &source, &format!("file{number}"), &format!("again {number}\n"))?;
+        git.run(&source, &["push", "-q", &url, "main"])?;
+    }
+    let to = folder(&stratum, "strict");
+    git.run(&to, &[&strict[..], &["fetch", "-q"]].concat())?;
+    git.run(stratum.scratch(), &[&strict[..], &["clone", "-q", &url, "whole"]].concat())?;
+    for clone in [to, folder(&stratum, "whole")] {
+        git.run(&clone, &["fsck", "--full", "--strict"])?;
+        ensure!(objects(&git, &clone)? == objects(&git, &source)?, "objects differ");
+    }
+    Ok(())
+}
+
+#[test]
 fn gs_fe_07_real_histories_survive_push_stop_start_and_clone() -> Result<()> {
     let mut stratum = Stratum::start()?;
     stratum.register_key()?;
@@ -102,7 +128,7 @@ fn gs_fe_11_blobless_clones_fetch_blobs_when_they_need_them() -> Result<()> {
 }
 
 #[test]
-fn gs_fe_05_a_sha256_repository_is_an_equal() -> Result<()> {
+fn gs_fe_05_gs_ob_01_a_sha256_repository_is_an_equal() -> Result<()> {
     let stratum = Stratum::start()?;
     stratum.register_key()?;
     let git = stratum.git();

@@ -1,5 +1,5 @@
 //! What one node holds in memory: idle, while it takes a large push, while it gives it
-//! back (P-L1). Both pushes and clones are stock git's.
+//! back (P-L1, GS-OB-22, GS-FE-22). Both pushes and clones are stock git's.
 
 use anyhow::{Context as _, Result, ensure};
 use gitstratum_e2e::{Git, Stratum};

@@ -60,7 +60,7 @@ pub(crate) struct UpOptions {
     /// Serve HTTP to other machines too: tokens then cross the network in clear
     #[arg(long)]
     insecure_http: bool,
-    /// What to log, like `info,gitstratum=debug` [default: warn,gitstratum=info]
+    /// What to log, like `info,gitstratum=debug` [default: warn,openraft=error,gitstratum=info]
     #[arg(long, value_name = "FILTER")]
     log_filter: Option<String>,
 }

@@ -40,7 +40,7 @@ fn take(engine: &Arc<MemoryEngine>, chunks: &[Bytes]) -> Result<Option<Received>
 }
 
 #[tokio::test]
-async fn a_snapshot_arrives_as_it_was_when_it_was_begun() {
+async fn s40_gs_md_15_a_snapshot_arrives_as_it_was_when_it_was_begun() {
     let engine = MemoryEngine::new(&families());
     put_state(&engine, 2, 50);
     let mut stream = stream(Source { group: GROUP, engine: engine.clone(), chunk_bytes: 1_000 });

@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn s31_changes_give_the_same_refs_as_a_whole_listing() {
+    fn s31_gs_fe_17_changes_give_the_same_refs_as_a_whole_listing() {
         let held = Refs::new([at("b", 1), at("a", 1), at("c", 1)]);
         let gone = [RefName::branch("c").unwrap()];
         let now = held.changed(vec![at("b", 2), at("d", 3)], &gone);

@@ -117,7 +117,7 @@ fn a_part_that_contradicts_itself_is_damaged_whatever_its_checksum() {
 }
 
 #[test]
-fn s6_generations_are_corrected_commit_dates() {
+fn s6_gs_md_18_generations_are_corrected_commit_dates() {
     let commit = |byte: u8, parents: &[u8], date| Commit {
         id: id(byte),
         ordinal: Ordinal(byte.into()),

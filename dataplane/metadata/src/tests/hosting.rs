@@ -65,7 +65,7 @@ async fn gs_md_12_a_repository_lives_in_its_partition_only() {
 }
 
 #[tokio::test]
-async fn gs_md_02_a_repositorys_record_is_whole() {
+async fn gs_md_02_17_a_repositorys_record_is_whole() {
     let rig = Rig::start().await;
     let session = rig.open_session().await;
     rig.push(push(session, 1, vec![command(MAIN, 0, 1)])).await;

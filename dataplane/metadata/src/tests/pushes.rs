@@ -75,7 +75,7 @@ async fn s11_two_copies_of_a_push_at_once_are_applied_once() {
 }
 
 #[tokio::test]
-async fn bad_input_097_of_many_who_swap_the_same_ref_one_wins() {
+async fn bad_input_097_gs_md_21_of_many_who_swap_the_same_ref_one_wins() {
     let rig = Rig::start().await;
     let session = rig.open_session().await;
     rig.push(push(session, 1, vec![command(MAIN, 0, 1)])).await;

@@ -20,7 +20,7 @@ fn whole(made: &Made) -> Span {
 }
 
 #[tokio::test]
-async fn s4_an_acknowledged_segment_survives_the_loss_of_all_power() {
+async fn s4_gs_ob_17_an_acknowledged_segment_survives_the_loss_of_all_power() {
     let mut disk = Disk::new();
     for (byte, length) in [(1, SMALL), (2, LARGE)] {
         let world = World::start(&disk).await;

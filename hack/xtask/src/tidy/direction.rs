@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn the_data_plane_does_not_see_the_operator() {
+    fn gs_op_40_the_data_plane_does_not_see_the_operator() {
         for name in ["gitstratum-control-plane", "gitstratum-state", "gitstratum-ctl"] {
             assert_eq!(refused("gitstratum-metadata", &[(name, Kind::Normal)]).len(), 1);
         }
