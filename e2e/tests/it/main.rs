@@ -9,6 +9,7 @@ mod admit_tenants;
 mod admit_waits;
 mod chain;
 mod clone_basics;
+mod clone_tls;
 mod failover_damage;
 mod failover_kill;
 mod failover_power;
