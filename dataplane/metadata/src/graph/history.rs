@@ -48,10 +48,13 @@ impl History {
         }
         let slot = u32::try_from(self.packs.len()).expect("because packs fit a manifest");
         self.packs.push(pack);
+        let known = self.ids.len();
+        let mut is_late = false;
         let mut fresh = Vec::new();
         for row in graph.rows() {
             let commit = self.intern(graph.id(row));
             if self.rows[commit.0 as usize].is_none() {
+                is_late |= (commit.0 as usize) < known;
                 self.fill(commit, slot, row, graph);
                 fresh.push(commit);
             }
@@ -60,9 +63,25 @@ impl History {
             let held = Tag { target: tag.target, target_kind: tag.target_kind };
             self.tags.entry(tag.id).or_insert(held);
         }
+        if is_late {
+            fresh = self.forget_generations();
+        }
         for commit in fresh {
             self.settle_generation(commit);
         }
+    }
+
+    /// A parent came after its child: generations above it were settled without it. Gives
+    /// every commit, to be settled anew.
+    fn forget_generations(&mut self) -> Vec<Commit> {
+        let mut all = Vec::new();
+        for (number, row) in (0..).zip(&mut self.rows) {
+            if let Some(row) = row {
+                row.generation = Generation::UNKNOWN;
+                all.push(Commit(number));
+            }
+        }
+        all
     }
 
     fn intern(&mut self, id: ObjectId) -> Commit {
@@ -94,7 +113,9 @@ impl History {
         });
     }
 
-    /// Generation v2 of `commit` and of what it needs below, without recursion.
+    /// Generation v2 of `commit` and of what it needs below, without recursion. Parents that
+    /// no pack has do not count: no walk goes through them, and without a number no order of
+    /// walk would be right for what lies above them.
     fn settle_generation(&mut self, commit: Commit) {
         let mut stack = vec![commit];
         while let Some(top) = stack.last().copied() {
@@ -109,7 +130,8 @@ impl History {
                 stack.push(parent);
                 continue;
             }
-            let parents: Vec<_> = self.parents(top).iter().map(|p| self.generation(*p)).collect();
+            let parents = self.parents(top).iter().filter(|parent| self.has(**parent));
+            let parents: Vec<_> = parents.map(|parent| self.generation(*parent)).collect();
             if let Some(row) = &mut self.rows[top.0 as usize] {
                 row.generation = Generation::of(row.date, parents);
             }

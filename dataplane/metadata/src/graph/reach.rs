@@ -46,9 +46,15 @@ impl<'a> Reach<'a> {
     }
 
     /// Walks to the end: every commit reached, newest generation first.
-    pub(crate) fn all(mut self) -> Result<Vec<Commit>, OverBudget> {
+    pub(crate) fn all(self) -> Result<Vec<Commit>, OverBudget> {
+        self.down_to(Generation::UNKNOWN)
+    }
+
+    /// Every commit reached that is not older than `lowest`, newest generation first.
+    pub(crate) fn down_to(mut self, lowest: Generation) -> Result<Vec<Commit>, OverBudget> {
         let mut reached = Vec::new();
-        while let Some((_, next)) = self.open.pop() {
+        while self.open.peek().is_some_and(|(top, _)| *top >= lowest) {
+            let Some((_, next)) = self.open.pop() else { break };
             self.steps_left = self.steps_left.checked_sub(1).ok_or(OverBudget)?;
             reached.push(next);
             for parent in self.history.parents(next) {
