@@ -3,8 +3,10 @@
 //! commit graph, never reads the partition.
 
 mod check;
+mod grow;
 mod introduced;
 mod negotiate;
+mod rebuilt;
 mod select;
 mod shallow;
 mod standing;
@@ -68,6 +70,8 @@ impl fmt::Debug for HistoryPlanner {
 #[derive(Clone)]
 struct Question {
     view: RepoView,
+    /// Ids that count as tips beside the refs: those in their grace, where it counts (S24).
+    grace: Vec<ObjectId>,
     history: Arc<RwLock<History>>,
     limits: Limits,
 }
@@ -85,52 +89,27 @@ impl HistoryPlanner {
         Self { reader, limits, histories: Cache::new(limits.histories_max), rows, commits_held }
     }
 
-    /// At most as many graphs as are kept are asked, and only when one has grown.
-    fn count_commits(&self) {
-        let held: usize = self.histories.iter().map(|(_, history)| history.read().len()).sum();
-        self.commits_held.set(i64::try_from(held).unwrap_or(i64::MAX));
-    }
-
-    /// The question's graph: brought up to date with the view's packs.
-    async fn question(&self, view: RepoView) -> Result<Question, PlanError> {
-        let slot = self.histories.get_with(view.repo, Arc::default);
-        let swapped = {
-            let held = slot.read();
-            held.packs().iter().any(|pack| !view.packs.iter().any(|live| live.id == *pack))
-        };
-        // A graph with packs that the view lacks is of a newer view or of packs since swapped:
-        // this question then gets its own.
-        let history = if swapped { Arc::default() } else { slot };
-        let mut has_grown = swapped;
-        for pack in view.packs.iter() {
-            if !history.read().packs().contains(&pack.id) {
-                let graph =
-                    self.reader.graph(pack).await.map_err(|e| read(&view, "a commit graph", e))?;
-                history.write().absorb(pack.id, &graph);
-                has_grown = true;
-            }
-        }
-        if swapped {
-            self.histories.insert(view.repo, Arc::clone(&history));
-        }
-        if has_grown {
-            self.count_commits();
-        }
-        Ok(Question { view, history, limits: self.limits })
-    }
-
     async fn first_unreachable_of(
         &self,
         view: RepoView,
         ids: Vec<ObjectId>,
     ) -> Result<Option<ObjectId>, PlanError> {
         let question = self.question(view).await?;
-        let judged =
-            question.clone().blocking(move |q, history| q.judge(history, &ids, &[])).await?;
-        if judged.refused.is_some() {
-            return Ok(judged.refused);
-        }
-        self.first_not_introduced(&question, &judged.open).await
+        self.first_refused(&question, ids).await
+    }
+
+    /// The first of `ids` that the question's tips do not reach: commits and tags by the
+    /// graph, what is neither by the tables.
+    async fn first_refused(
+        &self,
+        question: &Question,
+        ids: Vec<ObjectId>,
+    ) -> Result<Option<ObjectId>, PlanError> {
+        let judging = question.clone().blocking(move |q, history| q.judge(history, &ids));
+        let judged = judging.await?;
+        // What is open stands before what is refused.
+        let unreached = self.first_not_introduced(question, &judged.open).await?;
+        Ok(unreached.or(judged.refused))
     }
 
     async fn is_ancestor_of(
@@ -182,8 +161,7 @@ impl Question {
             let history = self.history.read();
             walk(&self, &history)
         });
-        let bug = |_| PlanError::Bug { repo, problem: "a walk did not finish".to_owned() };
-        walking.await.map_err(bug)?
+        walking.await.map_err(|_| unfinished(repo))?
     }
 
     /// Whether `old` is `new` or an ancestor of it; commits may lie in the overlay.
@@ -254,6 +232,10 @@ impl Planner for HistoryPlanner {
     fn check(&self, view: RepoView) -> PlanFuture<'_, CheckAnswer> {
         Box::pin(self.check_repository(view))
     }
+}
+
+fn unfinished(repo: RepoId) -> PlanError {
+    PlanError::Bug { repo, problem: "a walk did not finish".to_owned() }
 }
 
 fn read(

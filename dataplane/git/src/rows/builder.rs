@@ -85,6 +85,11 @@ impl<K> RowBuilder<K> {
         self.level.wanted()
     }
 
+    /// What may still be looked at.
+    pub const fn budget_left(&self) -> EntryBudget {
+        self.budget
+    }
+
     /// Whether every row is computed.
     pub const fn is_done(&self) -> bool {
         self.level.wanted_count() == 0

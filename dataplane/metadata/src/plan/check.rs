@@ -36,7 +36,12 @@ impl HistoryPlanner {
         answer.problems.extend(needed.problems);
         let mut blobs: BTreeSet<ObjectId> = BTreeSet::new();
         let mut seen: HashSet<ObjectId> = HashSet::new();
-        for roots in needed.roots.chunks(ROOTS_AT_ONCE) {
+        let mut roots = needed.roots;
+        match self.tip_trees(&question).await {
+            Ok(trees) => roots.extend(trees.into_iter().map(|tree| tree.root)),
+            Err(error) => answer.problems.push(words(&error)),
+        }
+        for roots in roots.chunks(ROOTS_AT_ONCE) {
             match self.walk_trees(&question, roots, &seen).await {
                 Ok((trees, found)) => {
                     answer.objects_checked += trees.len() as u64;
@@ -46,8 +51,10 @@ impl HistoryPlanner {
                 Err(error) => answer.problems.push(words(&error)),
             }
         }
-        answer.objects_checked += (needed.objects.len() + blobs.len()) as u64;
-        let all: Vec<ObjectId> = needed.objects.into_iter().chain(blobs).collect();
+        let objects = needed.objects.into_iter().filter(|id| !seen.contains(id));
+        let all: BTreeSet<ObjectId> = objects.chain(blobs).collect();
+        answer.objects_checked += all.len() as u64;
+        let all: Vec<ObjectId> = all.into_iter().collect();
         self.check_members(&question, &all, &mut answer.problems).await;
         answer.problems.truncate(PROBLEMS_MAX);
         Ok(answer)
@@ -96,7 +103,7 @@ impl HistoryPlanner {
 
 impl Question {
     fn needed(&self, history: &History) -> Result<Needed, PlanError> {
-        let tips = self.tips(history, &[]);
+        let tips = self.tips(history);
         let commits = self.reach(history, &tips).all().map_err(|e| self.over_budget(e))?;
         let mut needed = Needed { problems: Vec::new(), objects: Vec::new(), roots: Vec::new() };
         for commit in &commits {

@@ -1,6 +1,7 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use gitstratum_core::{ObjectId, ObjectKind};
+use gitstratum_git::graph::Generation;
 
 use super::{HistoryPlanner, Question, standing};
 use crate::graph::{Commit, History, Reach};
@@ -30,21 +31,14 @@ impl HistoryPlanner {
         view: RepoView,
         request: PlanRequest,
     ) -> Result<PlanAnswer, PlanError> {
-        let question = self.question(view).await?;
-        let grace: Vec<ObjectId> = question.view.replaced_tips.iter().map(|tip| tip.id).collect();
-        let wanted = request.wants.clone();
-        let judging = grace.clone();
-        let judged = question.clone().blocking(move |q, h| q.judge(h, &wanted, &judging)).await?;
-        let refused = match judged.refused {
-            Some(refused) => Some(refused),
-            None => self.first_not_introduced(&question, &judged.open).await?,
-        };
-        if let Some(refused) = refused {
+        let mut question = self.question(view).await?;
+        question.grace = question.view.replaced_tips.iter().map(|tip| tip.id).collect();
+        if let Some(refused) = self.first_refused(&question, request.wants.clone()).await? {
             return Ok(PlanAnswer::Refused(refused));
         }
         self.check_borders(&question, &request.shape.shallow).await?;
         let kinds = self.kinds_of_others(&question, &request.wants).await?;
-        question.blocking(move |q, history| q.round(history, &request, &kinds, &grace)).await
+        question.blocking(move |q, history| q.round(history, &request, &kinds)).await
     }
 
     /// Which of the wants, or of what their tags lead to, are trees.
@@ -77,10 +71,9 @@ impl Question {
         history: &History,
         request: &PlanRequest,
         trees: &BTreeSet<ObjectId>,
-        grace: &[ObjectId],
     ) -> Result<PlanAnswer, PlanError> {
         let wants = wants(history, &request.wants, trees);
-        let round = self.common(history, request, &wants, grace)?;
+        let round = self.common(history, request, &wants)?;
         let planned = request.done || (round.ready && request.plan_when_ready);
         let plan = match planned {
             true => Some(self.select(history, request, &wants, &round.common)?),
@@ -95,9 +88,8 @@ impl Question {
         history: &History,
         request: &PlanRequest,
         wants: &Wants,
-        grace: &[ObjectId],
     ) -> Result<Round, PlanError> {
-        let tips = self.tips(history, grace);
+        let tips = self.tips(history);
         let mut reach = self.reach(history, &tips);
         let mut acks = Vec::new();
         let mut common = Vec::new();
@@ -117,28 +109,25 @@ impl Question {
     }
 
     /// Whether every want is or reaches one of `common`: what lies between is then all there
-    /// is to send.
+    /// is to send. One walk for all wants, no deeper than the oldest of `common`.
     fn covers(
         &self,
         history: &History,
         wants: &[Commit],
         common: &[Commit],
     ) -> Result<bool, PlanError> {
-        for want in wants {
-            let mut reach = Reach::new(history, self.limits.steps_max);
-            reach.add(*want);
-            let mut covered = false;
-            for commit in common {
-                covered = reach.contains(*commit).map_err(|e| self.over_budget(e))?;
-                if covered {
-                    break;
-                }
-            }
-            if !covered {
-                return Ok(false);
+        let oldest = common.iter().map(|commit| history.generation(*commit)).min();
+        let mut reach = Reach::new(history, self.limits.steps_max);
+        wants.iter().for_each(|want| reach.add(*want));
+        let walked = reach.down_to(oldest.unwrap_or(Generation::UNKNOWN));
+        let walked = walked.map_err(|e| self.over_budget(e))?;
+        let mut covered: HashSet<Commit> = common.iter().copied().collect();
+        for commit in walked.into_iter().rev() {
+            if history.parents(commit).iter().any(|parent| covered.contains(parent)) {
+                covered.insert(commit);
             }
         }
-        Ok(true)
+        Ok(wants.iter().all(|want| covered.contains(want)))
     }
 }
 

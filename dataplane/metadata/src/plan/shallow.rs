@@ -58,7 +58,7 @@ impl Question {
         if others.is_empty() {
             return borders;
         }
-        let tips = self.tips(history, &[]);
+        let tips = self.tips(history);
         for id in others {
             if tips.tags.contains(&id) || tips.others.contains(&id) {
                 borders.wrong.get_or_insert(id);

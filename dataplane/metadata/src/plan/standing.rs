@@ -25,29 +25,25 @@ pub(super) struct Tips {
 pub(super) struct Judged {
     /// The first that is a commit or tag and not reached.
     pub(super) refused: Option<ObjectId>,
-    /// Neither commits nor tags: their reachability is for the tables to tell.
+    /// Neither commits nor tags, before the first refused: their reachability is for the
+    /// tables to tell.
     pub(super) open: Vec<ObjectId>,
 }
 
 impl Question {
-    /// Everything the view's refs lead to, and `more` (tips in their grace).
-    pub(super) fn tips(&self, history: &History, more: &[ObjectId]) -> Tips {
+    /// Everything the view's refs, and tips in their grace, lead to.
+    pub(super) fn tips(&self, history: &History) -> Tips {
         let mut tips = Tips::default();
         for entry in self.view.refs.iter() {
             tips.add(history, entry.target);
         }
-        more.iter().for_each(|id| tips.add(history, *id));
+        self.grace.iter().for_each(|id| tips.add(history, *id));
         tips
     }
 
     /// S24 for commits and tags; other ids are left open.
-    pub(super) fn judge(
-        &self,
-        history: &History,
-        ids: &[ObjectId],
-        more: &[ObjectId],
-    ) -> Result<Judged, PlanError> {
-        let tips = self.tips(history, more);
+    pub(super) fn judge(&self, history: &History, ids: &[ObjectId]) -> Result<Judged, PlanError> {
+        let tips = self.tips(history);
         let mut reach = self.reach(history, &tips);
         let mut judged = Judged::default();
         for id in ids {
