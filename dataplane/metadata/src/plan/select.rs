@@ -34,8 +34,13 @@ impl Question {
             None => self.paint(history, &wants.commits, common, &client_shallow)?,
             Some(depth) => self.within(history, depth, common, &client_shallow)?,
         };
+        let is_cut = |commit: &Commit| {
+            client_shallow.contains(commit)
+                || depth.as_ref().is_some_and(|depth| depth.border.contains(commit))
+        };
+        self.check_whole(history, sent.iter().filter(|commit| !is_cut(commit)))?;
         let border = border(history, &sent, &held);
-        self.fill(history, &mut plan, &sent, &border);
+        self.fill(history, &mut plan, &sent, &border)?;
         plan.common = maximal(history, common);
         plan.held_trees = held_trees(history, &plan.common);
         if let Some(depth) = &depth {
@@ -109,13 +114,28 @@ impl Question {
         Ok((sent, held))
     }
 
+    /// A parent that no pack has is damage, and no end of the history.
+    fn check_whole<'a>(
+        &self,
+        history: &History,
+        mut commits: impl Iterator<Item = &'a Commit>,
+    ) -> Result<(), PlanError> {
+        let gap = commits.find_map(|commit| {
+            let parent = history.parents(*commit).iter().find(|parent| !history.has(**parent))?;
+            Some((history.id(*commit), history.id(*parent)))
+        });
+        let Some((child, parent)) = gap else { return Ok(()) };
+        let problem = format!("commit {child} lacks its parent {parent}");
+        Err(PlanError::Damaged { repo: self.view.repo, problem })
+    }
+
     fn fill(
         &self,
         history: &History,
         plan: &mut FetchPlan,
         sent: &[Commit],
         border: &BTreeSet<Commit>,
-    ) {
+    ) -> Result<(), PlanError> {
         let mut rows: BTreeMap<PackId, RoaringBitmap> = BTreeMap::new();
         for commit in sent {
             let Some((pack, row)) = history.place(*commit) else { continue };
@@ -132,6 +152,9 @@ impl Question {
         });
         plan.packs = in_order.collect();
         plan.commit_count = sent.len() as u64;
+        let Some(pack) = rows.keys().next() else { return Ok(()) };
+        let problem = format!("its graph places a commit in pack {pack}, which is not live");
+        Err(PlanError::Bug { repo: self.view.repo, problem })
     }
 
     /// Annotated tags that lead to a commit that is sent.

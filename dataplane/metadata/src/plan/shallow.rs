@@ -8,11 +8,15 @@ use super::{HistoryPlanner, Question, standing};
 use crate::graph::{Commit, History, OverBudget, Reach};
 use crate::planner::{PlanError, Shape};
 
+/// The depth by which stock git means everything.
+const DEPTH_INFINITE: u32 = 0x7fff_ffff;
+
 /// The commits of a request for part of the history.
 pub(super) struct Depth {
     /// Every commit within it.
     pub(super) included: BTreeSet<Commit>,
-    /// Those of them whose parents are not: the new shallow border.
+    /// Those of them that end it: the new shallow border. A root may be one of them, for stock
+    /// git counts levels before it looks for parents.
     pub(super) border: BTreeSet<Commit>,
 }
 
@@ -84,12 +88,56 @@ impl Question {
         if shape.deepen_since.is_none() && shape.deepen_not.is_empty() {
             return Ok(None);
         }
-        let depth = self.newer(history, shape, wants)?;
+        let mut depth = self.newer(history, shape, wants)?;
         if depth.included.is_empty() && !wants.commits.is_empty() {
             let problem = "no commits selected for shallow requests".to_owned();
             return Err(PlanError::Request { problem });
         }
+        // A want that is left out is sent all the same, with its history, as stock git does:
+        // its ref would point at nothing.
+        self.add_wants(history, wants, client_shallow, &mut depth)?;
         Ok(Some(depth))
+    }
+
+    /// Where levels are counted from, and how many there are, as stock git counts.
+    fn starts(
+        &self,
+        history: &History,
+        shape: &Shape,
+        wants: &Wants,
+        client_shallow: &HashSet<Commit>,
+    ) -> Result<(Vec<Commit>, u32), PlanError> {
+        let mut borders: Vec<Commit> = client_shallow.iter().copied().collect();
+        borders.sort_unstable();
+        if shape.depth >= DEPTH_INFINITE {
+            // The client's whole border is given up, but for what it may not see (S24).
+            let tips = self.tips(history);
+            self.keep_reached(self.reach(history, &tips), &mut borders)?;
+            borders.extend(&wants.commits);
+            return Ok((borders, u32::MAX));
+        }
+        if shape.deepen_relative {
+            let mut reach = Reach::new(history, self.limits.steps_max);
+            wants.commits.iter().for_each(|want| reach.add(*want));
+            self.keep_reached(reach, &mut borders)?;
+            return Ok((borders, shape.depth.saturating_add(1)));
+        }
+        Ok((wants.commits.clone(), shape.depth))
+    }
+
+    fn keep_reached(
+        &self,
+        mut reach: Reach<'_>,
+        commits: &mut Vec<Commit>,
+    ) -> Result<(), PlanError> {
+        let mut reached = Vec::new();
+        for commit in commits.iter() {
+            if reach.contains(*commit).map_err(|e| self.over_budget(e))? {
+                reached.push(*commit);
+            }
+        }
+        *commits = reached;
+        Ok(())
     }
 
     /// Commits fewer than `depth` steps away: from the wants, or below the client's border.
@@ -100,15 +148,7 @@ impl Question {
         wants: &Wants,
         client_shallow: &HashSet<Commit>,
     ) -> Result<Depth, PlanError> {
-        let relative = shape.deepen_relative && !client_shallow.is_empty();
-        let (starts, levels): (Vec<Commit>, u32) = match relative {
-            true => {
-                let mut starts: Vec<_> = client_shallow.iter().copied().collect();
-                starts.sort_unstable();
-                (starts, shape.depth.saturating_add(1))
-            }
-            false => (wants.commits.clone(), shape.depth),
-        };
+        let (starts, levels) = self.starts(history, shape, wants, client_shallow)?;
         let mut included = BTreeSet::new();
         let mut border = BTreeSet::new();
         let mut open: VecDeque<(Commit, u32)> = VecDeque::new();
@@ -121,9 +161,7 @@ impl Question {
         while let Some((commit, level)) = open.pop_front() {
             steps = steps.checked_sub(1).ok_or_else(|| self.over_budget(OverBudget))?;
             if level >= levels {
-                if !history.parents(commit).is_empty() {
-                    border.insert(commit);
-                }
+                border.insert(commit);
                 continue;
             }
             for parent in history.parents(commit) {
@@ -132,27 +170,32 @@ impl Question {
                 }
             }
         }
-        if relative {
-            self.add_above(history, wants, client_shallow, &mut included)?;
+        let mut depth = Depth { included, border };
+        if shape.deepen_relative {
+            self.add_wants(history, wants, client_shallow, &mut depth)?;
         }
-        Ok(Depth { included, border })
+        Ok(depth)
     }
 
-    /// With a depth below the client's border, everything above it is within too.
-    fn add_above(
+    /// Takes in the wants and what is between them and what is within already, or the
+    /// client's border, which stays one where it is met.
+    fn add_wants(
         &self,
         history: &History,
         wants: &Wants,
         client_shallow: &HashSet<Commit>,
-        included: &mut BTreeSet<Commit>,
+        depth: &mut Depth,
     ) -> Result<(), PlanError> {
         let mut steps = self.limits.steps_max;
         let mut open = wants.commits.clone();
         while let Some(commit) = open.pop() {
             steps = steps.checked_sub(1).ok_or_else(|| self.over_budget(OverBudget))?;
-            let new = history.has(commit) && included.insert(commit);
-            if new && !client_shallow.contains(&commit) {
-                open.extend(history.parents(commit));
+            if !history.has(commit) || !depth.included.insert(commit) {
+                continue;
+            }
+            match client_shallow.contains(&commit) {
+                true => drop(depth.border.insert(commit)),
+                false => open.extend(history.parents(commit)),
             }
         }
         Ok(())
