@@ -246,3 +246,6 @@ fn read(
     let kind: ErrorKind = source.kind();
     PlanError::Read { repo: view.repo, what, kind, source: Box::new(source) }
 }
+
+#[cfg(test)]
+mod tests;
