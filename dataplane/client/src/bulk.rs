@@ -148,24 +148,3 @@ fn read_request(segment: SegmentId, ranges: &[Span]) -> ReadRequest {
         ranges.iter().map(|span| Range { offset: span.offset, length: span.length }).collect();
     ReadRequest { segment_id: segment.0.to_vec().into(), ranges }
 }
-
-/// Gathers a read's answer: the bytes of each asked range.
-///
-/// # Errors
-/// The first failure of the stream.
-pub async fn collect(mut chunks: Chunks, ranges: usize) -> Result<Vec<Bytes>, Error> {
-    let mut gathered: Vec<Vec<Bytes>> = vec![Vec::new(); ranges];
-    while let Some(chunk) = chunks.next().await {
-        let Chunk { range, bytes } = chunk?;
-        gathered[range].push(bytes);
-    }
-    Ok(gathered.into_iter().map(join).collect())
-}
-
-fn join(mut pieces: Vec<Bytes>) -> Bytes {
-    match pieces.len() {
-        0 => Bytes::new(),
-        1 => pieces.remove(0),
-        _ => pieces.concat().into(),
-    }
-}

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::StreamExt;
-use gitstratum_client::bulk::{BulkRead, Client, Error, Span, Written, collect};
+use futures::{StreamExt, TryStreamExt};
+use gitstratum_client::bulk::{BulkRead, Client, Error, Span, Written};
 use gitstratum_client::cluster::{Feed, Snapshot};
 use gitstratum_client::metadata::Partitions;
 use gitstratum_core::{
@@ -102,7 +102,8 @@ impl World {
     pub(crate) async fn read(&self, segment: SegmentId, span: Span) -> Result<Bytes, Error> {
         let client = self.client(ProcessRole::Frontend);
         let chunks = client.read(NODE, segment, vec![span]).await?;
-        Ok(collect(chunks, 1).await?.remove(0))
+        let pieces: Vec<_> = chunks.map_ok(|chunk| chunk.bytes).try_collect().await?;
+        Ok(pieces.concat().into())
     }
 }
 
