@@ -78,7 +78,7 @@ impl Api {
     fn enter<T>(&self, request: &Request<T>) -> Call {
         let text = |name: &str| request.metadata().get(name).and_then(|text| text.to_str().ok());
         let bearer = text("authorization").and_then(|value| value.strip_prefix(BEARER));
-        let sent_id = text(RequestId::HEADER).and_then(RequestId::parse);
+        let sent_id = grpc::sent_request_id(request.metadata().as_ref());
         Call {
             plane: Arc::clone(&self.plane),
             token: bearer.and_then(|text| Token::parse(text).ok()),
