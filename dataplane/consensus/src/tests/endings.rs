@@ -1,21 +1,21 @@
 //! However a group ends, every proposal ends with it, or at its deadline.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use gitstratum_core::{ErrorKind, NodeId, SystemClock};
+use gitstratum_core::{ErrorKind, NodeId};
 use gitstratum_store::testing::RecordingEngine;
-use gitstratum_store::{Engine, Fault, FaultyEngine, MemoryEngine};
+use gitstratum_store::{Fault, FaultyEngine, MemoryEngine};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::one_voter::host_with;
 use crate::testing::Register;
 use crate::{
-    Config, Error, Group, GroupId, Host, HostOptions, LogIndex, MachineError, NoNetwork,
-    ProposeError, State, StateMachine, StateWriter, families,
+    Config, Error, Group, GroupId, Host, LogIndex, MachineError, ProposeError, State, StateMachine,
+    StateWriter, families,
 };
 
 const NODE: NodeId = NodeId(1);
@@ -30,17 +30,6 @@ enum End {
     Shutdown,
     FailedSync,
     FailedWrite,
-}
-
-fn host_with(engine: Arc<dyn Engine>, config: Config) -> Arc<Host> {
-    Host::start(HostOptions {
-        node: NODE,
-        engine,
-        network: Arc::new(NoNetwork),
-        clock: SystemClock::new(),
-        config,
-    })
-    .unwrap()
 }
 
 async fn open(host: &Host) -> Group<Register> {

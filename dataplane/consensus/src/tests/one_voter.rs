@@ -23,7 +23,7 @@ const NODE: NodeId = NodeId(1);
 const GROUP: GroupId = GroupId(1);
 const PATIENCE: Duration = Duration::from_secs(10);
 
-fn host_with(engine: Arc<dyn Engine>, config: Config) -> Arc<Host> {
+pub(super) fn host_with(engine: Arc<dyn Engine>, config: Config) -> Arc<Host> {
     Host::start(HostOptions {
         node: NODE,
         engine,
