@@ -60,6 +60,8 @@ async fn bring_up_to_date(
         _ if !all_open => false,
         // Pushes work only where somebody leads.
         Ok(()) if !service.all_led() => false,
+        // What is reported is in all partitions (S42, S43): with one damaged nothing new is.
+        Ok(()) if !service.damaged.read().is_empty() => true,
         Ok(()) => {
             advance(service, snapshot.version());
             true
