@@ -46,6 +46,7 @@ impl AuditArgs {
                 lost => Err(Failure::failed(lost.join("; "))),
             };
         }
+        reader.lost().iter().for_each(|lost| console.remark(lost));
         tokio::select! {
             biased;
             interrupted = tokio::signal::ctrl_c() => interrupted.map_err(Failure::of_system),
