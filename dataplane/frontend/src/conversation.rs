@@ -14,6 +14,7 @@ use gitstratum_proto::common::v1::Actor;
 
 pub(crate) use input::{Input, InputError};
 pub(crate) use output::{Output, OutputError};
+pub(crate) use pace::BYTES_PER_SECOND;
 pub(crate) use packets::Packets;
 
 /// Who asks: decided once per request from the credentials and the snapshot.

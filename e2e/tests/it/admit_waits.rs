@@ -39,6 +39,7 @@ struct Waits {
     drip_ssh: Option<Waiting<Duration>>,
     stall_http: Option<Waiting<Heard>>,
     stall_ssh: Option<Waiting<Duration>>,
+    compress: Option<Waiting<()>>,
     silent: Option<Waiting<Heard>>,
     half_banner: Option<Waiting<Heard>>,
 }
@@ -49,11 +50,13 @@ impl Waits {
         let begin = |name: &str| Ground::new(&UP, name);
         let grounds = (begin("drip")?, begin("drip-ssh")?, begin("stall")?, begin("stall-ssh")?);
         let (silent, half) = (begin("silent")?, begin("half")?);
+        let compress = begin("compress")?;
         Ok(Self {
             drip_http: Some(std::thread::spawn(move || drip_http(&grounds.0))),
             drip_ssh: Some(std::thread::spawn(move || drip_ssh(&grounds.1))),
             stall_http: Some(std::thread::spawn(move || stall_http(&grounds.2))),
             stall_ssh: Some(std::thread::spawn(move || stall_ssh(&grounds.3))),
+            compress: Some(std::thread::spawn(move || compress_ssh(&compress))),
             silent: Some(std::thread::spawn(move || greet(&silent, b""))),
             half_banner: Some(std::thread::spawn(move || greet(&half, b"SSH-2.0"))),
         })
@@ -112,6 +115,34 @@ fn drip_ssh(ground: &Ground) -> Result<Duration> {
     }
     ground.unharmed()?;
     Ok(began.elapsed())
+}
+
+/// A push whose pack begins later than a client may be silent elsewhere.
+fn compress_ssh(ground: &Ground) -> Result<()> {
+    let ssh = ground.ssh();
+    let mut objects = Objects::new();
+    let tip = objects.small_commit(&[ground.base.tip], "compressed for long\n");
+    let pack = objects.pack();
+    let body = Push::new().create("refs/heads/late", &tip).pack(pack.clone()).body();
+    let (commands, _) = body.split_at(body.len() - pack.len());
+    let mut transport = ssh.login()?;
+    let mut channel = transport.open_channel()?;
+    transport.order(&channel, &Order::Exec(ssh.line(Program::ReceivePack).as_bytes()))?;
+    let mut ran = Ran::default();
+    transport.feed(&mut channel, commands, &mut ran)?;
+    // Shorter than the server's questions whether somebody is there, which are answered.
+    transport.wait_at_most(Duration::from_secs(25));
+    let began = now();
+    while began.elapsed() < IDLE_MAX {
+        let cut = transport.listen(&mut channel, &mut ran).is_ok();
+        ensure!(!cut, "it was cut while it compressed: {ran:?}");
+    }
+    transport.feed(&mut channel, &pack, &mut ran)?;
+    transport.wait_at_most(IDLE_MAX);
+    transport.listen(&mut channel, &mut ran)?;
+    ensure!(ran.exit == Some(0), "{ran:?}");
+    ensure!(String::from_utf8_lossy(&ran.out).contains("ok refs/heads/late"), "{ran:?}");
+    Ok(())
 }
 
 /// A push of which the last hundredth does not come.
@@ -205,6 +236,11 @@ fn bad_input_061_a_push_over_ssh_that_stalls() -> Result<()> {
     let took = outcome(|waits| waits.stall_ssh.take())?;
     ensure!((Duration::from_secs(25)..=IDLE_MAX).contains(&took), "cut after {took:?}");
     Ok(())
+}
+
+#[test]
+fn gs_fe_08_a_client_may_compress_longer_than_it_may_be_silent() -> Result<()> {
+    outcome(|waits| waits.compress.take())
 }
 
 #[test]

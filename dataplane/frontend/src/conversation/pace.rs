@@ -7,7 +7,7 @@ use super::{Input, InputError};
 /// The least that a client in the middle of a message has to send, in bytes a second and
 /// taken over as long as it may be silent: the pace that a pack must have (promises §6). A
 /// weak line has many times that; a client that drips has not (bad input 5, P-L4).
-pub(super) const BYTES_PER_SECOND: u64 = 1_024;
+pub(crate) const BYTES_PER_SECOND: u64 = 1_024;
 
 /// How fast the message comes that is under way.
 #[derive(Clone, Copy, Debug)]

@@ -14,15 +14,14 @@ use tokio::task::JoinHandle;
 use super::cancel::blocking;
 use super::memory::{FIXED_BYTES, Memory, OBJECT_BYTES};
 use super::{Context, Error, Spool};
-use crate::conversation::{Input, InputError, Rounds};
+use crate::conversation::{BYTES_PER_SECOND, Input, InputError, Rounds};
 
 /// Pieces of a pack between the connection and the scanner at most.
 const PIECES_WAITING_MAX: usize = 8;
 /// Most bytes of one piece: a transport may hand over more.
 const PIECE_BYTES_MAX: usize = 256 * 1024;
-/// A client has to send so many bytes in each of these spans (promises §6).
+/// Over this span a client in the middle of its pack has to keep its pace (promises §6).
 const PACE_SPAN: Duration = Duration::from_secs(30);
-const PACE_BYTES_PER_SECOND: u64 = 1024;
 /// How long a client may be silent between its commands and its pack: git compresses then,
 /// minutes long for a large history.
 const BEGINS_WITHIN: Duration = Duration::from_secs(600);
@@ -234,8 +233,8 @@ impl Pace {
         if now.saturating_sub(since) < PACE_SPAN {
             return Ok(());
         }
-        if self.bytes < PACE_BYTES_PER_SECOND * PACE_SPAN.as_secs() {
-            return Err(Error::TooSlow { bytes_per_second: PACE_BYTES_PER_SECOND });
+        if self.bytes < BYTES_PER_SECOND * PACE_SPAN.as_secs() {
+            return Err(Error::TooSlow { bytes_per_second: BYTES_PER_SECOND });
         }
         (self.since, self.bytes) = (Some(now), 0);
         Ok(())
