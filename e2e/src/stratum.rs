@@ -1,6 +1,6 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -136,6 +136,35 @@ impl Stratum {
         bail!("gitstratum was not ready in time:\n{}", self.log_end())
     }
 
+    /// Sets an environment variable of the next launch.
+    pub fn set_variable(&mut self, name: &str, value: &str) {
+        self.clear_variable(name);
+        self.options.variables.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Takes an environment variable of the next launch back.
+    pub fn clear_variable(&mut self, name: &str) {
+        self.options.variables.retain(|(known, _)| known != name);
+    }
+
+    /// Waits until it has ended by itself and returns its exit code; 128 plus the signal when it
+    /// was killed.
+    ///
+    /// # Errors
+    /// When it does not run, or goes on running.
+    pub fn wait_ended(&mut self) -> Result<i32> {
+        let mut child = self.child.take().context("it does not run")?;
+        let status = ended_within(&mut child, STOP_WITHIN)?;
+        self.endpoint = None;
+        match status {
+            Some(status) => Ok(code(status)),
+            None => {
+                self.child = Some(child);
+                bail!("gitstratum goes on running:\n{}", self.log_end())
+            }
+        }
+    }
+
     /// Kills it with SIGKILL and waits until it is gone.
     ///
     /// # Errors
@@ -165,13 +194,9 @@ impl Stratum {
     pub fn stop(&mut self) -> Result<i32> {
         let mut child = self.child.take().context("it does not run")?;
         kill_process(Pid::from_child(&child), Signal::TERM)?;
-        let began = now();
-        while began.elapsed() < STOP_WITHIN {
-            if let Some(status) = child.try_wait()? {
-                self.endpoint = None;
-                return Ok(code(status));
-            }
-            std::thread::sleep(LOOK_EVERY);
+        if let Some(status) = ended_within(&mut child, STOP_WITHIN)? {
+            self.endpoint = None;
+            return Ok(code(status));
         }
         child.kill()?;
         bail!("gitstratum did not stop in time:\n{}", self.log_end())
@@ -327,6 +352,17 @@ impl Stratum {
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(30)..].join("\n")
     }
+}
+
+fn ended_within(child: &mut Child, limit: Duration) -> Result<Option<ExitStatus>> {
+    let began = now();
+    while began.elapsed() < limit {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+    Ok(None)
 }
 
 impl Drop for Stratum {

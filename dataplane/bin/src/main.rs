@@ -11,6 +11,7 @@ mod up;
 use std::io;
 use std::process::ExitCode;
 
+use gitstratum_process::failpoint;
 use tokio::runtime::{Builder, Runtime};
 
 use cli::{Command, Console, Environment, Failure, Verb};
@@ -29,6 +30,9 @@ fn main() -> ExitCode {
 
 fn run(command: Command, environment: Environment) -> Result<ExitCode, Failure> {
     let Command { global, verb } = command;
+    if let Some(plans) = &environment.failpoints {
+        failpoint::arrange(plans).map_err(Failure::of_failpoints)?;
+    }
     match verb {
         Verb::Up(options) => {
             let args = options.settle(global.data)?;

@@ -35,7 +35,45 @@ pub const fn fails(_name: &'static str) -> bool {
 }
 
 #[cfg(feature = "failpoints")]
-pub use enabled::{Action, Plan, PlanError, clear, configure, fails, passed};
+pub use enabled::{Action, Plan, clear, configure, fails, passed};
+
+/// Text that plans nothing that can happen.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// It is no plan.
+    #[error(
+        "a failpoint is PLACE=ACTION, an action kill, panic or fail, then @ and a number or nothing: `{0}`"
+    )]
+    Text(String),
+    /// No place is compiled in.
+    #[error("this build has no failpoints")]
+    Absent,
+}
+
+/// Plans what `plans` says, `PLACE=ACTION` separated by `;`: for a process that a test
+/// starts.
+///
+/// # Errors
+/// [`PlanError`], and nothing is planned.
+#[cfg(feature = "failpoints")]
+pub fn arrange(plans: &str) -> Result<(), PlanError> {
+    let parse = |text: &str| {
+        let (name, plan) = text.split_once('=').ok_or_else(|| PlanError::Text(text.to_owned()))?;
+        Ok((name.to_owned(), Plan::parse(plan)?))
+    };
+    let plans: Vec<_> = plans.split(';').map(parse).collect::<Result<_, _>>()?;
+    plans.into_iter().for_each(|(name, plan)| configure(&name, plan));
+    Ok(())
+}
+
+/// Plans nothing: no place is compiled in.
+///
+/// # Errors
+/// [`PlanError::Absent`].
+#[cfg(not(feature = "failpoints"))]
+pub fn arrange(_plans: &str) -> Result<(), PlanError> {
+    Err(PlanError::Absent)
+}
 
 #[cfg(feature = "failpoints")]
 mod enabled {
@@ -44,6 +82,8 @@ mod enabled {
 
     use parking_lot::Mutex;
     use rustix::process::{Signal, getpid, kill_process};
+
+    use super::PlanError;
 
     static PASSED: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
 
@@ -67,18 +107,13 @@ mod enabled {
         pub skip: u32,
     }
 
-    /// Text that is no plan.
-    #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-    #[error("failpoint plan must be kill, panic or fail, then @ and a number or nothing: `{0}`")]
-    pub struct PlanError(pub String);
-
     impl Plan {
         /// `kill`, `panic` or `fail`, with `@N` after the place was passed N times.
         ///
         /// # Errors
         /// [`PlanError`] with the text given.
         pub fn parse(text: &str) -> Result<Self, PlanError> {
-            let wrong = || PlanError(text.to_owned());
+            let wrong = || PlanError::Text(text.to_owned());
             let (action, skip) = text.split_once('@').unwrap_or((text, "0"));
             let action = match action {
                 "kill" => Action::Kill,
@@ -165,7 +200,15 @@ mod tests {
         let kill = Plan { action: Action::Kill, skip: 5 };
         assert_eq!(Plan::parse("kill@5"), Ok(kill));
         for text in ["", "kill@", "die", "kill@-1"] {
-            assert_eq!(Plan::parse(text), Err(PlanError(text.to_owned())));
+            assert_eq!(Plan::parse(text), Err(PlanError::Text(text.to_owned())));
+        }
+    }
+
+    #[test]
+    fn plans_are_arranged_all_or_none() {
+        arrange("process.test.one=fail@9;process.test.two=kill@9").unwrap();
+        for text in ["", "process.test.one", "process.test.one=fail;process.test.two=die"] {
+            assert!(matches!(arrange(text), Err(PlanError::Text(_))), "{text}");
         }
     }
 }

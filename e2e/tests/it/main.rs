@@ -13,6 +13,7 @@ mod clone_shallow;
 mod clone_tls;
 mod failover_damage;
 mod failover_kill;
+mod failover_points;
 mod failover_power;
 mod ground;
 mod memory;

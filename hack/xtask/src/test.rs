@@ -14,8 +14,10 @@ pub(crate) fn run(workspace: &Workspace, options: &TestOptions) -> Result<Verdic
     let cargo = prepare::cargo_for(workspace, Purpose::Test)?;
     let skips = Skips::create(&workspace.environment.cache)?;
     let mut stages = Stages::new("test");
+    // All of it in one go: programs built alone would be built again for the tests, which
+    // ask for features that programs for users do not have.
     let built =
-        stages.run("programs", || cargo.run(&["build", "--workspace", "--bins", "--locked"]));
+        stages.run("build", || cargo.run(&["build", "--workspace", "--all-targets", "--locked"]));
     if built == Verdict::Passed {
         stages.run("tests", || tests(&cargo, options, &skips));
         stages.run("skips", || skips.judge(options.on_skip()));

@@ -17,6 +17,8 @@ pub(crate) fn run(workspace: &Workspace) -> Result<Verdict> {
     stages.run("format", || cargo.run(&["fmt", "--all", "--check"]));
     stages.run("tidy", || tidy::run(workspace));
     stages.run("clippy", || clippy(&cargo));
+    // As users build it: without the features that tests ask for.
+    stages.run("programs", || cargo.run(&["check", "--workspace", "--bins", "--locked"]));
     stages.run("docs", || docs(&cargo));
     if has_cargo_deny(&cargo) {
         stages.run("deny", || deny(&cargo));

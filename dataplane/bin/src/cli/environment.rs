@@ -6,6 +6,8 @@ use std::path::PathBuf;
 pub(crate) struct Environment {
     /// `GITSTRATUM_TOKEN`: the token itself.
     pub(crate) token: Option<String>,
+    /// `GITSTRATUM_FAILPOINTS`: where a crash test wants the process to die.
+    pub(crate) failpoints: Option<String>,
     config_home: Option<PathBuf>,
     home: Option<PathBuf>,
 }
@@ -20,8 +22,10 @@ impl Environment {
     /// An environment in which `look_up` finds the values of names; empty ones count as unset.
     fn of(look_up: impl Fn(&str) -> Option<OsString>) -> Self {
         let value = |name| look_up(name).filter(|value| !value.is_empty());
+        let text = |name| value(name).map(|value| value.to_string_lossy().into_owned());
         Self {
-            token: value("GITSTRATUM_TOKEN").map(|token| token.to_string_lossy().into_owned()),
+            token: text("GITSTRATUM_TOKEN"),
+            failpoints: text("GITSTRATUM_FAILPOINTS"),
             config_home: value("XDG_CONFIG_HOME").map(PathBuf::from),
             home: value("HOME").map(PathBuf::from),
         }

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use gitstratum_core::ErrorKind;
 use gitstratum_ctl::text::printable;
 use gitstratum_ctl::{Error, Exit};
+use gitstratum_process::failpoint::PlanError;
 
 /// Why a command did not do what was asked.
 #[derive(Debug)]
@@ -42,6 +43,11 @@ impl Failure {
     /// The operating system would not give what every program needs.
     pub(crate) fn of_system(error: io::Error) -> Self {
         Self::failed(format!("start: {error}"))
+    }
+
+    /// What a crash test plans cannot happen here.
+    pub(crate) fn of_failpoints(error: PlanError) -> Self {
+        Self::failed(format!("GITSTRATUM_FAILPOINTS: {error}"))
     }
 
     fn told(exit: Exit, reason: String, hint: Option<String>) -> Self {
