@@ -253,12 +253,13 @@ impl Partitions {
         }
     }
 
-    /// Follows a hint; without one the next voter is tried.
+    /// Follows a hint at a voter; without one the next voter is tried.
     fn learn_leader(&self, partition: PartitionId, error: &Error) {
         if error.kind() != ErrorKind::Unavailable {
             return;
         }
-        let next = error.leader_hint().or_else(|| self.next_voter(partition));
+        let hint = error.leader_hint().filter(|node| self.voters(partition).contains(node));
+        let next = hint.or_else(|| self.next_voter(partition));
         if let Some(node) = next {
             self.inner.leaders.lock().insert(partition, node);
         }
@@ -297,3 +298,6 @@ impl Partitions {
             .max_encoding_message_size(MESSAGE_BYTES_MAX)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,144 @@
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::task::{Context, Poll};
+
+use gitstratum_core::{ClusterId, ProcessRole};
+use gitstratum_identity::{LocalNetwork, Peer};
+use gitstratum_process::{Drain, DrainTrigger, Task, spawn};
+use gitstratum_proto::control::v1::{Layout, PartitionPlacement, SnapshotUpdate};
+use gitstratum_proto::metadata::v1::{SegmentStatesRequest, UpdateRefsRequest};
+use tonic::body::Body;
+use tonic::server::NamedService;
+
+use super::*;
+use crate::cluster::Snapshot;
+
+const PARTITION: PartitionId = PartitionId(7);
+const NODES: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
+
+/// A voter that gives every call the same answer, a status, and counts the calls.
+#[derive(Clone)]
+struct Voter {
+    answer: Status,
+    calls: Arc<Mutex<Vec<NodeId>>>,
+    node: NodeId,
+}
+
+impl NamedService for Voter {
+    const NAME: &'static str = "gitstratum.metadata.v1.Metadata";
+}
+
+impl tower::Service<http::Request<Body>> for Voter {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: http::Request<Body>) -> Self::Future {
+        self.calls.lock().push(self.node);
+        ready(Ok(self.answer.clone().into_http()))
+    }
+}
+
+/// Three voters of one partition, the first one preferred, and a client of them.
+struct World {
+    partitions: Partitions,
+    calls: Arc<Mutex<Vec<NodeId>>>,
+    _trigger: DrainTrigger,
+    _serving: Vec<Task<Result<(), tonic::transport::Error>>>,
+}
+
+impl World {
+    fn new(answers: [Status; 3]) -> Self {
+        let (network, calls) = (LocalNetwork::new(), Arc::new(Mutex::new(Vec::new())));
+        let (trigger, drain) = Drain::new();
+        let serve = |(node, answer): (NodeId, Status)| {
+            let listener = network.listen(node, Service::Metadata, 10, drain.clone()).unwrap();
+            let voter = Voter { answer, calls: Arc::clone(&calls), node };
+            let routes = tonic::service::Routes::new(voter);
+            let serving = grpc::serve(listener, ProcessRole::Metadata, routes, drain.clone());
+            spawn("voter double", serving)
+        };
+        let serving = NODES.into_iter().zip(answers).map(serve).collect();
+        let peer =
+            Peer { cluster: ClusterId([1; 16]), role: ProcessRole::Frontend, node: NODES[0] };
+        let (publisher, feed) = Feed::channel();
+        publisher.publish(layout());
+        let partitions = Partitions::new(network.dialer(peer), feed);
+        Self { partitions, calls, _trigger: trigger, _serving: serving }
+    }
+
+    async fn ask(&self) -> ErrorKind {
+        let asked = self.partitions.segment_states(PARTITION, SegmentStatesRequest::default());
+        asked.await.expect_err("because every answer is a status").kind()
+    }
+
+    fn calls(&self) -> Vec<u64> {
+        std::mem::take(&mut *self.calls.lock()).into_iter().map(|node| node.0).collect()
+    }
+}
+
+fn layout() -> Snapshot {
+    let voters = NODES.map(|node| node.0).to_vec();
+    let placement = PartitionPlacement {
+        partition: PARTITION.0,
+        voters,
+        preferred_leader: 1,
+        ..PartitionPlacement::default()
+    };
+    let layout = Layout { partitions: vec![placement], ..Layout::default() };
+    Snapshot::empty().apply(&SnapshotUpdate {
+        version: 1,
+        layout: Some(layout),
+        ..SnapshotUpdate::default()
+    })
+}
+
+/// The word of a voter that does not lead, and knows who does, or not.
+fn not_leading(leader: Option<u64>) -> Status {
+    let mut status = Status::unavailable("not the leader");
+    if let Some(leader) = leader {
+        let name = NodeId(leader).to_string().parse().unwrap();
+        status.metadata_mut().insert(LEADER_HEADER, name);
+    }
+    status
+}
+
+fn answered() -> Status {
+    Status::not_found("the leader's own answer")
+}
+
+#[tokio::test(start_paused = true)]
+async fn gs_md_25_a_request_is_passed_on_once_to_the_leader_and_the_next_goes_there() {
+    let world = World::new([not_leading(Some(3)), not_leading(Some(3)), answered()]);
+    assert_eq!(world.ask().await, ErrorKind::NotFound);
+    assert_eq!(world.calls(), [1, 3]);
+    assert_eq!(world.ask().await, ErrorKind::NotFound);
+    assert_eq!(world.calls(), [3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_hint_the_voters_are_asked_in_turn() {
+    let world = World::new([not_leading(None), not_leading(None), answered()]);
+    assert_eq!(world.ask().await, ErrorKind::NotFound);
+    assert_eq!(world.calls(), [1, 2, 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn voters_that_point_at_each_other_are_given_up() {
+    let world = World::new([not_leading(Some(2)), not_leading(Some(1)), answered()]);
+    assert_eq!(world.ask().await, ErrorKind::Unavailable);
+    assert_eq!(world.calls().len(), TRIES_MAX as usize);
+    let told = world.partitions.update_refs(PARTITION, UpdateRefsRequest::default()).await;
+    assert_eq!(told.expect_err("because nobody leads").kind(), ErrorKind::Unavailable);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hint_at_a_node_that_is_no_voter_is_not_followed() {
+    let world = World::new([not_leading(Some(9)), answered(), answered()]);
+    assert_eq!(world.ask().await, ErrorKind::NotFound);
+    assert_eq!(world.calls(), [1, 2]);
+}
