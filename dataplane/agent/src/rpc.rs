@@ -7,11 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::Stream;
+use gitstratum_client::fleet::Voter;
 use gitstratum_core::{Incarnation, NodeId};
 use gitstratum_process::Drain;
 use gitstratum_proto::agent::v1 as wire;
 use gitstratum_proto::agent::v1::agent_server::{Agent, AgentServer};
-use gitstratum_proto::control::v1::{ProcessReport, SnapshotUpdate};
+use gitstratum_proto::control::v1::{
+    LogAuditRequest, LogAuditResponse, ProcessReport, SnapshotUpdate,
+};
 use gitstratum_proto::split_snapshot;
 use tokio::net::UnixListener;
 use tokio::sync::{broadcast, mpsc};
@@ -36,6 +39,8 @@ pub(crate) struct Socket {
     pub(crate) incarnation: Incarnation,
     pub(crate) known: Arc<Known>,
     pub(crate) reports: Arc<Reports>,
+    /// Asked in turn.
+    pub(crate) voters: Vec<Voter>,
 }
 
 /// Makes the socket, for this user only; one that a dead process left is replaced.
@@ -91,6 +96,21 @@ impl Agent for Socket {
             true => Ok(Response::new(wire::ReportResponse {})),
             false => Err(Status::resource_exhausted("too many processes report")),
         }
+    }
+
+    async fn log_audit(
+        &self,
+        request: Request<LogAuditRequest>,
+    ) -> Result<Response<LogAuditResponse>, Status> {
+        let request = LogAuditRequest { node: self.node.0, ..request.into_inner() };
+        let mut why = Status::unavailable("no control plane is known");
+        for voter in &self.voters {
+            match voter.log_audit(request.clone()).await {
+                Ok(()) => return Ok(Response::new(LogAuditResponse {})),
+                Err(error) => why = Status::unavailable(error.to_string()),
+            }
+        }
+        Err(why)
     }
 
     async fn status(

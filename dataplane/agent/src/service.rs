@@ -90,14 +90,19 @@ impl Service {
             heartbeat::run(
                 (Arc::clone(&reports), Arc::clone(&self.known)),
                 (self.node, self.incarnation),
-                self.voters,
+                self.voters.clone(),
                 self.config.heartbeat_every,
                 drain.clone(),
             ),
         );
         let counting = spawn("silence", silence::run(Arc::clone(&self.silence), drain.clone()));
-        let socket =
-            Socket { node: self.node, incarnation: self.incarnation, known: self.known, reports };
+        let socket = Socket {
+            node: self.node,
+            incarnation: self.incarnation,
+            known: self.known,
+            reports,
+            voters: self.voters,
+        };
         rpc::serve(socket, self.listener, drain).await;
         drop((watching, beating, counting));
         silence::keep(&self.silence).await;

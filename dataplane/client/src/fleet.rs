@@ -10,7 +10,7 @@ use gitstratum_identity::{Dialer, Service};
 use gitstratum_proto::MESSAGE_BYTES_MAX;
 use gitstratum_proto::control::v1::fleet_client::FleetClient;
 use gitstratum_proto::control::v1::{
-    Node, RegisterNodeRequest, ReportRequest, SnapshotUpdate, WatchRequest,
+    LogAuditRequest, Node, RegisterNodeRequest, ReportRequest, SnapshotUpdate, WatchRequest,
 };
 use tonic::{Status, Streaming};
 
@@ -88,6 +88,17 @@ impl Voter {
         let sent = sent.map_err(|_| self.late())?;
         let answer = sent.map_err(|status| self.refused(status))?;
         Ok(GrantsVersion(answer.into_inner().version))
+    }
+
+    /// Has logins that were refused written to the audit log.
+    ///
+    /// # Errors
+    /// When the voter refuses or does not answer: they may have been written.
+    pub async fn log_audit(&self, request: LogAuditRequest) -> Result<(), Error> {
+        let mut fleet = self.client();
+        let sent = tokio::time::timeout(CALL_DEADLINE, fleet.log_audit(request)).await;
+        let sent = sent.map_err(|_| self.late())?;
+        sent.map(drop).map_err(|status| self.refused(status))
     }
 
     fn client(&self) -> FleetClient<Channel> {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use gitstratum_client::audit::{AuditLog, FailedLogin, Shown};
 use gitstratum_client::bulk;
 use gitstratum_client::cluster::Feed;
 use gitstratum_client::metadata::Partitions;
@@ -11,7 +12,7 @@ use gitstratum_core::{Clock, ClusterId, Entropy, NodeId};
 use gitstratum_process::ByteBudget;
 
 use crate::Config;
-use crate::auth::Throttle;
+use crate::auth::{Origin, Throttle, Verdict};
 use crate::ingest::{Nodes, Storage};
 use crate::limit::Fetches;
 use crate::metric_names::FrontendMetrics;
@@ -39,6 +40,8 @@ pub(crate) struct Frontend {
     pub fetches: Arc<Fetches>,
     /// Failed logins, by source.
     pub throttle: Throttle,
+    /// Where they are told.
+    pub audit: AuditLog,
     /// The cluster served.
     pub cluster: ClusterId,
     /// This node.
@@ -74,6 +77,7 @@ impl Frontend {
             sessions: Sessions::new(partitions.clone(), deps),
             fetches: Fetches::new(&config),
             throttle: Throttle::new(Arc::clone(&deps.clock)),
+            audit: deps.audit.clone(),
             feed: deps.feed.clone(),
             cluster: deps.cluster,
             node: deps.node,
@@ -86,5 +90,18 @@ impl Frontend {
             metrics,
             config,
         })
+    }
+
+    /// A login over `transport` was refused; says how to answer it.
+    pub(crate) fn note_failed_login(
+        &self,
+        transport: &'static str,
+        origin: Origin,
+        shown: Shown,
+    ) -> Verdict {
+        let Origin { request, client } = origin;
+        let at = self.clock.monotonic();
+        self.audit.failed_login(FailedLogin { transport, client, request, shown, at });
+        self.throttle.failed(client)
     }
 }

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use futures::future::{BoxFuture, FutureExt as _, join_all};
+use gitstratum_client::audit::AuditLog;
 use gitstratum_client::cluster::Feed;
 use gitstratum_core::{Clock, ClusterId, Entropy, ErrorKind, Incarnation, NodeId};
 use gitstratum_identity::accept::{AcceptConfig, Conn, Server, Transport};
@@ -36,6 +37,8 @@ pub struct Deps {
     pub clock: Arc<dyn Clock>,
     /// Random bytes.
     pub entropy: Arc<dyn Entropy>,
+    /// Where failed logins are told.
+    pub audit: AuditLog,
     /// Where metrics are registered.
     pub metrics: Metrics,
     /// Where readiness is told.

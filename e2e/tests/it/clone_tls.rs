@@ -10,12 +10,12 @@ use tempfile::TempDir;
 use crate::work::{create, folder, history, mirror_equals};
 
 /// A certificate for `localhost` and its key, in files.
-struct Certified {
+pub(crate) struct Certified {
     folder: TempDir,
 }
 
 impl Certified {
-    fn make() -> Result<Self> {
+    pub(crate) fn make() -> Result<Self> {
         let folder = TempDir::new()?;
         let CertifiedKey { cert, signing_key } =
             generate_simple_self_signed(["localhost".to_owned()])?;
@@ -24,13 +24,13 @@ impl Certified {
         Ok(Self { folder })
     }
 
-    fn path(&self, name: &str) -> Result<String> {
+    pub(crate) fn path(&self, name: &str) -> Result<String> {
         let path: PathBuf = self.folder.path().join(name);
         Ok(path.to_str().context("a path that is no text")?.to_owned())
     }
 
     /// Arguments that serve with this certificate and that key.
-    fn options(&self, key: &str) -> Result<Options> {
+    pub(crate) fn options(&self, key: &str) -> Result<Options> {
         let args = ["--https", "127.0.0.1:0", "--tls-cert", &self.path("tls.crt")?];
         let mut args: Vec<String> = args.map(str::to_owned).to_vec();
         args.extend(["--tls-key".to_owned(), key.to_owned()]);

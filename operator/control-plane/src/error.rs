@@ -57,6 +57,9 @@ pub enum Error {
         /// The start that reports.
         sent: u64,
     },
+    /// A node tells of a failed login that cannot be one.
+    #[error("failed login: {0}")]
+    FailedLogin(&'static str),
     /// A call took too long.
     #[error("not done within {0:?}; it may yet be")]
     Deadline(std::time::Duration),
@@ -97,6 +100,7 @@ impl Error {
             Self::Answer => ErrorKind::Bug,
             Self::Refused(rejection) => rejection.kind,
             Self::Unsettled(..) | Self::Deadline(_) | Self::Serve { .. } => ErrorKind::Unavailable,
+            Self::FailedLogin(_) => ErrorKind::Invalid,
             Self::Busy(_) => ErrorKind::Busy,
             Self::Audit(source) => source.kind(),
             Self::Engine(source) => source.kind(),

@@ -15,6 +15,7 @@ mod fleet;
 mod founding;
 mod housekeeping;
 mod listing;
+mod logins;
 mod machine;
 mod metric_names;
 mod plane;

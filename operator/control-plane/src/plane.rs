@@ -148,6 +148,18 @@ impl Plane {
         }
     }
 
+    /// Writes the line of a login that a frontend refused, as [`Plane::record_refusal`] does,
+    /// but who tells of it tells again when this fails.
+    pub(crate) async fn record_failed_login(&self, source: &str, line: Line) -> Result<(), Error> {
+        let Some(line) = self.refusals.admit(source, line, self.clock.monotonic()) else {
+            return Ok(());
+        };
+        let Line { origin, refusal } = line;
+        let suppressed = refusal.suppressed;
+        let written = self.propose(origin, Change::RecordRefusal(refusal)).await;
+        written.map(drop).inspect_err(|_| self.metrics.audit_lost.add(suppressed))
+    }
+
     async fn write_refusal(&self, line: Line) {
         let Line { origin, refusal } = line;
         let lost = refusal.suppressed + 1;

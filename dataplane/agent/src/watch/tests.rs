@@ -7,7 +7,8 @@ use gitstratum_identity::{LocalNetwork, Peer, Service as Port};
 use gitstratum_process::{DrainTrigger, Task, spawn};
 use gitstratum_proto::control::v1::fleet_server::{Fleet, FleetServer};
 use gitstratum_proto::control::v1::{
-    RegisterNodeRequest, RegisterNodeResponse, ReportRequest, ReportResponse, WatchRequest,
+    LogAuditRequest, LogAuditResponse, RegisterNodeRequest, RegisterNodeResponse, ReportRequest,
+    ReportResponse, WatchRequest,
 };
 use gitstratum_store::{Files as _, MemoryFiles};
 use tonic::{Request, Response, Status};
@@ -103,6 +104,13 @@ impl Fleet for Voice {
 
     async fn report(&self, _: Request<ReportRequest>) -> Result<Response<ReportResponse>, Status> {
         Ok(Response::new(ReportResponse::default()))
+    }
+
+    async fn log_audit(
+        &self,
+        _: Request<LogAuditRequest>,
+    ) -> Result<Response<LogAuditResponse>, Status> {
+        Ok(Response::new(LogAuditResponse {}))
     }
 
     async fn register_node(

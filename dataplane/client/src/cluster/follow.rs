@@ -3,22 +3,13 @@ use std::time::Duration;
 
 use gitstratum_core::{GrantsVersion, ProcessRole};
 use gitstratum_process::Drain;
-use gitstratum_proto::MESSAGE_BYTES_MAX;
 use gitstratum_proto::agent::v1::WatchRequest;
-use gitstratum_proto::agent::v1::agent_client::AgentClient;
 use gitstratum_proto::control::v1::{ProcessReport, SnapshotUpdate};
-use hyper_util::rt::TokioIo;
-use tokio::net::UnixStream;
 use tokio::sync::watch;
-use tonic::transport::{Channel, Endpoint, Uri};
 
 use super::{Publisher, Snapshot};
+use crate::agent::{self, RETRY_FIRST, RETRY_LONGEST};
 
-/// First and longest pause between two tries to reach the agent.
-const RETRY_FIRST: Duration = Duration::from_millis(20);
-const RETRY_LONGEST: Duration = Duration::from_secs(1);
-/// Longest wait for the agent to take a report, or to begin a stream.
-const CALL_DEADLINE: Duration = Duration::from_secs(5);
 /// How often a process tells the agent that it is alive, when nothing else is told.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 
@@ -71,12 +62,11 @@ pub async fn follow(mut following: Follow, drain: Drain) {
 
 /// One connection: the stream of snapshots one way, reports the other.
 async fn session(following: &mut Follow) -> Result<(), tonic::Status> {
-    let mut agent = AgentClient::new(connect(following.socket.clone()))
-        .max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let mut agent = agent::connect(following.socket.clone());
     let role = following.role.as_str().to_owned();
     let from_version = following.publisher.current().version().0;
     let begun = agent.watch(WatchRequest { role, from_version });
-    let mut updates = in_time(begun).await?.into_inner();
+    let mut updates = agent::in_time(begun).await?.into_inner();
     let mut gathered: Option<Snapshot> = None;
     let mut told = None;
     let mut tick = tokio::time::interval(REPORT_EVERY);
@@ -92,17 +82,10 @@ async fn session(following: &mut Follow) -> Result<(), tonic::Status> {
         }
         let applied = applied(following);
         if told != Some(applied) {
-            in_time(agent.report(report(following.role, applied))).await?;
+            agent::in_time(agent.report(report(following.role, applied))).await?;
             told = Some(applied);
         }
     }
-}
-
-async fn in_time<T>(
-    call: impl Future<Output = Result<T, tonic::Status>>,
-) -> Result<T, tonic::Status> {
-    let late = |_| tonic::Status::deadline_exceeded("the agent did not answer in time");
-    tokio::time::timeout(CALL_DEADLINE, call).await.map_err(late)?
 }
 
 /// Publishes when the last message of a version has come.
@@ -141,12 +124,4 @@ fn report(role: ProcessRole, applied: GrantsVersion) -> ProcessReport {
         ready: true,
         load: 0,
     }
-}
-
-fn connect(socket: PathBuf) -> Channel {
-    let connector = tower::service_fn(move |_: Uri| {
-        let socket = socket.clone();
-        async move { UnixStream::connect(socket).await.map(TokioIo::new) }
-    });
-    Endpoint::from_static("http://agent.internal").connect_with_connector_lazy(connector)
 }

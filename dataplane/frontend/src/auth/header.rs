@@ -1,5 +1,6 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use gitstratum_client::audit::Shown;
 use gitstratum_core::Token;
 use http::header::{AUTHORIZATION, HeaderMap};
 
@@ -28,6 +29,14 @@ impl Presented {
         }
         let token = value.to_str().ok().and_then(secret).and_then(|text| Token::parse(&text).ok());
         token.map_or(Self::Nonsense, Self::Token)
+    }
+
+    /// The same for the audit log, without the secret.
+    pub(crate) fn shown(&self) -> Shown {
+        match self {
+            Self::Token(token) => Shown::Token(token.hash()),
+            Self::Nothing | Self::Nonsense => Shown::Nonsense,
+        }
     }
 }
 

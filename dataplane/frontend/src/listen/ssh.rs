@@ -11,8 +11,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gitstratum_client::audit::Shown;
 use gitstratum_identity::accept::Conn;
-use gitstratum_process::{Drain, TaskGroup};
+use gitstratum_process::{Drain, RequestId, TaskGroup};
 use russh::Disconnect;
 use russh::keys::PrivateKey;
 use russh::server::{Config, RunningSession, run_stream};
@@ -21,7 +22,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::guarded::Guarded;
-use crate::auth::Verdict;
+use crate::auth::{Origin, Verdict};
 use crate::frontend::Frontend;
 use exchange::Exec;
 use handler::{Handler, Login};
@@ -112,9 +113,12 @@ impl Ssh {
             Ok(Err(error)) => tracing::debug!(%client, %error, "ssh connection failed"),
             Err(_) => tracing::debug!(%client, "ssh client did not greet in time"),
         }
-        let last = *logged_in.borrow();
-        if last.is_failed() {
-            self.frontend.throttle.failed(client);
+        // It has tried and got nowhere.
+        if let Login::Tried(fingerprint) = logged_in.borrow().clone() {
+            let request = RequestId::random(&*self.frontend.entropy);
+            let origin = Origin { request, client };
+            // The verdict is for its next connection.
+            self.frontend.note_failed_login("ssh", origin, Shown::Key(fingerprint));
         }
     }
 }

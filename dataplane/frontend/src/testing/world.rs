@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gitstratum_client::audit::AuditLog;
 use gitstratum_client::cluster::{Publisher, Snapshot};
 use gitstratum_core::{
     Clock, ClusterId, Incarnation, NodeId, ProcessRole, SeededEntropy, SystemClock, SystemEntropy,
@@ -179,6 +180,7 @@ impl World {
             feed: self.publisher.feed(),
             clock,
             entropy: SystemEntropy::new(),
+            audit: AuditLog::channel().0,
             metrics: self.metrics.clone(),
             health: self.health.clone(),
             host_key: host_key::generate(&*SeededEntropy::new(1)),

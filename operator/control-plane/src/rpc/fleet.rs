@@ -5,8 +5,8 @@ use gitstratum_core::{ErrorKind, GrantsVersion, NodeId, PartitionId, ProcessRole
 use gitstratum_process::spawn;
 use gitstratum_proto::control::v1::fleet_server::Fleet;
 use gitstratum_proto::control::v1::{
-    ProcessReport, RegisterNodeRequest, RegisterNodeResponse, ReportRequest, ReportResponse,
-    SnapshotUpdate, WatchRequest,
+    LogAuditRequest, LogAuditResponse, ProcessReport, RegisterNodeRequest, RegisterNodeResponse,
+    ReportRequest, ReportResponse, SnapshotUpdate, WatchRequest,
 };
 use gitstratum_state::Reply;
 use gitstratum_state::command::{Change, Origin, PartitionApplied, RegisterNode};
@@ -17,6 +17,7 @@ use super::stream::TaskStream;
 use super::{Api, SEND_DEADLINE, in_time, status};
 use crate::error::Error;
 use crate::fleet::{Moment, Report};
+use crate::logins;
 use crate::plane::Plane;
 use crate::watch;
 
@@ -51,6 +52,15 @@ impl Fleet for Api {
         let report = request.into_inner();
         let response = in_time(take_report(&self.plane, node, report)).await;
         response.map(Response::new).map_err(|error| status(&error))
+    }
+
+    async fn log_audit(
+        &self,
+        request: Request<LogAuditRequest>,
+    ) -> Result<Response<LogAuditResponse>, Status> {
+        let node = agent_of(&request, request.get_ref().node)?;
+        let logged = in_time(logins::record(&self.plane, node, request.into_inner())).await;
+        logged.map(|()| Response::new(LogAuditResponse {})).map_err(|error| status(&error))
     }
 
     async fn register_node(

@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use anyhow::{Context, Result};
 use gitstratum_client::cluster::{Applied, Feed, Follow, Publisher, follow};
 use gitstratum_core::{GrantsVersion, ProcessRole};
@@ -25,12 +27,17 @@ pub(super) fn told(
     drain: &Drain,
     running: &mut TaskGroup<Result<()>>,
 ) {
-    let socket = plan.role(ProcessRole::Agent.as_str()).join("agent.sock");
+    let socket = agent_socket(plan);
     let following = follow(Follow { socket, role, publisher, applied }, drain.clone());
     running.spawn(async move {
         following.await;
         Ok(())
     });
+}
+
+/// Where the agent of the node listens.
+pub(super) fn agent_socket(plan: &Plan) -> PathBuf {
+    plan.role(ProcessRole::Agent.as_str()).join("agent.sock")
 }
 
 /// Waits for the first snapshot.

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use anyhow::Result;
+use gitstratum_client::audit::{AuditLog, tell};
 use gitstratum_core::{Incarnation, ProcessRole};
 use gitstratum_frontend::{Config, Deps, Service};
 use gitstratum_identity::PublicTls;
@@ -31,12 +32,20 @@ pub(in super::super) async fn open(
         replication_factor: 1,
         ..Config::new(spool)
     };
+    let (audit, untold) = AuditLog::channel();
+    let agent = super::feed::agent_socket(plan);
+    let telling = tell(untold, agent, Arc::clone(&common.clock), drain.clone());
+    running.spawn(async move {
+        telling.await;
+        Ok(())
+    });
     let deps = Deps {
         cluster: common.cluster.id,
         node: common.node,
         incarnation,
         dialer: common.dialer(ProcessRole::Frontend),
         feed,
+        audit,
         clock: Arc::clone(&common.clock),
         entropy: Arc::clone(&common.entropy),
         metrics: common.metrics.clone(),

@@ -100,15 +100,16 @@ fn identify(
     origin: Origin,
     headers: &HeaderMap,
 ) -> Result<Caller, (Failure, Error)> {
-    let found = match Presented::of(headers) {
+    let presented = Presented::of(headers);
+    let found = match &presented {
         Presented::Nothing => return Ok(auth::anonymous(snapshot, origin)),
         Presented::Token(token) => {
-            auth::by_token(snapshot, &token, frontend.clock.wall(), origin).ok()
+            auth::by_token(snapshot, token, frontend.clock.wall(), origin).ok()
         }
         Presented::Nonsense => None,
     };
     found.ok_or_else(|| {
-        let failure = match frontend.throttle.failed(origin.client) {
+        let failure = match frontend.note_failed_login("http", origin, presented.shown()) {
             Verdict::Tell => Failure::unauthorized(),
             Verdict::Slow { retry_after } => Failure::too_many_failures(retry_after),
         };

@@ -42,25 +42,20 @@ impl From<russh::Error> for Error {
 }
 
 /// How far a client has come with logging in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum Login {
     /// Nothing tried yet.
     #[default]
     Untried,
-    /// A key was offered.
-    Tried,
+    /// A key was offered; the last one's fingerprint.
+    Tried(String),
     /// It is known who it is.
     Done,
 }
 
 impl Login {
-    pub(super) fn is_done(self) -> bool {
-        self == Self::Done
-    }
-
-    /// Whether it has tried and got nowhere.
-    pub(super) fn is_failed(self) -> bool {
-        self == Self::Tried
+    pub(super) fn is_done(&self) -> bool {
+        *self == Self::Done
     }
 }
 
@@ -149,7 +144,8 @@ impl russh::server::Handler for Handler {
         if self.offers > OFFERS_MAX {
             return Err(Error::TooManyKeys);
         }
-        self.login.send_if_modified(|login| std::mem::replace(login, Login::Tried) != Login::Tried);
+        let fingerprint = offer.public_key.fingerprint(HashAlg::Sha256).to_string();
+        self.login.send_replace(Login::Tried(fingerprint));
         let accepted = self.accepted(user, offer.public_key, offer.algorithm);
         Ok(if accepted.is_some() { Auth::Accept } else { Auth::reject() })
     }
