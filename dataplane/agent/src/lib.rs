@@ -11,6 +11,8 @@ mod config;
 mod error;
 mod heartbeat;
 mod incarnation;
+mod records;
+mod refusals;
 mod rpc;
 mod service;
 mod silence;

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::Stream;
-use gitstratum_client::fleet::Voter;
 use gitstratum_core::{Incarnation, NodeId};
 use gitstratum_process::Drain;
 use gitstratum_proto::agent::v1 as wire;
@@ -23,6 +22,7 @@ use tonic::{Request, Response, Status};
 
 use crate::Error;
 use crate::heartbeat::Reports;
+use crate::refusals::Spool;
 use crate::watch::{Known, Version};
 
 /// Largest message of a snapshot, in bytes.
@@ -39,8 +39,7 @@ pub(crate) struct Socket {
     pub(crate) incarnation: Incarnation,
     pub(crate) known: Arc<Known>,
     pub(crate) reports: Arc<Reports>,
-    /// Asked in turn.
-    pub(crate) voters: Vec<Voter>,
+    pub(crate) refusals: Arc<Spool>,
 }
 
 /// Makes the socket, for this user only; one that a dead process left is replaced.
@@ -102,15 +101,11 @@ impl Agent for Socket {
         &self,
         request: Request<LogAuditRequest>,
     ) -> Result<Response<LogAuditResponse>, Status> {
-        let request = LogAuditRequest { node: self.node.0, ..request.into_inner() };
-        let mut why = Status::unavailable("no control plane is known");
-        for voter in &self.voters {
-            match voter.log_audit(request.clone()).await {
-                Ok(()) => return Ok(Response::new(LogAuditResponse {})),
-                Err(error) => why = Status::unavailable(error.to_string()),
-            }
-        }
-        Err(why)
+        let (refusals, request) = (Arc::clone(&self.refusals), request.into_inner());
+        let kept = tokio::task::spawn_blocking(move || refusals.keep(request)).await;
+        let kept = kept.map_err(|_| Status::internal("a task did not finish"))?;
+        let failed = |error: gitstratum_store::files::Error| Status::unavailable(error.to_string());
+        kept.map(|()| Response::new(LogAuditResponse {})).map_err(failed)
     }
 
     async fn status(

@@ -9,6 +9,7 @@ use gitstratum_store::Files;
 use tokio::net::UnixListener;
 
 use crate::heartbeat::{self, Reports};
+use crate::refusals::{self, Spool};
 use crate::rpc::{self, Socket};
 use crate::silence::{self, Silence};
 use crate::snapshot::Store;
@@ -40,6 +41,7 @@ pub struct Service {
     voters: Vec<Voter>,
     known: Arc<Known>,
     silence: Arc<Silence>,
+    refusals: Arc<Spool>,
     listener: UnixListener,
 }
 
@@ -55,9 +57,12 @@ impl Service {
         let opened = tokio::task::spawn_blocking(move || {
             let incarnation = incarnation::raise(files.as_ref(), &directory)?;
             let silence = Silence::open(Arc::clone(&files), &directory, clock)?;
-            Ok::<_, Error>((incarnation, Store::open(files, &directory)?, Arc::new(silence)))
+            let refusals = Spool::open(Arc::clone(&files), &directory)?;
+            let store = Store::open(files, &directory)?;
+            Ok::<_, Error>((incarnation, store, Arc::new(silence), Arc::new(refusals)))
         });
-        let (incarnation, store, silence) = opened.await.map_err(|_| Error::Interrupted)??;
+        let (incarnation, store, silence, refusals) =
+            opened.await.map_err(|_| Error::Interrupted)??;
         let voter = |node: &NodeId| Voter::new(Arc::clone(&deps.dialer), *node);
         let voters = deps.control.iter().map(voter).collect();
         let record = Node { incarnation: incarnation.0, ..deps.record };
@@ -70,6 +75,7 @@ impl Service {
             voters,
             known: Arc::new(Known::new(store, Arc::clone(&silence), deps.clock)),
             silence,
+            refusals,
         })
     }
 
@@ -95,16 +101,19 @@ impl Service {
                 drain.clone(),
             ),
         );
+        let shipping =
+            refusals::ship(Arc::clone(&self.refusals), self.node, self.voters, drain.clone());
+        let shipping = spawn("refusals", shipping);
         let counting = spawn("silence", silence::run(Arc::clone(&self.silence), drain.clone()));
         let socket = Socket {
             node: self.node,
             incarnation: self.incarnation,
             known: self.known,
             reports,
-            voters: self.voters,
+            refusals: self.refusals,
         };
         rpc::serve(socket, self.listener, drain).await;
-        drop((watching, beating, counting));
+        drop((watching, beating, counting, shipping));
         silence::keep(&self.silence).await;
     }
 }

@@ -100,8 +100,7 @@ impl Frontend {
         shown: Shown,
     ) -> Verdict {
         let Origin { request, client } = origin;
-        let at = self.clock.monotonic();
-        self.audit.failed_login(FailedLogin { transport, client, request, shown, at });
+        self.audit.failed_login(FailedLogin { transport, client, request, shown });
         self.throttle.failed(client)
     }
 }

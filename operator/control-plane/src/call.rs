@@ -6,8 +6,7 @@ use gitstratum_state::command::{Change, Origin, RecordRefusal};
 use gitstratum_state::{Caller, Denial, Refusal, Rejection, Reply, State};
 
 use crate::error::Error;
-use crate::plane::Plane;
-use crate::refusals::Line;
+use crate::plane::{Line, Plane};
 
 /// One call of a person: who says they are, and from where.
 pub(crate) struct Call {

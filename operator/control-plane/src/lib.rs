@@ -19,7 +19,6 @@ mod logins;
 mod machine;
 mod metric_names;
 mod plane;
-mod refusals;
 mod repositories;
 mod rpc;
 mod service;

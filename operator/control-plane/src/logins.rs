@@ -1,15 +1,14 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use gitstratum_core::{ErrorKind, NodeId};
+use gitstratum_core::{ErrorKind, NodeId, UnixMillis};
 use gitstratum_process::RequestId;
 use gitstratum_proto::control::v1::{FailedLogin, LogAuditRequest};
-use gitstratum_state::command::{Origin, RecordRefusal};
+use gitstratum_state::command::{Change, Origin, RecordRefusal};
 use gitstratum_state::record::TokenId;
 
 use crate::error::Error;
-use crate::plane::Plane;
-use crate::refusals::Line;
+use crate::plane::{Line, Plane};
 
 /// Logins that one call may tell of.
 const LOGINS_MAX: usize = 64;
@@ -18,8 +17,7 @@ const FINGERPRINT_BYTES_MAX: usize = 64;
 /// From when on a line says how much later than the login it is.
 const LATE: Duration = Duration::from_secs(2);
 
-/// Writes the lines of logins that the frontend of `node` refused; no more for one address
-/// than other refused calls get (S41).
+/// Writes the lines of logins that the frontend of `node` refused.
 ///
 /// # Errors
 /// When it is no such request, or a line could not be made durable: those before it are.
@@ -31,9 +29,10 @@ pub(crate) async fn record(
     if request.failed_logins.len() > LOGINS_MAX {
         return Err(Error::FailedLogin("there are more than 64"));
     }
-    let lines = request.failed_logins.iter().map(line).collect::<Result<Vec<_>, _>>()?;
-    for (login, line) in request.failed_logins.iter().zip(lines) {
-        plane.record_failed_login(&login.client_addr, line).await?;
+    let now = plane.clock.wall();
+    let lines = request.failed_logins.iter().map(|login| line(login, now));
+    for Line { origin, refusal } in lines.collect::<Result<Vec<_>, _>>()? {
+        plane.propose(origin, Change::RecordRefusal(refusal)).await?;
     }
     if request.lost > 0 {
         plane.metrics.audit_lost.add(request.lost);
@@ -42,8 +41,8 @@ pub(crate) async fn record(
     Ok(())
 }
 
-fn line(login: &FailedLogin) -> Result<Line, Error> {
-    let FailedLogin { transport, client_addr, request_id, age_millis, .. } = login;
+fn line(login: &FailedLogin, now: UnixMillis) -> Result<Line, Error> {
+    let FailedLogin { transport, client_addr, request_id, wall_millis, suppressed, .. } = login;
     if !["http", "ssh"].contains(&transport.as_str()) {
         return Err(Error::FailedLogin("its transport is neither http nor ssh"));
     }
@@ -55,14 +54,14 @@ fn line(login: &FailedLogin) -> Result<Line, Error> {
     }
     let subject = format!("{transport} {}", shown(login)?).trim_end().to_owned();
     let mut reason = format!("{}: credentials are not good", ErrorKind::Denied);
-    let age = Duration::from_millis(*age_millis);
+    let age = Duration::from_millis(now.0.saturating_sub(*wall_millis));
     if age >= LATE {
         reason.push_str(&format!(" ({} s before this line)", age.as_secs()));
     }
     let action = "login.refused".to_owned();
     let mut origin = Origin::person(&[0; 32], request_id, client_addr);
     origin.credential = login.token_hash.to_vec();
-    Ok(Line { origin, refusal: RecordRefusal { action, subject, reason, suppressed: 0 } })
+    Ok(Line { origin, refusal: RecordRefusal { action, subject, reason, suppressed: *suppressed } })
 }
 
 /// What was shown, as people name it.
@@ -84,28 +83,32 @@ fn shown(login: &FailedLogin) -> Result<String, Error> {
 mod tests {
     use super::*;
 
+    const NOW: UnixMillis = UnixMillis(100_000);
+
     fn login() -> FailedLogin {
         FailedLogin {
             transport: "ssh".to_owned(),
             client_addr: "2001:db8::1".to_owned(),
             request_id: "00000000000000ab".to_owned(),
             key_fingerprint: "SHA256:abc".to_owned(),
+            wall_millis: NOW.0,
             ..FailedLogin::default()
         }
     }
 
     #[test]
     fn gs_cp_14_a_line_says_from_where_how_and_with_what() {
-        let Line { origin, refusal } = line(&login()).unwrap();
+        let Line { origin, refusal } = line(&login(), NOW).unwrap();
         let shown = (origin.client_addr.as_str(), refusal.subject.as_str());
         assert_eq!(shown, ("2001:db8::1", "ssh SHA256:abc"));
         assert_eq!(refusal.reason, "denied: credentials are not good");
-        let late = line(&FailedLogin { age_millis: 61_000, ..login() }).unwrap();
+        let late = line(&FailedLogin { wall_millis: 39_000, ..login() }, NOW).unwrap();
         assert!(late.refusal.reason.ends_with("(61 s before this line)"));
-        let nonsense = line(&FailedLogin { key_fingerprint: String::new(), ..login() }).unwrap();
+        let nonsense =
+            line(&FailedLogin { key_fingerprint: String::new(), ..login() }, NOW).unwrap();
         assert_eq!(nonsense.refusal.subject, "ssh");
         let token = FailedLogin { token_hash: vec![7; 32].into(), ..login() };
-        let token = line(&token).unwrap();
+        let token = line(&token, NOW).unwrap();
         assert_eq!(token.refusal.subject, format!("ssh {}", TokenId::of(&[7; 32])));
         assert_eq!(token.origin.credential, [7; 32]);
     }
@@ -121,7 +124,7 @@ mod tests {
             ("token_hash", FailedLogin { token_hash: vec![7; 31].into(), ..login() }),
         ];
         for (field, login) in wrong {
-            let error = line(&login).expect_err("because it is wrong").to_string();
+            let error = line(&login, NOW).expect_err("because it is wrong").to_string();
             assert!(error.contains(field), "{field}: {error}");
         }
     }

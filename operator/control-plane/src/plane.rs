@@ -2,10 +2,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use gitstratum_client::audit::{Granted, Shares};
 use gitstratum_consensus::{Group, Host, LogIndex};
 use gitstratum_core::{Clock, Entropy};
 use gitstratum_process::TaskError;
-use gitstratum_state::command::{Change, Command, Origin};
+use gitstratum_state::command::{Change, Command, Origin, RecordRefusal};
 use gitstratum_state::{Outcome, Preview, Refusal, State};
 use tokio::sync::{Semaphore, watch};
 
@@ -15,7 +16,6 @@ use crate::error::Error;
 use crate::fleet::Fleet;
 use crate::machine::Machine;
 use crate::metric_names::ControlMetrics;
-use crate::refusals::{Line, Refusals};
 
 /// How often a proposal whose outcome is unknown is sent again. It carries its request id,
 /// so it is applied once at most.
@@ -24,6 +24,13 @@ const PROPOSE_TRIES: u32 = 3;
 const PROPOSE_PAUSE: Duration = Duration::from_millis(200);
 /// Streams (watches, audit followers) open at a time.
 const STREAMS_MAX: usize = 2_000;
+
+/// A refusal on its way to the log.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Line {
+    pub(crate) origin: Origin,
+    pub(crate) refusal: RecordRefusal,
+}
 
 /// What every call of the control plane works with.
 pub(crate) struct Plane {
@@ -35,7 +42,7 @@ pub(crate) struct Plane {
     pub(crate) fleet: Fleet,
     pub(crate) metrics: ControlMetrics,
     pub(crate) streams: Arc<Semaphore>,
-    refusals: Refusals,
+    refusals: Shares<Line>,
 }
 
 /// What is needed to make a [`Plane`].
@@ -53,7 +60,7 @@ impl Plane {
         let Parts { config, group, host, clock, entropy, metrics } = parts;
         let fleet = Fleet::new(config.report_lifetime);
         let streams = Arc::new(Semaphore::new(STREAMS_MAX));
-        let refusals = Refusals::default();
+        let refusals = Shares::default();
         Arc::new(Self { config, group, host, clock, entropy, fleet, metrics, streams, refusals })
     }
 
@@ -136,33 +143,22 @@ impl Plane {
     /// Writes the audit line of a call that was refused before it became a command, unless
     /// its source has had its share.
     pub(crate) async fn record_refusal(&self, source: &str, line: Line) {
-        if let Some(line) = self.refusals.admit(source, line, self.clock.monotonic()) {
-            self.write_refusal(line).await;
+        if let Some(granted) = self.refusals.admit(source, line, self.clock.monotonic()) {
+            self.write_refusal(granted).await;
         }
     }
 
     /// Writes what was held back for longer than a source's window.
     pub(crate) async fn record_overdue_refusals(&self) {
-        for line in self.refusals.overdue(self.clock.monotonic()) {
-            self.write_refusal(line).await;
+        for granted in self.refusals.overdue(self.clock.monotonic()) {
+            self.write_refusal(granted).await;
         }
     }
 
-    /// Writes the line of a login that a frontend refused, as [`Plane::record_refusal`] does,
-    /// but who tells of it tells again when this fails.
-    pub(crate) async fn record_failed_login(&self, source: &str, line: Line) -> Result<(), Error> {
-        let Some(line) = self.refusals.admit(source, line, self.clock.monotonic()) else {
-            return Ok(());
-        };
-        let Line { origin, refusal } = line;
-        let suppressed = refusal.suppressed;
-        let written = self.propose(origin, Change::RecordRefusal(refusal)).await;
-        written.map(drop).inspect_err(|_| self.metrics.audit_lost.add(suppressed))
-    }
-
-    async fn write_refusal(&self, line: Line) {
-        let Line { origin, refusal } = line;
-        let lost = refusal.suppressed + 1;
+    async fn write_refusal(&self, granted: Granted<Line>) {
+        let Granted { line: Line { origin, mut refusal }, suppressed } = granted;
+        refusal.suppressed = suppressed;
+        let lost = suppressed + 1;
         if let Err(error) = self.propose(origin, Change::RecordRefusal(refusal)).await {
             self.metrics.audit_lost.add(lost);
             tracing::warn!(%error, lost, "audit line of a refused call was lost");

@@ -1,11 +1,10 @@
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use gitstratum_proto::control::v1::SnapshotUpdate;
-use prost::Message;
+
+use crate::records::{self, Next, Reader};
 
 const MAGIC: &[u8; 7] = b"GSSNAPS";
 const VERSION: u8 = 1;
-/// Length and CRC32C of a record, big-endian.
-const RECORD_HEADER_BYTES: usize = 8;
 
 /// Why bytes are no snapshot.
 #[derive(Debug, PartialEq, Eq)]
@@ -28,13 +27,7 @@ pub(super) fn encode(update: &SnapshotUpdate) -> Bytes {
 /// The records of one version, to be appended together.
 pub(super) fn records(updates: &[SnapshotUpdate]) -> Bytes {
     let mut out = BytesMut::new();
-    for update in updates {
-        let body = update.encode_to_vec();
-        let length = u32::try_from(body.len()).expect("because messages are bounded below 4 GiB");
-        out.put_u32(length);
-        out.put_u32(crc32c::crc32c(&body));
-        out.put_slice(&body);
-    }
+    updates.iter().for_each(|update| records::put(&mut out, update));
     out.freeze()
 }
 
@@ -48,23 +41,20 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Vec<SnapshotUpdate>, Damage> {
     if found != VERSION {
         return Err(Damage::Newer { found });
     }
-    let mut rest = &bytes[MAGIC.len() + 1..];
+    let mut reader = Reader::new(bytes, MAGIC.len() + 1);
     let mut updates = Vec::new();
     let mut whole = 0;
-    while rest.len() >= RECORD_HEADER_BYTES {
-        let offset = bytes.len() - rest.len();
-        let mut header = &rest[..RECORD_HEADER_BYTES];
-        let (length, checksum) = (header.get_u32() as usize, header.get_u32());
-        let Some(body) = rest.get(RECORD_HEADER_BYTES..RECORD_HEADER_BYTES + length) else { break };
-        let sound = crc32c::crc32c(body) == checksum;
-        let update = SnapshotUpdate::decode(body).ok().filter(|_| sound);
-        let update = update.ok_or(Damage::Record { offset })?;
+    loop {
+        let update: SnapshotUpdate = match reader.next() {
+            Next::Message(update) => update,
+            Next::End { .. } => break,
+            Next::Damaged { offset } => return Err(Damage::Record { offset }),
+        };
         let more = update.more;
         updates.push(update);
         if !more {
             whole = updates.len();
         }
-        rest = &rest[RECORD_HEADER_BYTES + length..];
     }
     if whole == 0 {
         return Err(Damage::Record { offset: MAGIC.len() + 1 });

@@ -1,7 +1,7 @@
 use std::pin::Pin;
 
 use futures::Stream;
-use gitstratum_core::{SystemClock, UnixMillis};
+use gitstratum_core::{ManualClock, UnixMillis};
 use gitstratum_process::spawn;
 use gitstratum_proto::agent::v1::agent_server::{Agent, AgentServer};
 use gitstratum_proto::agent::v1::{ReportResponse, StatusRequest, StatusResponse, WatchRequest};
@@ -11,8 +11,6 @@ use tokio_stream::wrappers::UnixListenerStream;
 use tonic::{Request, Response, Status};
 
 use super::*;
-
-const CLIENT: [u8; 4] = [10, 0, 0, 1];
 
 /// An agent that refuses the first request and hands out all.
 struct Double(mpsc::UnboundedSender<LogAuditRequest>, AtomicU64);
@@ -45,18 +43,21 @@ impl Agent for Double {
     }
 }
 
-fn login(number: u64) -> FailedLogin {
+/// A login from an address of its own.
+fn login(number: u16) -> FailedLogin {
     let request = RequestId::parse(&format!("{number:016x}")).unwrap();
-    let (client, shown) = (CLIENT.into(), Shown::Token([7; 32]));
-    FailedLogin { transport: "http", client, request, shown, at: Duration::ZERO }
+    let [high, low] = number.to_be_bytes();
+    let client = [10, 0, high, low].into();
+    FailedLogin { transport: "http", client, request, shown: Shown::Token([7; 32]) }
 }
 
 #[tokio::test]
 async fn gs_cp_14_a_failed_login_is_told_until_it_is_taken() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("agent.sock");
-    let (log, untold) = AuditLog::channel();
-    for number in 0..=WAITING_MAX as u64 {
+    let clock = ManualClock::new(UnixMillis(5));
+    let (log, untold) = AuditLog::channel(clock);
+    for number in 0..=u16::try_from(WAITING_MAX).unwrap() {
         log.failed_login(login(number));
     }
     let listener = UnixListener::bind(&socket).unwrap();
@@ -66,15 +67,14 @@ async fn gs_cp_14_a_failed_login_is_told_until_it_is_taken() {
     let _serving =
         spawn("agent double", server.serve_with_incoming(UnixListenerStream::new(listener)));
     let (_trigger, drain) = Drain::new();
-    let _telling = spawn("telling", tell(untold, socket, SystemClock::new(), drain));
+    let _telling = spawn("telling", tell(log, untold, socket, drain));
     let refused = hearing.recv().await.unwrap();
     let again = hearing.recv().await.unwrap();
-    assert_eq!(refused.lost, 1, "the queue was full once");
-    assert_eq!((refused.failed_logins.len(), again.lost), (TOLD_MAX, 1));
+    assert_eq!((refused.failed_logins.len(), refused.lost), (TOLD_MAX, 1), "the queue was full");
+    assert_eq!(refused, again);
     let ids = |request: &LogAuditRequest| {
         request.failed_logins.iter().map(|login| login.request_id.clone()).collect::<Vec<_>>()
     };
-    assert_eq!(ids(&refused), ids(&again));
     let mut told = ids(&again);
     while told.len() < WAITING_MAX {
         let next = hearing.recv().await.unwrap();
@@ -86,12 +86,23 @@ async fn gs_cp_14_a_failed_login_is_told_until_it_is_taken() {
 }
 
 #[test]
-fn what_is_told_has_no_secret_and_its_age() {
-    let clock = gitstratum_core::ManualClock::new(UnixMillis(0));
-    clock.advance(Duration::from_secs(3));
-    let told = describe(&login(1), clock.monotonic());
-    assert_eq!((told.age_millis, told.client_addr.as_str()), (3_000, "10.0.0.1"));
+fn s41_one_address_gets_its_share_and_the_rest_is_counted() {
+    let clock = ManualClock::new(UnixMillis(5));
+    let (log, mut untold) = AuditLog::channel(Arc::<ManualClock>::clone(&clock));
+    (0..25).for_each(|_| log.failed_login(login(1)));
+    clock.advance(Duration::from_secs(1));
+    log.put_overdue();
+    let told: Vec<_> = std::iter::from_fn(|| untold.receiver.try_recv().ok()).collect();
+    assert_eq!((told.len(), told[10].suppressed), (11, 14));
+    assert_eq!(told.iter().map(|line| 1 + line.suppressed).sum::<u64>(), 25);
+}
+
+#[test]
+fn what_is_told_has_no_secret_and_its_time() {
+    let clock = ManualClock::new(UnixMillis(5));
+    let told = describe(login(1), &*clock);
+    assert_eq!((told.wall_millis, told.client_addr.as_str()), (5, "10.0.0.1"));
     assert_eq!((told.token_hash.as_ref(), told.key_fingerprint.as_str()), (&[7; 32][..], ""));
     let key = FailedLogin { shown: Shown::Key("SHA256:a".to_owned()), ..login(1) };
-    assert_eq!(describe(&key, Duration::ZERO).key_fingerprint, "SHA256:a");
+    assert_eq!(describe(key, &*clock).key_fingerprint, "SHA256:a");
 }

@@ -83,12 +83,7 @@ impl World {
 
 fn layout() -> Snapshot {
     let voters = NODES.map(|node| node.0).to_vec();
-    let placement = PartitionPlacement {
-        partition: PARTITION.0,
-        voters,
-        preferred_leader: 1,
-        ..PartitionPlacement::default()
-    };
+    let placement = PartitionPlacement { partition: PARTITION.0, voters, preferred_leader: 1 };
     let layout = Layout { partitions: vec![placement], ..Layout::default() };
     Snapshot::empty().apply(&SnapshotUpdate {
         version: 1,

@@ -180,7 +180,7 @@ impl World {
             feed: self.publisher.feed(),
             clock,
             entropy: SystemEntropy::new(),
-            audit: AuditLog::channel().0,
+            audit: AuditLog::channel(SystemClock::new()).0,
             metrics: self.metrics.clone(),
             health: self.health.clone(),
             host_key: host_key::generate(&*SeededEntropy::new(1)),

@@ -32,9 +32,8 @@ pub(in super::super) async fn open(
         replication_factor: 1,
         ..Config::new(spool)
     };
-    let (audit, untold) = AuditLog::channel();
-    let agent = super::feed::agent_socket(plan);
-    let telling = tell(untold, agent, Arc::clone(&common.clock), drain.clone());
+    let (audit, untold) = AuditLog::channel(Arc::clone(&common.clock));
+    let telling = tell(audit.clone(), untold, super::feed::agent_socket(plan), drain.clone());
     running.spawn(async move {
         telling.await;
         Ok(())
