@@ -2,8 +2,10 @@
 //! dialler, connections pooled by node.
 
 mod error;
+mod failover;
 mod frames;
 mod pool;
+mod standing;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::{BoxStream, StreamExt};
-use gitstratum_core::{Incarnation, NodeId, SegmentId};
+use gitstratum_core::{ErrorKind, Incarnation, NodeId, SegmentId};
 use gitstratum_identity::Dialer;
 use gitstratum_process::RequestId;
 use gitstratum_proto::bulk::{RANGES_MAX, READ_PATH, segment_path};
@@ -21,7 +23,9 @@ use hyper::body::Frame;
 use prost::Message;
 
 pub use error::Error;
+pub use failover::read_any;
 use pool::{Pool, RequestBody};
+use standing::Standings;
 
 /// Longest wait for the first byte of an answer.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
@@ -68,18 +72,27 @@ pub trait BulkRead: Send + Sync {
         segment: SegmentId,
         ranges: Vec<Span>,
     ) -> BoxFuture<'static, Result<Chunks, Error>>;
+
+    /// Whether `node` failed lately and is better left alone for now.
+    fn is_out(&self, _node: NodeId) -> bool {
+        false
+    }
+
+    /// Notes that `node` kept somebody waiting who did not wait any longer.
+    fn note_slow(&self, _node: NodeId) {}
 }
 
 /// The pooled client.
 #[derive(Clone, Debug)]
 pub struct Client {
     pool: Arc<Pool>,
+    standings: Arc<Standings>,
 }
 
 impl Client {
     /// A client that dials through `dialer`.
     pub fn new(dialer: Arc<dyn Dialer>) -> Self {
-        Self { pool: Arc::new(Pool::new(dialer)) }
+        Self { pool: Arc::new(Pool::new(dialer)), standings: Arc::default() }
     }
 
     /// Streams a segment to `node` and waits until it is durable there.
@@ -97,7 +110,7 @@ impl Client {
             .body(RequestBody::new(StreamBody::new(frames)))
             .map_err(|source| Error::Request { source })?;
         // No deadline on the whole: the owner's own limits and the writer's lag rule (S18) bound it.
-        let answer = self.pool.send(node, request).await?;
+        let answer = noted(&self.standings, node, self.pool.send(node, request).await)?;
         let answer = error::check(node, answer).await?;
         let body = answer.collect_body(ANSWER_DEADLINE).await?;
         let written =
@@ -117,7 +130,7 @@ impl BulkRead for Client {
         segment: SegmentId,
         ranges: Vec<Span>,
     ) -> BoxFuture<'static, Result<Chunks, Error>> {
-        let pool = Arc::clone(&self.pool);
+        let (pool, standings) = (Arc::clone(&self.pool), Arc::clone(&self.standings));
         Box::pin(async move {
             if ranges.len() > RANGES_MAX {
                 return Err(Error::TooManyRanges { count: ranges.len() });
@@ -127,11 +140,30 @@ impl BulkRead for Client {
                 .body(RequestBody::new(Full::new(Bytes::from(body))))
                 .map_err(|source| Error::Request { source })?;
             let sent = tokio::time::timeout(ANSWER_DEADLINE, pool.send(node, request)).await;
-            let answer = sent.map_err(|_| Error::Deadline { node })??;
+            let sent = sent.unwrap_or(Err(Error::Deadline { node }));
+            let answer = noted(&standings, node, sent)?;
             let answer = error::check(node, answer).await?;
             Ok(frames::chunks(node, answer, ranges).boxed())
         })
     }
+
+    fn is_out(&self, node: NodeId) -> bool {
+        self.standings.is_out(node)
+    }
+
+    fn note_slow(&self, node: NodeId) {
+        self.standings.failed(node);
+    }
+}
+
+/// Counts an answer, or that none came, towards the standing of `node`.
+fn noted<T>(standings: &Standings, node: NodeId, sent: Result<T, Error>) -> Result<T, Error> {
+    match &sent {
+        Ok(_) => standings.answered(node),
+        Err(error) if error.kind() == ErrorKind::Unavailable => standings.failed(node),
+        Err(_) => {}
+    }
+    sent
 }
 
 /// A call with what every call says: where it goes, and which request it is part of.

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use futures::stream::{self, StreamExt, TryStreamExt};
-use gitstratum_core::{ErrorKind, SegmentId};
+use gitstratum_core::SegmentId;
 
 use super::{Error, Reader};
 use crate::bulk::{self, Chunk, Chunks, Span};
@@ -69,24 +69,15 @@ impl Reader {
         Ok(pieces.into_iter().map(join).collect())
     }
 
-    /// Opens the stream of a segment's spans at the first owner that answers.
-    pub(super) async fn open_segment(
+    /// The stream of a segment's spans, from whichever owners give them.
+    pub(super) fn open_segment(
         &self,
         pack: &Pack,
-        read: &SegmentRead,
+        (segment, spans): (SegmentId, Vec<Span>),
     ) -> Result<Chunks, Error> {
-        let segment = read.segment;
         let held = pack.segment(segment).filter(|held| !held.owners.is_empty());
         let held = held.ok_or(Error::Manifest { pack: pack.id, problem: "names no owner" })?;
-        let mut last = None;
-        for node in &held.owners {
-            match self.bulk.read(*node, segment, read.spans.clone()).await {
-                Ok(chunks) => return Ok(chunks),
-                Err(error) => last = Some(error),
-            }
-        }
-        let source = last.expect("because there was at least one owner").into();
-        Err(Error::Segment { segment, source })
+        Ok(bulk::read_any(Arc::clone(&self.bulk), &held.owners, segment, spans))
     }
 
     /// Ranges of one segment's body.
@@ -101,53 +92,29 @@ impl Reader {
         Ok(pieces.into_iter().map(join).collect())
     }
 
-    /// Ranges of one segment's body, from the first owner that gives them all.
+    /// Ranges of one segment's body, as they come.
     pub(super) async fn gather(
         &self,
         pack: &Pack,
         (segment, spans): (SegmentId, Vec<Span>),
         into: &mut impl Gather,
     ) -> Result<(), Error> {
-        let held = pack.segment(segment).filter(|held| !held.owners.is_empty());
-        let held = held.ok_or(Error::Manifest { pack: pack.id, problem: "names no owner" })?;
-        let (mut last, before) = (None, into.mark());
-        for node in &held.owners {
-            let answered = match self.bulk.read(*node, segment, spans.clone()).await {
-                Ok(chunks) => gather_all(chunks, into).await,
-                Err(error) => Err(error),
-            };
-            let Err(error) = answered else { return Ok(()) };
-            if error.kind() == ErrorKind::Corrupt {
-                tracing::error!(%segment, %node, %error, "an owner's copy is damaged");
-            }
-            last = Some(error);
-            into.back_to(before);
+        let mut chunks = self.open_segment(pack, (segment, spans))?;
+        while let Some(chunk) = chunks.next().await {
+            into.take(chunk.map_err(|source| Error::Segment { segment, source: source.into() })?);
         }
-        let source = last.expect("because there was at least one owner").into();
-        Err(Error::Segment { segment, source })
+        Ok(())
     }
 }
 
 /// What takes the pieces of a read's answer, as they come.
 pub(super) trait Gather: Send {
-    /// How much it has.
-    fn mark(&self) -> usize;
-    /// Forgets what came since: the next owner begins anew.
-    fn back_to(&mut self, mark: usize);
     /// Takes the next piece.
     fn take(&mut self, chunk: Chunk);
 }
 
 /// The ranges apart.
 impl Gather for Vec<Vec<Bytes>> {
-    fn mark(&self) -> usize {
-        0
-    }
-
-    fn back_to(&mut self, _: usize) {
-        self.iter_mut().for_each(Vec::clear);
-    }
-
     fn take(&mut self, chunk: Chunk) {
         self[chunk.range].push(chunk.bytes);
     }
@@ -155,24 +122,9 @@ impl Gather for Vec<Vec<Bytes>> {
 
 /// One after the other, in memory once.
 impl Gather for BytesMut {
-    fn mark(&self) -> usize {
-        self.len()
-    }
-
-    fn back_to(&mut self, mark: usize) {
-        self.truncate(mark);
-    }
-
     fn take(&mut self, chunk: Chunk) {
         self.extend_from_slice(&chunk.bytes);
     }
-}
-
-async fn gather_all(mut chunks: Chunks, into: &mut impl Gather) -> Result<(), bulk::Error> {
-    while let Some(chunk) = chunks.next().await {
-        into.take(chunk?);
-    }
-    Ok(())
 }
 
 pub(super) fn split(pack: &Pack, asked: &[PackSpan]) -> Result<Vec<SegmentRead>, Error> {

@@ -65,7 +65,8 @@ impl Streaming {
             }
             let Some(current) = &mut self.current else {
                 let Some(read) = self.reads.pop_front() else { return Ok(None) };
-                let chunks = self.reader.open_segment(&self.pack, &read).await?;
+                let asked = (read.segment, read.spans.clone());
+                let chunks = self.reader.open_segment(&self.pack, asked)?;
                 self.current = Some(Current { read, chunks, span: 0, position: 0, cut: 0 });
                 continue;
             };

@@ -91,8 +91,7 @@ impl Upload<'_> {
         let context = self.against.context;
         let Draw { segment, owners } = self.placement.draw(context.entropy.as_ref())?;
         let quorum = self.placement.quorum;
-        let storage = context.storage.as_ref();
-        let mut lanes = Lanes::begin(storage, self.begun, segment, &owners, quorum);
+        let mut lanes = Lanes::begin(&context.storage, self.begun, segment, &owners, quorum);
         let header = self.header(segment, cut.entries.start);
         let (mut writer, first) = Writer::new(header);
         lanes.send(first).await?;

@@ -1,5 +1,7 @@
 //! One segment on its way to all its owners at once (S2, S18).
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,6 +23,8 @@ pub(super) const PIECE_BYTES: usize = 512 * 1024;
 const LAG_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Time that an owner may be behind those that suffice (S18).
 const LAG_MAX: Duration = Duration::from_secs(2);
+/// The same for an owner that failed lately: enough to show that it is well again.
+const OUT_LAG_MAX: Duration = Duration::from_millis(50);
 /// Longest wait for the reason of an owner that has stopped.
 const ENDING_MAX: Duration = Duration::from_secs(1);
 /// Longest wait for as many owners as suffice.
@@ -32,6 +36,9 @@ pub(super) struct Lanes {
     lanes: Vec<Lane>,
     quorum: usize,
     last_failure: Option<bulk::Error>,
+    storage: Arc<dyn Storage>,
+    /// Owners that failed lately.
+    out: BTreeSet<NodeId>,
 }
 
 /// One owner. It ends with its lane: what it has then is not durable and will not be.
@@ -44,7 +51,7 @@ struct Lane {
 impl Lanes {
     /// Begins to write `segment` at each of `owners`, of whom `quorum` suffice.
     pub(super) fn begin(
-        storage: &dyn Storage,
+        storage: &Arc<dyn Storage>,
         begun: &Begun,
         segment: SegmentId,
         owners: &[NodeId],
@@ -57,7 +64,10 @@ impl Lanes {
             let writing = spawn("segment write", storage.write(*node, segment, body));
             Lane { node: *node, pieces, writing }
         };
-        Self { segment, lanes: owners.iter().map(lane).collect(), quorum, last_failure: None }
+        let lanes = owners.iter().map(lane).collect();
+        let storage = Arc::clone(storage);
+        let out = owners.iter().copied().filter(|node| storage.is_out(*node)).collect();
+        Self { segment, lanes, quorum, last_failure: None, storage, out }
     }
 
     /// Hands the next piece to every owner. Waits while fewer than W have room for it; those
@@ -75,7 +85,9 @@ impl Lanes {
         let start = Instant::now();
         let mut taken: Vec<NodeId> = Vec::with_capacity(sending.len());
         while !sending.is_empty() {
-            let limit = if taken.len() >= quorum { LAG_MAX } else { STALL_MAX };
+            let behind = self.lanes.iter().map(|lane| lane.node);
+            let behind = behind.filter(|node| !taken.contains(node));
+            let limit = if taken.len() >= quorum { self.lag_max(behind) } else { STALL_MAX };
             match timeout_at(start + limit, sending.next()).await {
                 Ok(Some((node, true))) => taken.push(node),
                 Ok(Some((_, false))) => {}
@@ -99,6 +111,7 @@ impl Lanes {
                 Some(Ok(done)) => self.note_failure(node, done),
                 Some(Err(_)) | None => {
                     tracing::warn!(%node, %segment, "owner is too slow: dropped from a segment");
+                    self.storage.note_slow(node);
                 }
             }
         }
@@ -112,6 +125,7 @@ impl Lanes {
     /// [`Error::UnderQuorum`] when fewer than W have made `length` bytes durable.
     pub(super) async fn finish(mut self, length: u64) -> Result<Vec<Written>, Error> {
         let lanes = std::mem::take(&mut self.lanes);
+        let mut pending: BTreeSet<NodeId> = lanes.iter().map(|lane| lane.node).collect();
         let mut writing: FuturesUnordered<_> = lanes
             .into_iter()
             .map(|Lane { node, pieces, writing }| {
@@ -120,24 +134,35 @@ impl Lanes {
             })
             .collect();
         let mut durable: Vec<Written> = Vec::new();
-        let mut deadline = Instant::now() + STALL_MAX;
+        let (mut deadline, mut enough) = (Instant::now() + STALL_MAX, None);
         while let Ok(Some((node, done))) = timeout_at(deadline, writing.next()).await {
+            pending.remove(&node);
             match done {
                 Ok(Ok(written)) if written.length == length && written.node == node => {
                     failpoint!("frontend.ingest.after_ack");
                     durable.push(written);
-                    if durable.len() == self.quorum {
-                        deadline = Instant::now() + LAG_MAX;
-                    }
                 }
                 done => self.note_failure(node, done),
             }
+            if durable.len() >= self.quorum {
+                let first = *enough.get_or_insert_with(Instant::now);
+                deadline = first + self.lag_max(pending.iter().copied());
+            }
+        }
+        for node in pending {
+            tracing::warn!(%node, segment = %self.segment, "owner is too slow: left behind");
+            self.storage.note_slow(node);
         }
         if durable.len() < self.quorum {
             return Err(self.under_quorum(durable.len()));
         }
         durable.sort_by_key(|written| written.node);
         Ok(durable)
+    }
+
+    /// How long `nodes` may be behind those that suffice.
+    fn lag_max(&self, mut nodes: impl Iterator<Item = NodeId>) -> Duration {
+        if nodes.all(|node| self.out.contains(&node)) { OUT_LAG_MAX } else { LAG_MAX }
     }
 
     fn note_failure(

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
-use gitstratum_client::bulk::{self, Written};
+use gitstratum_client::bulk::{self, BulkRead as _, Written};
 use gitstratum_client::grpc;
 use gitstratum_core::{ErrorKind, NodeId, SegmentId};
 use gitstratum_identity::{Dialer, Service};
@@ -28,6 +28,14 @@ pub(crate) trait Storage: Send + Sync {
         node: NodeId,
         request: GiveUpRequest,
     ) -> BoxFuture<'static, Result<(), ErrorKind>>;
+
+    /// Whether `node` failed lately: it is not waited for while others suffice.
+    fn is_out(&self, _node: NodeId) -> bool {
+        false
+    }
+
+    /// Notes that `node` was behind the others for too long.
+    fn note_slow(&self, _node: NodeId) {}
 }
 
 /// The object nodes of the cluster.
@@ -71,5 +79,13 @@ impl Storage for Nodes {
             let answer = client.give_up(request).await;
             answer.map(drop).map_err(|status| grpc::kind(&status))
         })
+    }
+
+    fn is_out(&self, node: NodeId) -> bool {
+        self.bulk.is_out(node)
+    }
+
+    fn note_slow(&self, node: NodeId) {
+        self.bulk.note_slow(node);
     }
 }

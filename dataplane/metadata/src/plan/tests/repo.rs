@@ -184,7 +184,7 @@ impl Repo {
 
 /// Runs `work` on a runtime of its own.
 pub(super) fn run<T>(work: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(work)
+    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(work)
 }
 
 /// A whole request: nothing more will be said.

@@ -1,0 +1,157 @@
+//! A read of a segment from whichever owner gives it: the next is asked when one is slow to
+//! begin, and goes on where one broke off (GS-OB-29).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::stream::{self, FuturesUnordered, StreamExt as _};
+use gitstratum_core::{ErrorKind, NodeId, SegmentId};
+use tokio::time::{sleep, timeout};
+
+use super::{BulkRead, Chunk, Chunks, Error, Span};
+
+/// How long an owner may take to begin its answer before the next is asked as well.
+const HEDGE_AFTER: Duration = Duration::from_millis(250);
+/// Longest silence inside an answer before the rest is asked of the next owner.
+const STALL_MAX: Duration = Duration::from_secs(3);
+
+/// Ranges of one segment, from `owners`, which must be one at least: in the order given, but
+/// those last that failed lately. It fails when every owner has failed.
+pub fn read_any(
+    bulk: Arc<dyn BulkRead>,
+    owners: &[NodeId],
+    segment: SegmentId,
+    spans: Vec<Span>,
+) -> Chunks {
+    let (out, fit): (Vec<_>, Vec<_>) = owners.iter().copied().partition(|node| bulk.is_out(*node));
+    // The next to ask is the last.
+    let owners = fit.into_iter().chain(out).rev().collect();
+    let rest = Rest { spans, at: 0, given: 0 };
+    let reading = Reading { bulk, owners, segment, rest, answer: None };
+    stream::unfold(Some(reading), |reading| async move {
+        let mut reading = reading?;
+        match reading.next().await {
+            Ok(chunk) => chunk.map(|chunk| (Ok(chunk), Some(reading))),
+            Err(error) => Some((Err(error), None)),
+        }
+    })
+    .boxed()
+}
+
+struct Reading {
+    bulk: Arc<dyn BulkRead>,
+    /// Those that were not asked yet, the next one last.
+    owners: Vec<NodeId>,
+    segment: SegmentId,
+    rest: Rest,
+    answer: Option<Answer>,
+}
+
+/// What has yet to come.
+struct Rest {
+    spans: Vec<Span>,
+    /// The span that the next byte is of, and how many of its bytes were given.
+    at: usize,
+    given: u64,
+}
+
+struct Answer {
+    node: NodeId,
+    chunks: Chunks,
+    /// The span that its first range is of.
+    first: usize,
+}
+
+impl Rest {
+    /// The spans that are not whole yet.
+    fn spans(&self) -> Vec<Span> {
+        let mut spans = self.spans.get(self.at..).unwrap_or_default().to_vec();
+        if let Some(first) = spans.first_mut() {
+            first.offset += self.given;
+            first.length -= self.given;
+        }
+        spans
+    }
+
+    fn note(&mut self, chunk: &Chunk) {
+        if chunk.range != self.at {
+            (self.at, self.given) = (chunk.range, 0);
+        }
+        self.given += chunk.bytes.len() as u64;
+        if self.spans.get(self.at).is_some_and(|span| self.given >= span.length) {
+            (self.at, self.given) = (self.at + 1, 0);
+        }
+    }
+}
+
+impl Reading {
+    async fn next(&mut self) -> Result<Option<Chunk>, Error> {
+        loop {
+            let Some(answer) = &mut self.answer else {
+                if self.rest.at > 0 && self.rest.at >= self.rest.spans.len() {
+                    return Ok(None);
+                }
+                self.answer = Some(self.begin().await?);
+                continue;
+            };
+            let node = answer.node;
+            let error = match timeout(STALL_MAX, answer.chunks.next()).await {
+                Ok(None) => return Ok(None),
+                Ok(Some(Ok(chunk))) => {
+                    let chunk = Chunk { range: answer.first + chunk.range, ..chunk };
+                    self.rest.note(&chunk);
+                    return Ok(Some(chunk));
+                }
+                Ok(Some(Err(error))) => error,
+                Err(_) => Error::Deadline { node },
+            };
+            self.note_failure(node, &error);
+            self.bulk.note_slow(node);
+            self.answer = None;
+            if self.owners.is_empty() {
+                return Err(error);
+            }
+        }
+    }
+
+    /// The first answer that begins. An owner that is slow to begin is not waited for alone.
+    async fn begin(&mut self) -> Result<Answer, Error> {
+        let (spans, first) = (self.rest.spans(), self.rest.at);
+        let mut asked = FuturesUnordered::new();
+        let mut unanswered = Vec::new();
+        loop {
+            if let Some(node) = self.owners.pop() {
+                let read = self.bulk.read(node, self.segment, spans.clone());
+                asked.push(async move { (node, read.await) });
+                unanswered.push(node);
+            }
+            let (node, read) = tokio::select! {
+                biased;
+                Some(answered) = asked.next() => answered,
+                () = sleep(HEDGE_AFTER), if !self.owners.is_empty() => continue,
+            };
+            unanswered.retain(|asked| *asked != node);
+            match read {
+                Ok(chunks) => {
+                    unanswered.iter().for_each(|node| self.bulk.note_slow(*node));
+                    return Ok(Answer { node, chunks, first });
+                }
+                Err(error) => {
+                    self.note_failure(node, &error);
+                    if asked.is_empty() && self.owners.is_empty() {
+                        return Err(error);
+                    }
+                }
+            }
+        }
+    }
+
+    fn note_failure(&self, node: NodeId, error: &Error) {
+        if error.kind() == ErrorKind::Corrupt {
+            tracing::error!(segment = %self.segment, %node, %error, "an owner's copy is damaged");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

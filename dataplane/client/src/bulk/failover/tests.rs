@@ -1,0 +1,154 @@
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use parking_lot::Mutex;
+
+use super::*;
+
+const SEGMENT: SegmentId = SegmentId([7; 16]);
+const NODES: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
+const CONTENT: &[u8] = b"0123456789abcdefghijklmnopqrstuvwxyz";
+
+/// How an owner behaves.
+#[derive(Clone, Copy)]
+enum Manner {
+    /// It gives everything, some bytes at a time.
+    Sound,
+    /// It does not answer.
+    Silent,
+    /// It cannot be reached.
+    Gone,
+    /// It breaks off after so many bytes.
+    Breaks(u64),
+    /// It is silent after so many bytes.
+    Stalls(u64),
+}
+
+struct Owners {
+    manners: BTreeMap<NodeId, Manner>,
+    asked: Mutex<Vec<NodeId>>,
+    out: Mutex<Vec<NodeId>>,
+}
+
+impl Owners {
+    fn new(manners: [Manner; 3]) -> Arc<Self> {
+        let manners = NODES.into_iter().zip(manners).collect();
+        Arc::new(Self { manners, asked: Mutex::default(), out: Mutex::default() })
+    }
+
+    async fn read(self: &Arc<Self>, spans: &[Span]) -> Result<Vec<Vec<u8>>, Error> {
+        let bulk: Arc<dyn BulkRead> = Arc::clone(self) as _;
+        let mut chunks = read_any(bulk, &NODES, SEGMENT, spans.to_vec());
+        let mut got = vec![Vec::new(); spans.len()];
+        while let Some(chunk) = chunks.next().await {
+            let Chunk { range, bytes } = chunk?;
+            got[range].extend_from_slice(&bytes);
+        }
+        Ok(got)
+    }
+
+    fn asked(&self) -> Vec<u64> {
+        self.asked.lock().iter().map(|node| node.0).collect()
+    }
+}
+
+impl BulkRead for Owners {
+    fn read(
+        &self,
+        node: NodeId,
+        _: SegmentId,
+        ranges: Vec<Span>,
+    ) -> BoxFuture<'static, Result<Chunks, Error>> {
+        self.asked.lock().push(node);
+        let manner = self.manners[&node];
+        Box::pin(async move {
+            let limit = match manner {
+                Manner::Sound => u64::MAX,
+                Manner::Silent => std::future::pending().await,
+                Manner::Gone => return Err(Error::Busy { node }),
+                Manner::Breaks(after) | Manner::Stalls(after) => after,
+            };
+            let mut left = limit;
+            let mut chunks = Vec::new();
+            for (range, span) in ranges.into_iter().enumerate() {
+                for at in span.offset..span.offset + span.length {
+                    if left == 0 {
+                        break;
+                    }
+                    left -= 1;
+                    let at = usize::try_from(at).unwrap();
+                    let bytes = Bytes::from_static(&CONTENT[at..=at]);
+                    chunks.push(Ok(Chunk { range, bytes }));
+                }
+            }
+            let given = stream::iter(chunks);
+            Ok(match manner {
+                Manner::Breaks(_) => {
+                    given.chain(stream::iter([Err(Error::Frame { node, problem: "torn" })])).boxed()
+                }
+                Manner::Stalls(_) => given.chain(stream::pending()).boxed(),
+                Manner::Sound | Manner::Silent | Manner::Gone => given.boxed(),
+            })
+        })
+    }
+
+    fn is_out(&self, node: NodeId) -> bool {
+        self.out.lock().contains(&node)
+    }
+
+    fn note_slow(&self, node: NodeId) {
+        self.out.lock().push(node);
+    }
+}
+
+fn spans() -> Vec<Span> {
+    vec![
+        Span { offset: 0, length: 5 },
+        Span { offset: 10, length: 1 },
+        Span { offset: 20, length: 16 },
+    ]
+}
+
+fn expected() -> Vec<Vec<u8>> {
+    vec![CONTENT[..5].to_vec(), CONTENT[10..11].to_vec(), CONTENT[20..].to_vec()]
+}
+
+#[tokio::test(start_paused = true)]
+async fn gs_ob_29_a_silent_or_missing_owner_is_passed_over() {
+    for first in [Manner::Silent, Manner::Gone] {
+        let owners = Owners::new([first, Manner::Sound, Manner::Sound]);
+        let began = tokio::time::Instant::now();
+        assert_eq!(owners.read(&spans()).await.unwrap(), expected());
+        assert_eq!(owners.asked(), [1, 2]);
+        assert!(began.elapsed() <= HEDGE_AFTER);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn gs_ob_29_the_next_owner_goes_on_where_one_broke_off() {
+    for after in 0..22 {
+        for broken in [Manner::Breaks(after), Manner::Stalls(after)] {
+            let owners = Owners::new([broken, broken, Manner::Sound]);
+            assert_eq!(owners.read(&spans()).await.unwrap(), expected(), "after {after}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_owner_that_was_slow_is_asked_last() {
+    let owners = Owners::new([Manner::Silent, Manner::Sound, Manner::Sound]);
+    owners.read(&spans()).await.unwrap();
+    owners.asked.lock().clear();
+    owners.read(&spans()).await.unwrap();
+    assert_eq!(owners.asked(), [2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_all_fail_the_last_failure_is_told() {
+    let owners = Owners::new([Manner::Gone, Manner::Stalls(3), Manner::Breaks(2)]);
+    let error = owners.read(&spans()).await.unwrap_err();
+    assert_eq!(error.to_string(), format!("answer of node {}: torn", NODES[2]));
+    let owners = Owners::new([Manner::Gone; 3]);
+    assert!(matches!(owners.read(&spans()).await, Err(Error::Busy { node: NodeId(3) })));
+}

@@ -1,0 +1,89 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use gitstratum_core::NodeId;
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+/// How long a node is left alone after it failed once; twice as long after each time more.
+const OUT_FIRST: Duration = Duration::from_millis(500);
+/// The longest that it is left alone.
+const OUT_LONGEST: Duration = Duration::from_secs(8);
+
+/// Which nodes failed lately: a circuit breaker each. A node that is out is asked last, and
+/// again by whoever comes first once its time is over.
+#[derive(Debug, Default)]
+pub(super) struct Standings {
+    failing: Mutex<BTreeMap<NodeId, Failing>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Failing {
+    pause: Duration,
+    until: Instant,
+}
+
+impl Standings {
+    /// The node did not answer, or not in time.
+    pub(super) fn failed(&self, node: NodeId) {
+        let now = Instant::now();
+        let mut failing = self.failing.lock();
+        let pause = match failing.get(&node) {
+            // Calls that were under way when it failed are the same failure.
+            Some(before) if before.until > now => return,
+            Some(before) => (before.pause * 2).min(OUT_LONGEST),
+            None => OUT_FIRST,
+        };
+        failing.insert(node, Failing { pause, until: now + pause });
+    }
+
+    /// The node answered.
+    pub(super) fn answered(&self, node: NodeId) {
+        self.failing.lock().remove(&node);
+    }
+
+    /// Whether it is left alone now. When its time is over the first who asks may try, and
+    /// the others wait for what becomes of it.
+    pub(super) fn is_out(&self, node: NodeId) -> bool {
+        let now = Instant::now();
+        match self.failing.lock().get_mut(&node) {
+            None => false,
+            Some(failing) if failing.until > now => true,
+            Some(failing) => {
+                failing.until = now + failing.pause;
+                false
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NODE: NodeId = NodeId(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_that_fails_is_left_alone_for_longer_each_time() {
+        let standings = Standings::default();
+        assert!(!standings.is_out(NODE));
+        standings.failed(NODE);
+        standings.failed(NODE);
+        assert!(standings.is_out(NODE), "two at once are one failure");
+        tokio::time::advance(OUT_FIRST).await;
+        assert!(!standings.is_out(NODE), "one may try");
+        assert!(standings.is_out(NODE), "and the others wait");
+        tokio::time::advance(OUT_FIRST).await;
+        standings.failed(NODE);
+        tokio::time::advance(OUT_FIRST).await;
+        assert!(standings.is_out(NODE), "it failed again");
+        for _ in 0..10 {
+            tokio::time::advance(OUT_LONGEST).await;
+            standings.failed(NODE);
+        }
+        tokio::time::advance(OUT_LONGEST).await;
+        assert!(!standings.is_out(NODE), "never for longer than the longest");
+        standings.answered(NODE);
+        assert!(!standings.is_out(NODE) && !standings.is_out(NODE));
+    }
+}
