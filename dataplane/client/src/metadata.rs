@@ -1,18 +1,20 @@
 //! Calls to partitions: the leader is found through the layout, each call has a
 //! deadline, and what may be tried again is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::stream::{FuturesUnordered, StreamExt as _};
 use gitstratum_core::{ErrorKind, NodeId, PartitionId};
 use gitstratum_identity::{Dialer, Service};
 use gitstratum_proto::MESSAGE_BYTES_MAX;
 use gitstratum_proto::metadata::v1 as wire;
 use gitstratum_proto::metadata::v1::metadata_client::MetadataClient;
 use parking_lot::Mutex;
+use tokio::time::Instant;
 use tonic::{Request, Status, Streaming};
 
 use crate::cluster::Feed;
@@ -21,13 +23,30 @@ use crate::grpc::{self, Channel};
 /// Response metadata in which a voter that is not the leader names the leader.
 pub const LEADER_HEADER: &str = "gs-leader";
 
-/// Most tries of one call, and the pause before the second, doubled each time.
-const TRIES_MAX: u32 = 6;
+/// After so long no call is tried again: an election is over by then, and a minority has to
+/// say so soon (P-A8).
+const TRY_FOR: Duration = Duration::from_secs(2);
+/// Fewest tries: a leader that hangs takes all the time.
+const TRIES_MIN: u32 = 3;
+/// The pause before the second try, doubled each time, up to the longest.
 const PAUSE_FIRST: Duration = Duration::from_millis(25);
-/// Longest wait for one try of a read, of a plan, of a push.
-const READ_DEADLINE: Duration = Duration::from_secs(10);
-const PLAN_DEADLINE: Duration = Duration::from_secs(60);
-const UPDATE_DEADLINE: Duration = Duration::from_secs(60);
+const PAUSE_LONGEST: Duration = Duration::from_millis(200);
+/// After so long without an answer a read is asked of another voter as well.
+const HEDGE_AFTER: Duration = Duration::from_millis(400);
+
+/// How a call is made.
+#[derive(Clone, Copy)]
+struct Limit {
+    /// Longest wait for one try.
+    deadline: Duration,
+    /// Every voter can answer: it is a read (S27).
+    any_voter: bool,
+}
+
+const READ: Limit = Limit { deadline: Duration::from_secs(10), any_voter: true };
+const PLAN: Limit = Limit { deadline: Duration::from_secs(60), any_voter: false };
+const SESSION: Limit = Limit { deadline: Duration::from_secs(10), any_voter: false };
+const UPDATE: Limit = Limit { deadline: Duration::from_secs(60), any_voter: false };
 
 /// Why a call to a partition failed.
 #[derive(Debug, thiserror::Error)]
@@ -117,7 +136,7 @@ impl Partitions {
         partition: PartitionId,
         request: wire::GetRefsRequest,
     ) -> Result<Streaming<wire::GetRefsResponse>, Error> {
-        self.call(partition, READ_DEADLINE, request, |mut client, request| async move {
+        self.call(partition, READ, request, |mut client, request| async move {
             client.get_refs(request).await
         })
         .await
@@ -132,7 +151,7 @@ impl Partitions {
         partition: PartitionId,
         request: wire::PlanFetchRequest,
     ) -> Result<wire::PlanFetchResponse, Error> {
-        self.call(partition, PLAN_DEADLINE, request, |mut client, request| async move {
+        self.call(partition, PLAN, request, |mut client, request| async move {
             client.plan_fetch(request).await
         })
         .await
@@ -147,7 +166,7 @@ impl Partitions {
         partition: PartitionId,
         request: wire::UpdateRefsRequest,
     ) -> Result<wire::UpdateRefsResponse, Error> {
-        self.call(partition, UPDATE_DEADLINE, request, |mut client, request| async move {
+        self.call(partition, UPDATE, request, |mut client, request| async move {
             client.update_refs(request).await
         })
         .await
@@ -162,7 +181,7 @@ impl Partitions {
         partition: PartitionId,
         request: wire::OpenSessionRequest,
     ) -> Result<wire::OpenSessionResponse, Error> {
-        self.call(partition, READ_DEADLINE, request, |mut client, request| async move {
+        self.call(partition, SESSION, request, |mut client, request| async move {
             client.open_session(request).await
         })
         .await
@@ -177,7 +196,7 @@ impl Partitions {
         partition: PartitionId,
         request: wire::RenewSessionsRequest,
     ) -> Result<wire::RenewSessionsResponse, Error> {
-        self.call(partition, READ_DEADLINE, request, |mut client, request| async move {
+        self.call(partition, SESSION, request, |mut client, request| async move {
             client.renew_sessions(request).await
         })
         .await
@@ -192,7 +211,7 @@ impl Partitions {
         partition: PartitionId,
         request: wire::CloseSessionRequest,
     ) -> Result<wire::CloseSessionResponse, Error> {
-        self.call(partition, READ_DEADLINE, request, |mut client, request| async move {
+        self.call(partition, SESSION, request, |mut client, request| async move {
             client.close_session(request).await
         })
         .await
@@ -207,7 +226,7 @@ impl Partitions {
         partition: PartitionId,
         request: wire::SegmentStatesRequest,
     ) -> Result<wire::SegmentStatesResponse, Error> {
-        self.call(partition, READ_DEADLINE, request, |mut client, request| async move {
+        self.call(partition, READ, request, |mut client, request| async move {
             client.segment_states(request).await
         })
         .await
@@ -225,7 +244,7 @@ impl Partitions {
     async fn call<Q, A, F>(
         &self,
         partition: PartitionId,
-        deadline: Duration,
+        limit: Limit,
         request: Q,
         send: impl Fn(Client, Request<Q>) -> F,
     ) -> Result<A, Error>
@@ -233,43 +252,68 @@ impl Partitions {
         Q: Clone,
         F: Future<Output = Result<tonic::Response<A>, Status>>,
     {
-        let mut pause = PAUSE_FIRST;
-        let mut tries = 1;
+        let (began, mut pause, mut tries) = (Instant::now(), PAUSE_FIRST, 0);
+        let (mut silent, mut asked) = (BTreeSet::new(), FuturesUnordered::new());
         loop {
-            let client = self.leader(partition)?;
-            let sent = tokio::time::timeout(deadline, send(client, Request::new(request.clone())));
-            let error = match sent.await {
+            let node = self.leader_node(partition).ok_or(Error::NoVoters { partition })?;
+            let sent = send(self.client(node), Request::new(request.clone()));
+            let sent = tokio::time::timeout(limit.deadline, sent);
+            asked.push(async move { (node, sent.await) });
+            tries += 1;
+            let (node, sent) = tokio::select! {
+                biased;
+                Some(answered) = asked.next() => answered,
+                () = tokio::time::sleep(HEDGE_AFTER), if limit.any_voter && tries < TRIES_MIN => {
+                    let late = Error::Deadline { partition };
+                    self.learn_leader(partition, node, &late, &mut silent);
+                    continue;
+                }
+            };
+            let error = match sent {
                 Ok(Ok(answer)) => return Ok(answer.into_inner()),
                 Ok(Err(status)) => Error::Refused { partition, status: Box::new(status) },
                 Err(_) => Error::Deadline { partition },
             };
-            self.learn_leader(partition, &error);
-            if error.kind() != ErrorKind::Unavailable || tries == TRIES_MAX {
+            self.learn_leader(partition, node, &error, &mut silent);
+            let is_over = tries >= TRIES_MIN && began.elapsed() >= TRY_FOR;
+            if error.kind() != ErrorKind::Unavailable || is_over {
                 return Err(error);
             }
-            tries += 1;
             tokio::time::sleep(pause).await;
-            pause *= 2;
+            pause = (pause * 2).min(PAUSE_LONGEST);
         }
     }
 
-    /// Follows a hint at a voter; without one the next voter is tried.
-    fn learn_leader(&self, partition: PartitionId, error: &Error) {
+    /// Follows a hint at a voter; without one the next voter is tried. Voters that named no
+    /// leader in this call are `silent`: a hint at one of them is old, and they come last.
+    fn learn_leader(
+        &self,
+        partition: PartitionId,
+        asked: NodeId,
+        error: &Error,
+        silent: &mut BTreeSet<NodeId>,
+    ) {
         if error.kind() != ErrorKind::Unavailable {
             return;
         }
-        let hint = error.leader_hint().filter(|node| self.voters(partition).contains(node));
-        let next = hint.or_else(|| self.next_voter(partition));
+        let voters = self.voters(partition);
+        let hint = error.leader_hint().filter(|node| voters.contains(node));
+        if hint.is_none() {
+            silent.insert(asked);
+        }
+        let place = voters.iter().position(|voter| *voter == asked).unwrap_or_default();
+        let next = |silent: &BTreeSet<NodeId>| {
+            let others = voters.iter().cycle().skip(place + 1).take(voters.len());
+            others.copied().find(|node| *node != asked && !silent.contains(node))
+        };
+        let hint = hint.filter(|node| !silent.contains(node));
+        let next = hint.or_else(|| next(silent)).or_else(|| {
+            silent.clear();
+            next(silent)
+        });
         if let Some(node) = next {
             self.inner.leaders.lock().insert(partition, node);
         }
-    }
-
-    fn next_voter(&self, partition: PartitionId) -> Option<NodeId> {
-        let current = self.leader_node(partition)?;
-        let voters = self.voters(partition);
-        let place = voters.iter().position(|voter| *voter == current).unwrap_or_default();
-        voters.get((place + 1) % voters.len().max(1)).copied()
     }
 
     fn leader_node(&self, partition: PartitionId) -> Option<NodeId> {
