@@ -8,6 +8,7 @@ const FILES: &[&str] = &[
     "gitstratum/object/v1/object.proto",
     "gitstratum/control/v1/control.proto",
     "gitstratum/agent/v1/agent.proto",
+    "gitstratum/raft/v1/raft.proto",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -25,6 +25,13 @@ pub use request::{SendRequestId, as_part_of, sent_request_id};
 
 /// Flow-control window of a stream and of a connection, bytes.
 const WINDOW_BYTES: u32 = 4 * 1024 * 1024;
+/// How often a peer that owes an answer is asked whether it is there, and how long it has: a
+/// connection to a node that is cut off is given up long before TCP would (P-A8).
+const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(1);
+const KEEP_ALIVE_WITHIN: Duration = Duration::from_millis(1_500);
+/// Calls that a caller has taken back before they were looked at: of a log's heartbeats there
+/// are many when a node was stopped for a while.
+const RESETS_MAX: usize = 10_000;
 /// Longest wait for a connection.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(2);
 
@@ -39,6 +46,8 @@ pub fn channel(dialer: Arc<dyn Dialer>, node: NodeId, service: Service) -> Chann
     });
     let channel = Endpoint::from_static("http://gitstratum.internal")
         .connect_timeout(CONNECT_DEADLINE)
+        .http2_keep_alive_interval(KEEP_ALIVE_EVERY)
+        .keep_alive_timeout(KEEP_ALIVE_WITHIN)
         .initial_stream_window_size(WINDOW_BYTES)
         .initial_connection_window_size(WINDOW_BYTES)
         .connect_with_connector_lazy(connector);
@@ -61,6 +70,7 @@ pub async fn serve(
     Server::builder()
         .initial_stream_window_size(WINDOW_BYTES)
         .initial_connection_window_size(WINDOW_BYTES)
+        .http2_max_pending_accept_reset_streams(Some(RESETS_MAX))
         .layer(TakeRequestId { role })
         .add_routes(routes)
         .serve_with_incoming_shutdown(incoming, async move { drain.started().await })

@@ -13,3 +13,4 @@ pub mod grpc;
 pub mod manifest;
 pub mod metadata;
 pub mod objects;
+pub mod raft;

@@ -54,3 +54,7 @@ generated! {
     /// The agent's Unix socket.
     agent, "gitstratum.agent.v1"
 }
+generated! {
+    /// Between the voters of a replicated log.
+    raft, "gitstratum.raft.v1"
+}
