@@ -52,22 +52,29 @@ pub(crate) async fn run(
     every: Duration,
     drain: Drain,
 ) {
+    let mut refused = 0;
     for voter in voters.iter().cycle() {
         loop {
             let processes = reports.all();
             let request = ReportRequest { node: node.0, incarnation: incarnation.0, processes };
-            let sent = voter.report(request).await;
-            let failed = sent.is_err();
-            if let Ok(version) = &sent {
-                known.told(*version);
-            }
+            let error = match voter.report(request).await {
+                Ok(version) => {
+                    known.told(version);
+                    None
+                }
+                Err(error) => Some(error),
+            };
+            refused = error.as_ref().map_or(0, |_| refused + 1);
+            // The leader takes reports: the next voter may be it, until all have refused.
+            let pause =
+                if refused > 0 && refused % voters.len() > 0 { Duration::ZERO } else { every };
             tokio::select! {
                 biased;
                 () = drain.started() => return,
-                () = reports.changed.notified(), if !failed => {}
-                () = tokio::time::sleep(every) => {}
+                () = reports.changed.notified(), if error.is_none() => {}
+                () = tokio::time::sleep(pause) => {}
             }
-            if let Err(error) = sent {
+            if let Some(error) = error {
                 tracing::debug!(%error, "a report was not taken");
                 break;
             }

@@ -57,14 +57,19 @@ impl Founding {
         let cluster = ClusterId::random(entropy);
         let authority =
             Authority::create(cluster, clock.wall(), entropy).map_err(Error::Authority)?;
-        Ok(Self {
-            cluster,
-            nodes: (1..=nodes).map(Self::node).collect(),
-            partitions,
-            replication_factor: nodes.min(3),
-            admin_token: Token::generate(entropy),
-            authority,
-        })
+        Ok(Self::of(cluster, (nodes, partitions), Token::generate(entropy), authority))
+    }
+
+    /// The same with an id, a token and an authority that were drawn and written down before.
+    pub fn of(
+        cluster: ClusterId,
+        (nodes, partitions): (u8, u32),
+        admin_token: Token,
+        authority: Authority,
+    ) -> Self {
+        let replication_factor = nodes.min(3);
+        let nodes = (1..=nodes).map(Self::node).collect();
+        Self { cluster, nodes, partitions, replication_factor, admin_token, authority }
     }
 
     /// The id of founding node `number`, counted from 1. It is known before there is a log:

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gitstratum_client::audit::{Granted, Shares};
-use gitstratum_consensus::{Group, Host, LogIndex};
+use gitstratum_consensus::{Group, Host, LogIndex, ProposeError, Role};
 use gitstratum_core::{Clock, Entropy};
 use gitstratum_process::TaskError;
 use gitstratum_state::command::{Change, Command, Origin, RecordRefusal};
@@ -87,6 +87,16 @@ impl Plane {
     /// Waits until this replica holds whatever was acknowledged before the call.
     pub(crate) async fn barrier(&self) -> Result<(), Error> {
         self.group.read_barrier().await.map(drop).map_err(Error::Read)
+    }
+
+    /// Whether this voter leads, as far as it knows.
+    pub(crate) fn leading(&self) -> Result<(), Error> {
+        let status = self.group.status();
+        if status.role == Role::Leader {
+            return Ok(());
+        }
+        let leader = status.leader.map(|leader| leader.node);
+        Err(Error::Propose(ProposeError::NotLeader { group: self.group.id(), leader }))
     }
 
     /// The index applied last, with changes told.

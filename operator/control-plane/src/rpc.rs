@@ -3,6 +3,7 @@
 mod audit_stream;
 mod control;
 mod fleet;
+mod forward;
 mod stream;
 
 use std::future::Future;
@@ -24,6 +25,8 @@ use tracing::Instrument as _;
 use crate::call::Call;
 use crate::error::Error;
 use crate::plane::Plane;
+use forward::Forward;
+pub(crate) use forward::Leaders;
 
 /// Largest request, bytes: a name list or a key, never data.
 const REQUEST_BYTES_MAX: usize = 256 * 1024;
@@ -45,11 +48,12 @@ pub(crate) struct Api {
 pub(crate) async fn serve_nodes(
     plane: Arc<Plane>,
     listener: Listener,
+    leaders: Arc<Leaders>,
     drain: Drain,
 ) -> Result<(), Error> {
     let fleet = FleetServer::new(Api { plane: Arc::clone(&plane), drain: drain.clone() });
     let fleet = fleet.max_decoding_message_size(REQUEST_BYTES_MAX);
-    let routes = people_routes(plane, drain.clone()).add_service(fleet);
+    let routes = people_routes(plane, leaders, drain.clone()).add_service(fleet);
     let served = grpc::serve(listener, ProcessRole::Control, routes, drain).await;
     served.map_err(|source| Error::Serve { door: "nodes", source: source.into() })
 }
@@ -58,9 +62,10 @@ pub(crate) async fn serve_nodes(
 pub(crate) async fn serve_people(
     plane: Arc<Plane>,
     listener: UnixListener,
+    leaders: Arc<Leaders>,
     drain: Drain,
 ) -> Result<(), Error> {
-    let routes = people_routes(plane, drain.clone());
+    let routes = people_routes(plane, leaders, drain.clone());
     let connections = UnixListenerStream::new(listener);
     let stopped = async move { drain.started().await };
     let server = tonic::transport::Server::builder().add_routes(routes);
@@ -68,9 +73,10 @@ pub(crate) async fn serve_people(
     served.map_err(|source| Error::Serve { door: "people", source: source.into() })
 }
 
-fn people_routes(plane: Arc<Plane>, drain: Drain) -> Routes {
-    let control = ControlServer::new(Api { plane, drain });
-    Routes::new(control.max_decoding_message_size(REQUEST_BYTES_MAX))
+fn people_routes(plane: Arc<Plane>, leaders: Arc<Leaders>, drain: Drain) -> Routes {
+    let control = ControlServer::new(Api { plane: Arc::clone(&plane), drain });
+    let control = control.max_decoding_message_size(REQUEST_BYTES_MAX);
+    Routes::new(Forward::new(control, plane, leaders))
 }
 
 impl Api {

@@ -1,8 +1,9 @@
 use std::sync::Arc;
 
+use bytes::Bytes;
 use gitstratum_consensus::{GroupId, Host, HostOptions, Network};
-use gitstratum_core::{Clock, ClusterId, Entropy, GrantsVersion};
-use gitstratum_identity::Listener;
+use gitstratum_core::{Clock, ClusterId, Entropy, GrantsVersion, NodeId};
+use gitstratum_identity::{Dialer, Listener};
 use gitstratum_process::{Drain, Metrics, TaskGroup};
 use gitstratum_store::Engine;
 use tokio::net::UnixListener;
@@ -14,7 +15,7 @@ use crate::housekeeping;
 use crate::machine::Machine;
 use crate::metric_names::ControlMetrics;
 use crate::plane::{Parts, Plane};
-use crate::rpc;
+use crate::rpc::{self, Leaders};
 
 /// The control plane's group, on the engine of its own directory.
 const GROUP: GroupId = GroupId(0);
@@ -25,6 +26,8 @@ pub struct Dependencies {
     pub engine: Arc<dyn Engine>,
     /// Reaches the other voters.
     pub network: Arc<dyn Network>,
+    /// Reaches what they serve, as a control plane.
+    pub dialer: Arc<dyn Dialer>,
     /// Expiry of tokens, times of audit lines.
     pub clock: Arc<dyn Clock>,
     /// Tokens, request ids.
@@ -44,6 +47,7 @@ pub struct Doors {
 /// One voter of the control plane.
 pub struct Service {
     plane: Arc<Plane>,
+    leaders: Arc<Leaders>,
 }
 
 /// A cheap way in, for the process that runs the service.
@@ -53,15 +57,31 @@ pub struct Handle {
 }
 
 impl Service {
-    /// Opens the log and waits until somebody leads it.
+    /// Opens the log and waits until somebody leads it: [`Service::prepare`] and
+    /// [`Handle::join`], for a voter that needs no other.
     ///
     /// # Errors
-    /// [`Error::Config`]; [`Error::Log`] names what is damaged; [`Error::Lost`] and
-    /// [`Error::OtherCluster`] when the state is not that of the recorded cluster (S45):
-    /// nothing was touched then.
+    /// As of both; everything is stopped then.
     pub async fn open(config: Config, dependencies: Dependencies) -> Result<Self, Error> {
+        let service = Self::prepare(config, dependencies).await?;
+        match service.handle().join().await {
+            Ok(()) => Ok(service),
+            Err(error) => {
+                service.stop().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Opens the log. Messages of other voters can be handed to [`Handle::receive`] from
+    /// now on; without them nobody may ever lead.
+    ///
+    /// # Errors
+    /// [`Error::Config`]; [`Error::Log`] names what is damaged; [`Error::Lost`] when there
+    /// is no state, but a recorded cluster (S45): nothing was touched then.
+    pub async fn prepare(config: Config, dependencies: Dependencies) -> Result<Self, Error> {
         config.validate()?;
-        let Dependencies { engine, network, clock, entropy, metrics } = dependencies;
+        let Dependencies { engine, network, dialer, clock, entropy, metrics } = dependencies;
         let host = Host::start(HostOptions {
             node: config.node,
             engine,
@@ -79,8 +99,8 @@ impl Service {
         };
         let metrics = ControlMetrics::new(&metrics);
         let plane = Plane::new(Parts { config, group, host, clock, entropy, metrics });
-        match join(&plane).await {
-            Ok(()) => Ok(Self { plane }),
+        match begin(&plane).await {
+            Ok(()) => Ok(Self { plane, leaders: Leaders::new(dialer) }),
             Err(error) => {
                 plane.host.shutdown().await;
                 Err(error)
@@ -102,8 +122,14 @@ impl Service {
     pub async fn run(self, doors: Doors, drain: Drain) -> Result<(), Error> {
         let Doors { nodes, people } = doors;
         let mut tasks = TaskGroup::new("control plane");
-        tasks.spawn(rpc::serve_nodes(Arc::clone(&self.plane), nodes, drain.clone()));
-        tasks.spawn(rpc::serve_people(Arc::clone(&self.plane), people, drain.clone()));
+        let (plane, leaders) = (&self.plane, &self.leaders);
+        tasks.spawn(rpc::serve_nodes(Arc::clone(plane), nodes, Arc::clone(leaders), drain.clone()));
+        tasks.spawn(rpc::serve_people(
+            Arc::clone(plane),
+            people,
+            Arc::clone(leaders),
+            drain.clone(),
+        ));
         let kept = housekeeping::run(Arc::clone(&self.plane), drain);
         tasks.spawn(async move {
             kept.await;
@@ -127,22 +153,17 @@ impl Service {
     }
 }
 
-/// Becomes part of the group, if what is found is what is expected.
-async fn join(plane: &Plane) -> Result<(), Error> {
-    let recorded = plane.config.recorded_cluster;
+/// Begins the group, unless it was begun: on one of its first voters, the others hear of it.
+async fn begin(plane: &Plane) -> Result<(), Error> {
     // The log itself says whether it was begun, even if nothing of it was applied yet.
     let is_begun = plane.group.is_initialized().await.map_err(Error::Log)?;
-    match recorded {
-        Some(cluster) if !is_begun => return Err(Error::Lost(cluster)),
-        None if !is_begun => {
-            plane.group.initialize(&plane.config.voters).await.map_err(Error::Log)?;
+    match plane.config.recorded_cluster {
+        Some(cluster) if !is_begun => Err(Error::Lost(cluster)),
+        None if !is_begun && plane.config.voters.first() == Some(&plane.config.node) => {
+            plane.group.initialize(&plane.config.voters).await.map_err(Error::Log)
         }
-        _ => {}
+        _ => Ok(()),
     }
-    plane.group.wait_for_leader(plane.config.leader_timeout).await.map_err(Error::Log)?;
-    plane.barrier().await?;
-    let found = plane.read(gitstratum_state::State::cluster).await?;
-    compare(recorded, found)
 }
 
 fn compare(recorded: Option<ClusterId>, found: Option<ClusterId>) -> Result<(), Error> {
@@ -156,6 +177,32 @@ fn compare(recorded: Option<ClusterId>, found: Option<ClusterId>) -> Result<(), 
 }
 
 impl Handle {
+    /// Waits until somebody leads the log and this voter holds what was acknowledged.
+    ///
+    /// # Errors
+    /// [`Error::Log`] when nobody leads in time; [`Error::Lost`] and [`Error::OtherCluster`]
+    /// when the state is not that of the recorded cluster (S45).
+    pub async fn join(&self) -> Result<(), Error> {
+        let (plane, recorded) = (&self.plane, self.plane.config.recorded_cluster);
+        plane.group.wait_for_leader(plane.config.leader_timeout).await.map_err(Error::Log)?;
+        plane.barrier().await?;
+        let found = plane.read(gitstratum_state::State::cluster).await?;
+        compare(recorded, found)
+    }
+
+    /// Answers a message of another voter.
+    ///
+    /// # Errors
+    /// [`Error::Log`] if it cannot be understood, or is not for this voter.
+    pub async fn receive(&self, sender: NodeId, message: Bytes) -> Result<Bytes, Error> {
+        self.plane.host.receive(sender, message).await.map_err(Error::Log)
+    }
+
+    /// Whether this voter leads, as far as it knows.
+    pub fn is_leader(&self) -> bool {
+        self.plane.group.is_leader()
+    }
+
     /// Which cluster this is; `None` until it is founded.
     ///
     /// # Errors

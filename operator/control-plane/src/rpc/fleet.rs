@@ -120,6 +120,8 @@ async fn take_report(
     node: NodeId,
     report: ReportRequest,
 ) -> Result<ReportResponse, Error> {
+    // What is reported is kept in the leader's memory, and waited for there.
+    plane.leading()?;
     let reports: Vec<Report> = report.processes.iter().filter_map(read_report).collect();
     let applied = reports.iter().find(|report| report.role == ProcessRole::Metadata);
     let applied = applied.map(|report| report.applied);

@@ -71,6 +71,11 @@ pub(crate) fn dependencies(engine: Arc<dyn Engine>, clock: Arc<ManualClock>) -> 
     Dependencies {
         engine,
         network: Arc::new(NoNetwork),
+        dialer: LocalNetwork::new().dialer(Peer {
+            cluster: ClusterId([0; 16]),
+            role: ProcessRole::Control,
+            node: NODE,
+        }),
         clock,
         entropy: SystemEntropy::new(),
         metrics: Metrics::new(),
