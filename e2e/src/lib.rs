@@ -17,4 +17,4 @@ pub use git::{Git, Ran};
 pub use moment::now;
 pub use repos::bundle;
 pub use skip::{is_long, skip};
-pub use stratum::{Endpoint, Options, Stratum, program};
+pub use stratum::{Endpoint, NodeEndpoint, Options, Stratum, program};

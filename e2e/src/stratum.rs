@@ -34,6 +34,29 @@ pub struct Endpoint {
     pub admin_token_file: PathBuf,
     /// The process.
     pub pid: u32,
+    /// The nodes, in the order of their numbers.
+    pub nodes: Vec<NodeEndpoint>,
+}
+
+/// One node of it.
+#[derive(Clone, Debug, Deserialize)]
+pub struct NodeEndpoint {
+    /// `http://HOST:PORT`.
+    pub http: String,
+    /// `ssh://git@HOST:PORT`.
+    pub ssh: String,
+    /// Its folder.
+    pub dir: PathBuf,
+    /// Its process, when the system got ready.
+    pub pid: u32,
+}
+
+impl NodeEndpoint {
+    /// Its process now: one that died is started again.
+    pub fn current_pid(&self) -> Option<u32> {
+        let text = std::fs::read(self.dir.join("endpoint.json")).ok()?;
+        Some(serde_json::from_slice::<Endpoint>(&text).ok()?.pid)
+    }
 }
 
 /// How a system is started.

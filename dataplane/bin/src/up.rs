@@ -2,6 +2,8 @@
 //! process. The one place that knows all rooms: it builds each from its own settings,
 //! gives it what it needs, and drains them in order.
 
+mod addresses;
+mod certificates;
 mod clock_mark;
 mod endpoint;
 mod folder;
@@ -12,6 +14,8 @@ mod plan;
 mod roles;
 mod secrets;
 mod sockets;
+mod supervisor;
+mod transport;
 
 use std::process::ExitCode;
 
@@ -32,18 +36,27 @@ pub(crate) async fn run(args: UpArgs) -> Result<ExitCode> {
     start_logging(&LogConfig { filter: plan.log_filter.clone(), format: LogFormat::Auto })
         .context("starting the log")?;
     let signals = Signals::install().context("listening for signals")?;
+    if plan.node.is_none() && supervisor::is_for_several(&plan)? {
+        supervisor::run(&plan, signals).await?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if plan.node.is_some() {
+        supervisor::die_with_parent()?;
+    }
     let (stop, stopping) = Drain::new();
     let node = Node::start(&plan).await?;
     let endpoint = node.endpoint(&plan);
-    endpoint.write(&plan.data).context("writing endpoint.json")?;
-    greeting::print(&plan, &endpoint);
+    endpoint.write(&plan.endpoint_folder()).context("writing endpoint.json")?;
+    if plan.node.is_none() {
+        greeting::print(&plan, &endpoint);
+    }
     let waiting = gitstratum_process::spawn("stop signal", async move {
         let signal = signals.first(exit_at_once).await;
         tracing::info!(?signal, "stopping");
         stop.start();
     });
     let ended = node.run(stopping).await;
-    endpoint::remove(&plan.data);
+    endpoint::remove(&plan.endpoint_folder());
     drop(waiting);
     ended?;
     Ok(ExitCode::SUCCESS)

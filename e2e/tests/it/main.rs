@@ -27,4 +27,5 @@ mod push_refs;
 mod push_roles;
 mod shared;
 mod slate;
+mod three_nodes;
 mod work;

@@ -28,9 +28,14 @@ Examples:
 
 The settings file is YAML: options by their names, `http: 127.0.0.1:8080`. What is typed counts more.")]
 pub(crate) struct UpOptions {
-    /// How many nodes, each with all roles: 1; 3 in a later version [default: 1]
+    /// How many nodes, each with all roles, a process each when there are 3 [default: as the
+    /// data directory has, else 1]
     #[arg(long, value_name = "1|3")]
     nodes: Option<u8>,
+    /// Which of several nodes this process is: for the process that watches over them.
+    #[arg(long, hide = true)]
+    #[serde(skip)]
+    node: Option<u8>,
     /// Where to serve Git over HTTP; port 0 picks a free one [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR", value_parser = parse_address)]
     #[serde(deserialize_with = "read_address")]
@@ -70,8 +75,10 @@ pub(crate) struct UpOptions {
 pub(crate) struct UpArgs {
     /// Data directory.
     pub(crate) data: PathBuf,
-    /// How many nodes.
-    pub(crate) nodes: u8,
+    /// How many nodes, if it was said.
+    pub(crate) nodes: Option<u8>,
+    /// Which of several nodes this process is.
+    pub(crate) node: Option<u8>,
     /// Where Git is served over HTTP.
     pub(crate) http: SocketAddr,
     /// Where Git is served over SSH.
@@ -97,7 +104,8 @@ impl UpOptions {
         let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let args = UpArgs {
             data: data.unwrap_or_else(|| DATA.into()),
-            nodes: self.nodes.or(written.nodes).unwrap_or(1),
+            nodes: self.nodes.or(written.nodes),
+            node: self.node,
             http: self.http.or(written.http).unwrap_or_else(|| local(8080)),
             ssh: self.ssh.or(written.ssh).unwrap_or_else(|| local(2222)),
             https: self.https.or(written.https),
@@ -125,9 +133,8 @@ impl UpArgs {
     /// Names the option that cannot be.
     pub(crate) fn validate(&self) -> Result<()> {
         match self.nodes {
-            1 => {}
-            3 => bail!("--nodes 3: three nodes are not built yet; this version runs one"),
-            other => bail!("--nodes {other}: there can be 1 or 3"),
+            None | Some(1 | 3) => {}
+            Some(other) => bail!("--nodes {other}: there can be 1 or 3"),
         }
         ensure!(
             self.http.ip().is_loopback() || self.insecure_http,
@@ -188,7 +195,7 @@ mod tests {
     fn defaults_are_those_that_the_docs_promise() {
         let args = settle("").unwrap();
         assert_eq!(args.data, Path::new("./gitstratum-data"));
-        assert_eq!((args.nodes, args.https), (1, None));
+        assert_eq!((args.nodes, args.https), (None, None));
         let shown = [args.http, args.ssh, args.metrics].map(|address| address.to_string());
         assert_eq!(shown, ["127.0.0.1:8080", "127.0.0.1:2222", "127.0.0.1:9464"]);
     }
@@ -197,7 +204,6 @@ mod tests {
     fn what_cannot_be_is_refused_by_name() {
         for (words, why) in [
             ("--http 0.0.0.0:80", "--insecure-http"),
-            ("--nodes 3", "three nodes are not built yet"),
             ("--nodes 2", "there can be 1 or 3"),
             ("--https 0.0.0.0:443", "needs --tls-cert and --tls-key"),
             ("--https 0.0.0.0:443 --tls-cert a", "needs --tls-cert and --tls-key"),

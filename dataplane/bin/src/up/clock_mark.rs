@@ -16,8 +16,6 @@ use gitstratum_process::Drain;
 use gitstratum_store::Permissions;
 use gitstratum_store::files::{self, Files, read_whole, write_atomically};
 
-use super::plan::node_folder;
-
 const FILE: &str = "clock";
 /// First word of the file: what it is, and the version of its format.
 const MAGIC: &str = "gitstratum-clock 1";
@@ -31,8 +29,8 @@ const UNNOTICED: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 
 /// Where it is.
-pub(super) fn path(data: &Path) -> PathBuf {
-    node_folder(data).join(FILE)
+pub(super) fn path(node: &Path) -> PathBuf {
+    node.join(FILE)
 }
 
 /// Compares the clock with what it last showed. A node without the file takes the time

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use gitstratum_store::files::write_atomically;
 use gitstratum_store::{Permissions, SystemFiles};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 const FILE: &str = "endpoint.json";
 
 /// The file's content, field by field as `docs/interfaces.md` lists them.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Endpoint {
     pub(super) http: String,
     pub(super) ssh: String,
@@ -21,12 +21,12 @@ pub(super) struct Endpoint {
     pub(super) control: PathBuf,
     pub(super) admin_token_file: PathBuf,
     pub(super) pid: u32,
-    pub(super) version: &'static str,
+    pub(super) version: String,
     pub(super) nodes: Vec<NodeEndpoint>,
 }
 
 /// One node of it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct NodeEndpoint {
     pub(super) id: String,
     pub(super) dir: PathBuf,
@@ -45,6 +45,11 @@ impl Endpoint {
         write_atomically(files.as_ref(), &data.join(FILE), &text, Permissions::Private)?;
         Ok(())
     }
+}
+
+/// What `folder` says where a process is found, if it says so whole.
+pub(super) fn read(folder: &Path) -> Option<Endpoint> {
+    serde_json::from_slice(&std::fs::read(folder.join(FILE)).ok()?).ok()
 }
 
 /// Takes the file away; what a crash left is taken away at the next start.

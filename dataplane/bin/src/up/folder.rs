@@ -11,7 +11,7 @@ use gitstratum_store::Permissions;
 use gitstratum_store::files::{Files, read_whole, write_atomically};
 use serde::{Deserialize, Serialize};
 
-use super::plan::node_folder;
+use super::plan::nodes_folder;
 
 const FILE: &str = "cluster.json";
 const VERSION: u32 = 1;
@@ -26,6 +26,8 @@ const OURS: &[&str] = &[
     "ca.key",
     "ssh_host_key",
     "join.token",
+    "addresses.json",
+    "up.lock",
     "endpoint.json",
     "control.sock",
     "lost+found",
@@ -71,7 +73,7 @@ impl Folder {
             bail!(
                 "{} is missing, but {} holds data: it cannot be told whose it is; put the file back",
                 record.display(),
-                node_folder(path).display()
+                nodes_folder(path).display()
             );
         }
         Ok(Self { path: path.to_owned(), recorded, first_token })
@@ -136,9 +138,15 @@ fn check_ours(files: &dyn Files, path: &Path) -> Result<()> {
 
 /// Whether a data role has ever been started here. Their directories are made earlier.
 fn has_data(files: &dyn Files, path: &Path) -> Result<bool> {
-    for role in ["metadata", "object"] {
-        if files.metadata(&node_folder(path).join(role).join("db"))?.is_some() {
-            return Ok(true);
+    let nodes = nodes_folder(path);
+    if files.metadata(&nodes)?.is_none() {
+        return Ok(false);
+    }
+    for node in files.list(&nodes)? {
+        for role in ["metadata", "object"] {
+            if files.metadata(&nodes.join(&node.name).join(role).join("db"))?.is_some() {
+                return Ok(true);
+            }
         }
     }
     Ok(false)

@@ -10,6 +10,7 @@ use gitstratum_core::{Clock, ProcessRole};
 use gitstratum_identity::{PemFile, PublicTls};
 use gitstratum_store::{Files, RoleDirectory};
 
+use super::addresses::Addresses;
 use super::clock_mark;
 use super::folder::Folder;
 use super::plan::{Https, Plan};
@@ -29,6 +30,8 @@ pub(super) struct Inspected {
     /// Of a cluster that was founded before.
     pub(super) secrets: Option<Secrets>,
     pub(super) tls: Option<Arc<PublicTls>>,
+    /// Of a cluster of several nodes: where they are.
+    pub(super) addresses: Option<Addresses>,
 }
 
 /// Looks at everything.
@@ -38,14 +41,19 @@ pub(super) struct Inspected {
 pub(super) fn inspect(plan: &Plan, files: &dyn Files, clock: &dyn Clock) -> Result<Inspected> {
     let folder = Folder::look(files, &plan.data)?;
     check_roles(plan, files, &folder)?;
-    let recorded = folder.recorded.as_ref();
-    let secrets =
-        recorded.map(|cluster| secrets::read(files, &plan.data, cluster.id)).transpose()?;
+    let addresses = match plan.node {
+        None => None,
+        Some(_) => Addresses::read(files, &plan.data)?,
+    };
+    // The secrets of several nodes are there before the cluster is.
+    let expected = addresses.as_ref().map(Addresses::cluster).transpose()?;
+    let cluster = folder.recorded.as_ref().map(|cluster| cluster.id).or(expected);
+    let secrets = cluster.map(|cluster| secrets::read(files, &plan.data, cluster)).transpose()?;
     let tls = plan.https.as_ref().map(read_tls).transpose()?;
-    clock_mark::check(files, &clock_mark::path(&plan.data), clock.wall())?;
+    clock_mark::check(files, &clock_mark::path(&plan.folder()), clock.wall())?;
     check_space(plan, files)?;
     check_ports(plan)?;
-    Ok(Inspected { folder, secrets, tls })
+    Ok(Inspected { folder, secrets, tls, addresses })
 }
 
 /// The role directories are made before the cluster is recorded: later none may be missing.

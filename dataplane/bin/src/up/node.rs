@@ -2,19 +2,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use gitstratum_control_plane::{Cluster, Doors};
-use gitstratum_core::{Clock, Entropy, NodeId, ProcessRole, SystemClock, SystemEntropy};
-use gitstratum_identity::{Dialer, LocalNetwork, Peer, PublicTls, Service as Port};
+use gitstratum_client::{grpc, raft};
+use gitstratum_consensus::Network;
+use gitstratum_control_plane::{Cluster, Doors, Founding};
+use gitstratum_core::{Clock, ClusterId, Entropy, NodeId, ProcessRole, SystemClock, SystemEntropy};
+use gitstratum_identity::{Dialer, Listener, LocalNetwork, Peer, PublicTls, Service as Port};
 use gitstratum_process::{
     Drain, DrainTrigger, Health, Metrics, Probe, ProbeServer, Task, TaskGroup, spawn,
 };
 use gitstratum_store::{Files, RocksMemory, SystemFiles};
 
+use super::addresses::{Addresses, Book};
+use super::certificates::Certificates;
 use super::endpoint::{Endpoint, NodeEndpoint, url};
+use super::folder::Folder;
 use super::inspection::{Inspected, inspect};
-use super::plan::{Plan, node_folder};
+use super::plan::Plan;
 use super::roles::{self, agent, control, frontend, metadata, object};
 use super::secrets::{self, Secrets};
+use super::transport::{Between, Transport};
 use super::{clock_mark, sockets};
 
 /// Blocks read, and rows not yet flushed, of all engines of the process, in bytes.
@@ -24,9 +30,6 @@ const ENGINE_WRITE_BUFFER_BYTES: usize = 16 << 20;
 const READY_WITHIN: Duration = Duration::from_secs(30);
 /// How long open requests may go on once a stop was asked for.
 const DRAIN_WITHIN: Duration = Duration::from_secs(30);
-/// Most connections inside the process to one service.
-const CONNECTIONS_MAX: usize = 1_024;
-
 /// What every role of the node is given.
 pub(super) struct Common {
     pub(super) cluster: Cluster,
@@ -35,26 +38,43 @@ pub(super) struct Common {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) entropy: Arc<dyn Entropy>,
     pub(super) memory: RocksMemory,
-    pub(super) network: LocalNetwork,
+    pub(super) transport: Transport,
     pub(super) metrics: Metrics,
     pub(super) health: Health,
 }
 
 impl Common {
+    fn peer(&self, role: ProcessRole) -> Peer {
+        Peer { cluster: self.cluster.id, role, node: self.node }
+    }
+
     /// Connections as one role of this node.
-    pub(super) fn dialer(&self, role: ProcessRole) -> Arc<dyn Dialer> {
-        self.network.dialer(Peer { cluster: self.cluster.id, role, node: self.node })
+    pub(super) fn dialer(&self, role: ProcessRole) -> Result<Arc<dyn Dialer>> {
+        self.transport.dialer(self.peer(role))
+    }
+
+    /// The way between the voters that serve `service`.
+    pub(super) fn raft(&self, role: ProcessRole, service: Port) -> Result<Arc<dyn Network>> {
+        self.transport.raft(self.peer(role), service)
     }
 
     /// A listener of one service of this node.
-    pub(super) fn listen(
+    pub(super) async fn listen(&self, service: Port, drain: &Drain) -> Result<Listener> {
+        self.transport.listen((self.node, service), &self.metrics, drain).await
+    }
+
+    /// Hands messages of other voters to `receive`.
+    pub(super) async fn serve_raft(
         &self,
-        service: Port,
+        (role, service): (ProcessRole, Port),
+        receive: Arc<raft::Receive>,
         drain: &Drain,
-    ) -> Result<gitstratum_identity::Listener> {
-        self.network
-            .listen(self.node, service, CONNECTIONS_MAX, drain.clone())
-            .with_context(|| format!("listening for {}", service.as_str()))
+        running: &mut TaskGroup<Result<()>>,
+    ) -> Result<()> {
+        let listener = self.listen(service, drain).await?;
+        let served = grpc::serve(listener, role, raft::routes(receive), drain.clone());
+        running.spawn(async move { served.await.context("serving a log's voters") });
+        Ok(())
     }
 }
 
@@ -76,34 +96,44 @@ impl Node {
     pub(super) async fn start(plan: &Plan) -> Result<Self> {
         let files: Arc<dyn Files> = SystemFiles::new();
         let (clock, entropy) = (SystemClock::new(), SystemEntropy::new());
-        let Inspected { folder, secrets, tls } = inspect(plan, files.as_ref(), clock.as_ref())?;
-        let (stop_behind, drain) = Drain::new();
+        let Inspected { folder, secrets, tls, addresses } =
+            inspect(plan, files.as_ref(), clock.as_ref())?;
+        let node = Founding::node(plan.number());
         let mut common = Common {
-            cluster: folder.recorded.clone().unwrap_or_else(unknown_cluster),
-            node: gitstratum_control_plane::Founding::node(1),
+            cluster: expected_cluster(&folder, addresses.as_ref())?,
+            node,
             files,
             clock,
             entropy,
             memory: RocksMemory::new(ENGINE_CACHE_BYTES, ENGINE_WRITE_BUFFER_BYTES),
-            network: LocalNetwork::new(),
+            transport: Transport::Inside(LocalNetwork::new()),
             metrics: Metrics::with_process_metrics(),
             health: Health::new(),
         };
+        if let Some(addresses) = &addresses {
+            common.transport = between(plan, &common, addresses)?;
+        }
         folder.make(common.files.as_ref())?;
         let directories = roles::directories(plan, &common)?;
         // Only now is the directory known to be ours alone.
-        super::endpoint::remove(&plan.data);
-        let opened = control::open(plan, &common, &folder).await?;
+        super::endpoint::remove(&plan.endpoint_folder());
+        let (stop_behind, drain) = Drain::new();
+        let mut behind = TaskGroup::new("roles");
+        let opening =
+            control::open(plan, &common, (&folder, secrets.as_ref()), &drain, &mut behind);
+        let opened = Box::pin(opening).await?;
         common.cluster = opened.cluster.clone();
-        common.node = *common.cluster.nodes.first().context("the cluster has no node")?;
         let secrets = match secrets {
             Some(secrets) => secrets,
             None => secrets::read(common.files.as_ref(), &plan.data, common.cluster.id)?,
         };
-        let directory = opened.service.handle();
-        secrets.check_token(&plan.data, folder.first_token.as_deref(), &directory).await?;
-        let mut node =
-            Self::start_roles(plan, common, opened, (secrets, tls), (stop_behind, drain)).await?;
+        if let (Some(service), Transport::Inside(_)) = (&opened.service, &common.transport) {
+            let first = folder.first_token.as_deref();
+            secrets.check_token(&plan.data, first, &service.handle()).await?;
+        }
+        let stopping = (stop_behind, drain, behind);
+        let starting = Self::start_roles(plan, common, opened, (secrets, tls), stopping);
+        let mut node = Box::pin(starting).await?;
         node.directories = directories;
         Ok(node)
     }
@@ -113,26 +143,24 @@ impl Node {
         common: Common,
         control: control::Opened,
         (secrets, tls): (Secrets, Option<Arc<PublicTls>>),
-        (stop_behind, drain): (DrainTrigger, Drain),
+        (stop_behind, drain, mut behind): (DrainTrigger, Drain, TaskGroup<Result<()>>),
     ) -> Result<Self> {
-        let mut behind = TaskGroup::new("roles");
-        let doors = Doors {
-            nodes: common.listen(Port::Control, &drain)?,
-            people: sockets::listen(&plan.data.join("control.sock"))?,
-        };
-        let handle = control.service.handle();
-        common.health.check(Probe::Ready, "control", move || match handle.has_leader() {
-            true => Ok(()),
-            false => Err("no leader".to_owned()),
-        });
-        let served = control.service.run(doors, drain.clone());
-        behind.spawn(async move { served.await.context("control plane") });
-        let (path, clock) = (clock_mark::path(&plan.data), Arc::clone(&common.clock));
+        if let Some(service) = control.service {
+            serve_control(plan, &common, service, &drain, &mut behind).await?;
+        }
+        let (path, clock) = (clock_mark::path(&plan.folder()), Arc::clone(&common.clock));
         let marked = clock_mark::keep(Arc::clone(&common.files), path, clock, drain.clone());
         behind.spawn(async move {
             marked.await;
             Ok(())
         });
+        if let Transport::Between(between) = &common.transport {
+            let kept = Arc::clone(&between.certificates).keep(drain.clone());
+            behind.spawn(async move {
+                kept.await;
+                Ok(())
+            });
+        }
         let agent = agent::start(plan, &common, &drain, &mut behind).await?;
         let metadata = metadata::start(plan, &common, &drain, &mut behind).await?;
         let object = object::start(plan, &common, agent.incarnation, &drain, &mut behind).await?;
@@ -162,7 +190,7 @@ impl Node {
         let pid = std::process::id();
         let node = NodeEndpoint {
             id: self.common.node.to_string(),
-            dir: node_folder(&plan.data),
+            dir: plan.folder(),
             pid,
             http: http.clone(),
             ssh: ssh.clone(),
@@ -174,10 +202,10 @@ impl Node {
             https: addresses.https.map(|at| url("https", at)),
             metrics,
             ssh_host_key: self.host_key_line.clone(),
-            control: plan.data.join("control.sock"),
+            control: plan.endpoint_folder().join("control.sock"),
             admin_token_file: secrets::admin_token(&plan.data),
             pid,
-            version: env!("CARGO_PKG_VERSION"),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
             nodes: vec![node],
         }
     }
@@ -230,11 +258,56 @@ async fn close(engines: Vec<Arc<gitstratum_store::RocksEngine>>) {
     }
 }
 
-/// Stands in until the control plane has said which cluster this is; nothing is dialled
-/// before.
-fn unknown_cluster() -> Cluster {
-    let node = gitstratum_control_plane::Founding::node(1);
-    Cluster { id: gitstratum_core::ClusterId([0; 16]), generation: 0, nodes: vec![node] }
+/// Which cluster this is to be. Of a single node that has yet to be founded it is not known
+/// until the control plane has drawn it; nothing is dialled before.
+fn expected_cluster(folder: &Folder, addresses: Option<&Addresses>) -> Result<Cluster> {
+    if let Some(recorded) = &folder.recorded {
+        return Ok(recorded.clone());
+    }
+    let unknown = ClusterId([0; 16]);
+    let id = addresses.map_or(Ok(unknown), Addresses::cluster)?;
+    let count = u8::try_from(addresses.map_or(1, Addresses::count))?;
+    Ok(Cluster { id, generation: 0, nodes: (1..=count).map(Founding::node).collect() })
+}
+
+/// The way between this node and the others.
+fn between(plan: &Plan, common: &Common, addresses: &Addresses) -> Result<Transport> {
+    let Secrets { authority, .. } =
+        secrets::read(common.files.as_ref(), &plan.data, common.cluster.id)?;
+    let certificates = Certificates::issue(
+        authority,
+        (common.cluster.id, common.node),
+        Arc::clone(&common.clock),
+        Arc::clone(&common.entropy),
+    )?;
+    let own = addresses.node(plan.number())?.clone();
+    let book = Arc::new(Book::from(addresses));
+    Ok(Transport::Between(Box::new(Between { certificates, own, book })))
+}
+
+/// Serves the control plane to nodes and to people.
+async fn serve_control(
+    plan: &Plan,
+    common: &Common,
+    service: gitstratum_control_plane::Service,
+    drain: &Drain,
+    behind: &mut TaskGroup<Result<()>>,
+) -> Result<()> {
+    let doors = Doors {
+        nodes: common.listen(Port::Control, drain).await?,
+        people: sockets::listen(&plan.endpoint_folder().join("control.sock"))?,
+    };
+    // Of several nodes each goes on without the control plane (S46).
+    if let Transport::Inside(_) = common.transport {
+        let handle = service.handle();
+        common.health.check(Probe::Ready, "control", move || match handle.has_leader() {
+            true => Ok(()),
+            false => Err("no leader".to_owned()),
+        });
+    }
+    let served = service.run(doors, drain.clone());
+    behind.spawn(async move { served.await.context("control plane") });
+    Ok(())
 }
 
 /// How long a start may take.

@@ -13,6 +13,11 @@ pub(super) const PARTITIONS: u32 = 4;
 pub(super) struct Plan {
     /// The data directory, absolute.
     pub(super) data: PathBuf,
+    /// How many nodes the cluster begins with, if it was said.
+    pub(super) nodes: Option<u8>,
+    /// Which of several nodes this process is, counted from 1; `None` if it is the only one,
+    /// or watches over them.
+    pub(super) node: Option<u8>,
     pub(super) http: SocketAddr,
     pub(super) ssh: SocketAddr,
     pub(super) https: Option<Https>,
@@ -42,17 +47,39 @@ impl Plan {
             }
             (Some(_), _, _) => bail!("--https needs --tls-cert and --tls-key"),
         };
+        let (nodes, node) = (args.nodes, args.node);
         let (http, ssh, metrics) = (args.http, args.ssh, args.metrics);
-        Ok(Self { data, http, ssh, https, metrics, log_filter: args.log_filter.clone() })
+        let log_filter = args.log_filter.clone();
+        Ok(Self { data, nodes, node, http, ssh, https, metrics, log_filter })
     }
 
-    /// The folder of one role of the node.
+    /// The number of the node that this process is.
+    pub(super) fn number(&self) -> u8 {
+        self.node.unwrap_or(1)
+    }
+
+    /// The folder of that node.
+    pub(super) fn folder(&self) -> PathBuf {
+        node_folder(&self.data, self.number())
+    }
+
+    /// Where it says where it is found: the data directory, or one of several nodes' folder.
+    pub(super) fn endpoint_folder(&self) -> PathBuf {
+        self.node.map_or_else(|| self.data.clone(), |_| self.folder())
+    }
+
+    /// The folder of one of its roles.
     pub(super) fn role(&self, role: &str) -> PathBuf {
-        node_folder(&self.data).join(role)
+        self.folder().join(role)
     }
 }
 
-/// The folder of the only node.
-pub(super) fn node_folder(data: &Path) -> PathBuf {
-    data.join("nodes").join("1")
+/// The folder of a node.
+pub(super) fn node_folder(data: &Path, number: u8) -> PathBuf {
+    nodes_folder(data).join(number.to_string())
+}
+
+/// The folder that holds those of the nodes.
+pub(super) fn nodes_folder(data: &Path) -> PathBuf {
+    data.join("nodes")
 }

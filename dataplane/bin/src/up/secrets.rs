@@ -23,14 +23,22 @@ pub(super) struct Secrets {
     pub(super) host_key: Vec<u8>,
     /// `ssh-ed25519 …`, for `endpoint.json`.
     pub(super) host_key_line: String,
-    /// SHA-256 of the token in `admin.token`.
-    admin_token: [u8; 32],
+    /// The cluster's authority.
+    pub(super) authority: Authority,
+    /// The token in `admin.token`.
+    admin_token: Token,
 }
 
 impl Secrets {
     /// How people name the token in `admin.token`.
     pub(super) fn token_id(&self) -> String {
-        encode_hex(&self.admin_token[..8])
+        encode_hex(&self.admin_token.hash()[..8])
+    }
+
+    /// The founding that these were made for.
+    pub(super) fn founding(self, cluster: ClusterId, nodes: u8, partitions: u32) -> Founding {
+        let Self { authority, admin_token, .. } = self;
+        Founding::of(cluster, (nodes, partitions), admin_token, authority)
     }
 
     /// The token in `admin.token` has to be one of this cluster: in force, or at least its
@@ -42,7 +50,7 @@ impl Secrets {
         directory: &Handle,
     ) -> Result<()> {
         let path = data.join(ADMIN_TOKEN);
-        if directory.knows_token(self.admin_token).await? {
+        if directory.knows_token(self.admin_token.hash()).await? {
             return Ok(());
         }
         if first != Some(self.token_id().as_str()) {
@@ -73,15 +81,15 @@ pub(super) fn write(
 
 /// Reads and checks every key: a lost or damaged one is named now, not when it is needed.
 pub(super) fn read(files: &dyn Files, data: &Path, cluster: ClusterId) -> Result<Secrets> {
-    let admin_token = token(files, &data.join(ADMIN_TOKEN))?.hash();
-    let join_token = token(files, &data.join(JOIN_TOKEN))?.hash();
-    if admin_token == join_token {
+    let admin_token = token(files, &data.join(ADMIN_TOKEN))?;
+    let join_token = token(files, &data.join(JOIN_TOKEN))?;
+    if admin_token.hash() == join_token.hash() {
         bail!("{ADMIN_TOKEN} and {JOIN_TOKEN} in {} hold the same token", data.display());
     }
     let (certificate, key) = (data.join(CA_CERTIFICATE), data.join(CA_KEY));
     let (certificate_bytes, key_bytes) = (get(files, &certificate)?, get(files, &key)?);
     let (certificate, key) = (certificate.display().to_string(), key.display().to_string());
-    Authority::load(
+    let authority = Authority::load(
         cluster,
         &PemFile { name: &certificate, bytes: &certificate_bytes },
         &PemFile { name: &key, bytes: &key_bytes },
@@ -89,7 +97,7 @@ pub(super) fn read(files: &dyn Files, data: &Path, cluster: ClusterId) -> Result
     let host_key = get(files, &data.join(HOST_KEY))?;
     let host_key_line = host_key::public_line(&host_key)
         .with_context(|| format!("reading {}", data.join(HOST_KEY).display()))?;
-    Ok(Secrets { host_key, host_key_line, admin_token })
+    Ok(Secrets { host_key, host_key_line, authority, admin_token })
 }
 
 /// Where the first admin's token is.

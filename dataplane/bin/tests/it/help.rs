@@ -81,7 +81,7 @@ async fn verbs_of_later_versions_say_so() {
 #[tokio::test]
 async fn wrong_usage_ends_with_2() {
     let home = tempfile::tempdir().unwrap();
-    for words in ["", "repoo", "repo create", "repo set a/b", "-o xml status", "up --nodes 3"] {
+    for words in ["", "repoo", "repo create", "repo set a/b", "-o xml status", "up --nodes 2"] {
         let mut command = command(home.path());
         command.args(words.split_whitespace());
         let ended = end(command, "").await;

@@ -21,9 +21,9 @@ pub(in super::super) async fn start(
 ) -> Result<Started> {
     let deps = Deps {
         node: common.node,
-        control: vec![common.node],
+        control: common.cluster.nodes.clone(),
         record: record(common),
-        dialer: common.dialer(ProcessRole::Agent),
+        dialer: common.dialer(ProcessRole::Agent)?,
         files: std::sync::Arc::clone(&common.files),
         clock: std::sync::Arc::clone(&common.clock),
     };

@@ -1,25 +1,39 @@
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
-use anyhow::{Context, Result};
-use gitstratum_consensus::NoNetwork;
-use gitstratum_control_plane::{Cluster, Config, Dependencies, Founding, Handle, Service};
+use anyhow::{Context, Result, bail};
+use gitstratum_client::raft;
+use gitstratum_control_plane::{Cluster, Config, Dependencies, Error, Founding, Handle, Service};
 use gitstratum_core::ProcessRole;
+use gitstratum_identity::Service as Port;
+use gitstratum_process::{Drain, TaskGroup};
 use gitstratum_store::RocksEngine;
 
 use super::super::folder::Folder;
-use super::super::node::Common;
+use super::super::node::{Common, ready_within};
 use super::super::plan::{PARTITIONS, Plan};
-use super::super::secrets;
+use super::super::secrets::{self, Secrets};
+
+/// How often it is looked whether the first node has founded the cluster.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// The control plane, open and of a known cluster, not yet serving.
 pub(in super::super) struct Opened {
-    pub(in super::super) service: Service,
+    /// `None` where this node's part of it was lost: the others go on without (S45).
+    pub(in super::super) service: Option<Service>,
     pub(in super::super) cluster: Cluster,
     pub(in super::super) engine: Arc<RocksEngine>,
 }
 
 /// Opens the control plane; founds the cluster if there is none.
-pub(in super::super) async fn open(plan: &Plan, common: &Common, data: &Folder) -> Result<Opened> {
+pub(in super::super) async fn open(
+    plan: &Plan,
+    common: &Common,
+    (data, secrets): (&Folder, Option<&Secrets>),
+    drain: &Drain,
+    running: &mut TaskGroup<Result<()>>,
+) -> Result<Opened> {
     let directory = plan.role(ProcessRole::Control.as_str());
     let families = gitstratum_consensus::families().to_vec();
     let engine = super::engine(&directory.join("db"), families, common).await?;
@@ -27,21 +41,60 @@ pub(in super::super) async fn open(plan: &Plan, common: &Common, data: &Folder) 
     let recorded = data.recorded.as_ref();
     let config = Config {
         recorded_cluster: recorded.map(|cluster| cluster.id),
-        ..Config::single(recorded.and_then(|c| c.nodes.first().copied()).unwrap_or(common.node))
+        voters: BTreeSet::from_iter(common.cluster.nodes.iter().copied()),
+        ..Config::single(common.node)
     };
     let dependencies = Dependencies {
         engine: Arc::clone(&engine) as _,
-        network: Arc::new(NoNetwork),
+        network: common.raft(ProcessRole::Control, Port::ControlRaft)?,
+        dialer: common.dialer(ProcessRole::Control)?,
         clock: Arc::clone(&common.clock),
         entropy: Arc::clone(&common.entropy),
         metrics: common.metrics.clone(),
     };
-    let service = Service::open(config, dependencies).await.context("opening the control plane")?;
-    let cluster = match recorded {
-        Some(cluster) => cluster.clone(),
-        None => found(plan, common, data, &service.handle()).await?,
+    let is_alone = common.cluster.nodes.len() == 1;
+    let prepared = match is_alone {
+        true => Service::open(config, dependencies).await,
+        false => Service::prepare(config, dependencies).await,
     };
-    Ok(Opened { service, cluster, engine })
+    let service = match prepared {
+        Err(Error::Lost(cluster)) if !is_alone => {
+            let error = Error::Lost(cluster);
+            tracing::error!(%error, "this node has no part in the control plane any more");
+            let cluster = recorded.cloned().context("because only a recorded one can be lost")?;
+            return Ok(Opened { service: None, cluster, engine });
+        }
+        prepared => prepared.context("opening the control plane")?,
+    };
+    let handle = service.handle();
+    if !is_alone {
+        receive(common, &handle, drain, running).await?;
+    }
+    let cluster = match (recorded, secrets) {
+        (Some(cluster), _) => cluster.clone(),
+        (None, None) => found(plan, common, data, &handle).await?,
+        (None, Some(_)) if plan.number() == 1 => {
+            handle.join().await.context("opening the control plane")?;
+            found(plan, common, data, &handle).await?
+        }
+        (None, Some(_)) => founded_elsewhere(plan, common).await?,
+    };
+    Ok(Opened { service: Some(service), cluster, engine })
+}
+
+/// Takes messages of the other voters.
+async fn receive(
+    common: &Common,
+    handle: &Handle,
+    drain: &Drain,
+    running: &mut TaskGroup<Result<()>>,
+) -> Result<()> {
+    let handle = handle.clone();
+    let receive: Arc<raft::Receive> = Arc::new(move |sender, message| {
+        let handle = handle.clone();
+        Box::pin(async move { handle.receive(sender, message).await.map_err(|e| e.to_string()) })
+    });
+    common.serve_raft((ProcessRole::Control, Port::ControlRaft), receive, drain, running).await
 }
 
 /// The secrets first, then the cluster, then the record of it: a crash in between is made
@@ -51,13 +104,40 @@ async fn found(plan: &Plan, common: &Common, data: &Folder, handle: &Handle) -> 
     let cluster = match handle.cluster().await? {
         Some(_) => handle.finish_founding().await?,
         None => {
-            let (clock, entropy) = (common.clock.as_ref(), common.entropy.as_ref());
-            let founding = Founding::draw(1, PARTITIONS, clock, entropy)?;
-            secrets::write(files, &plan.data, &founding, entropy)?;
+            let founding = drawn(plan, common)?;
             handle.found(&founding).await.context("founding the cluster")?
         }
     };
     let secrets = secrets::read(files, &plan.data, cluster.id)?;
     data.record(files, &cluster, &secrets.token_id())?;
     Ok(cluster)
+}
+
+/// A new cluster, its secrets written down: now, or before the first of several nodes began.
+fn drawn(plan: &Plan, common: &Common) -> Result<Founding> {
+    let (files, nodes) = (common.files.as_ref(), u8::try_from(common.cluster.nodes.len())?);
+    if nodes > 1 {
+        let secrets = secrets::read(files, &plan.data, common.cluster.id)?;
+        return Ok(secrets.founding(common.cluster.id, nodes, PARTITIONS));
+    }
+    let (clock, entropy) = (common.clock.as_ref(), common.entropy.as_ref());
+    let founding = Founding::draw(nodes, PARTITIONS, clock, entropy)?;
+    secrets::write(files, &plan.data, &founding, entropy)?;
+    Ok(founding)
+}
+
+/// Waits until the first node has founded the cluster and written it down.
+async fn founded_elsewhere(plan: &Plan, common: &Common) -> Result<Cluster> {
+    let recorded = async {
+        loop {
+            if let Some(cluster) = Folder::look(common.files.as_ref(), &plan.data)?.recorded {
+                return Ok(cluster);
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    match tokio::time::timeout(ready_within(), recorded).await {
+        Ok(recorded) => recorded,
+        Err(_) => bail!("the first node did not found the cluster in time"),
+    }
 }

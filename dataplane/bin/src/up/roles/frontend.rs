@@ -21,7 +21,7 @@ pub(in super::super) async fn open(
 ) -> Result<Service> {
     let feed = super::feed::published(plan, ProcessRole::Frontend, drain, running);
     super::feed::first(&feed).await?;
-    let spool = super::super::plan::node_folder(&plan.data).join("spool");
+    let spool = plan.folder().join("spool");
     common.files.create_directory(&spool)?;
     let config = Config {
         http: Some(plan.http),
@@ -29,7 +29,7 @@ pub(in super::super) async fn open(
         https: plan.https.as_ref().map(|https| https.address),
         // Nothing balances load in front of one node: there is nobody to wait for.
         close_after: std::time::Duration::ZERO,
-        replication_factor: 1,
+        replication_factor: u8::try_from(common.cluster.nodes.len()).unwrap_or(3).min(3),
         ..Config::new(spool)
     };
     let (audit, untold) = AuditLog::channel(Arc::clone(&common.clock));
@@ -42,7 +42,7 @@ pub(in super::super) async fn open(
         cluster: common.cluster.id,
         node: common.node,
         incarnation,
-        dialer: common.dialer(ProcessRole::Frontend),
+        dialer: common.dialer(ProcessRole::Frontend)?,
         feed,
         audit,
         clock: Arc::clone(&common.clock),

@@ -1,11 +1,11 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use gitstratum_client::bulk;
 use gitstratum_client::cluster::{Applied, Feed};
 use gitstratum_client::grpc;
 use gitstratum_client::objects::{Options, Reader};
-use gitstratum_consensus::{Host, HostOptions, NoNetwork};
+use gitstratum_client::{bulk, raft};
+use gitstratum_consensus::{Host, HostOptions};
 use gitstratum_core::ProcessRole;
 use gitstratum_identity::Service as Port;
 use gitstratum_metadata::plan::{HistoryPlanner, Limits};
@@ -36,13 +36,13 @@ pub(in super::super) async fn start(
     let host = Host::start(HostOptions {
         node: common.node,
         engine: Arc::clone(&engine) as _,
-        network: Arc::new(NoNetwork),
+        network: common.raft(ProcessRole::Metadata, Port::MetadataRaft)?,
         clock: Arc::clone(&common.clock),
         config: gitstratum_consensus::Config::default(),
     })
     .context("opening the partitions' log")?;
     let (publisher, feed) = Feed::channel();
-    let bytes = bulk::Client::new(common.dialer(ProcessRole::Metadata));
+    let bytes = bulk::Client::new(common.dialer(ProcessRole::Metadata)?);
     let reader = Reader::new(Arc::new(bytes), Options::default());
     let commits_held = MetadataMetrics::new(&common.metrics).commit_graph_size;
     let deps = Deps {
@@ -56,7 +56,13 @@ pub(in super::super) async fn start(
     let service = Service::new(Config::default(), deps)?;
     let applied = Applied::Told(service.applied());
     super::feed::told(plan, (ProcessRole::Metadata, publisher, applied), drain, running);
-    serve(common, &service, drain, running)?;
+    let receiving = Arc::clone(&host);
+    let receive: Arc<raft::Receive> = Arc::new(move |sender, message| {
+        let host = Arc::clone(&receiving);
+        Box::pin(async move { host.receive(sender, message).await.map_err(|e| e.to_string()) })
+    });
+    common.serve_raft((ProcessRole::Metadata, Port::MetadataRaft), receive, drain, running).await?;
+    serve(common, &service, drain, running).await?;
     let kept = Arc::clone(&service).run(drain.clone());
     running.spawn(async move {
         kept.await;
@@ -64,7 +70,7 @@ pub(in super::super) async fn start(
         Ok(())
     });
     let socket = sockets::listen(&directory.join("admin.sock"))?;
-    let dialer = common.dialer(ProcessRole::Control);
+    let dialer = common.dialer(ProcessRole::Control)?;
     let piped = sockets::pipe(socket, dialer, (common.node, Port::Metadata), drain.clone());
     running.spawn(async move {
         piped.await;
@@ -73,13 +79,13 @@ pub(in super::super) async fn start(
     Ok(Started { engine })
 }
 
-fn serve(
+async fn serve(
     common: &Common,
     service: &Arc<Service>,
     drain: &Drain,
     running: &mut TaskGroup<Result<()>>,
 ) -> Result<()> {
-    let listener = common.listen(Port::Metadata, drain)?;
+    let listener = common.listen(Port::Metadata, drain).await?;
     let routes = gitstratum_metadata::rpc::routes(Arc::clone(service));
     let served = grpc::serve(listener, ProcessRole::Metadata, routes, drain.clone());
     running.spawn(async move { served.await.context("serving the partitions") });

@@ -35,7 +35,7 @@ pub(in super::super) async fn start(
     let committer =
         Committer::start(Arc::clone(&engine) as _, Arc::clone(&clock), commit::Config::default())?;
     let feed = super::feed::published(plan, ProcessRole::Object, drain, running);
-    let dialer = common.dialer(ProcessRole::Object);
+    let dialer = common.dialer(ProcessRole::Object)?;
     let files = Arc::clone(&common.files);
     let space = SpaceGuard::new(files, &directory, RESERVE_BYTES, Arc::clone(&clock));
     let deps = Deps {
@@ -52,14 +52,15 @@ pub(in super::super) async fn start(
     };
     let config = Config::new(directory.join("segments"));
     let service = Service::open(config, deps).await.context("opening the segments")?;
-    let (control, bulk) = (common.listen(Port::Object, drain)?, common.listen(Port::Bulk, drain)?);
+    let control = common.listen(Port::Object, drain).await?;
+    let bulk = common.listen(Port::Bulk, drain).await?;
     let served = service.run(control, bulk, drain.clone());
     running.spawn(async move {
         served.await;
         Ok(())
     });
     let socket = sockets::listen(&directory.join("admin.sock"))?;
-    let dialer = common.dialer(ProcessRole::Control);
+    let dialer = common.dialer(ProcessRole::Control)?;
     let piped = sockets::pipe(socket, dialer, (common.node, Port::Object), drain.clone());
     running.spawn(async move {
         piped.await;

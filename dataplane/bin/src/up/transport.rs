@@ -1,0 +1,119 @@
+//! How the roles of a node reach each other and those of other nodes: inside the process
+//! for a node that is alone, else over TCP with mutual TLS. The roles see no difference.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use gitstratum_client::raft;
+use gitstratum_consensus::{BoxFuture, GroupId, Network, NetworkError, NoNetwork};
+use gitstratum_core::{ErrorKind, NodeId, ProcessRole};
+use gitstratum_identity::transport::{Admitted, TcpDialer, listen_tcp};
+use gitstratum_identity::{Dialer, Listener, LocalNetwork, Peer, Service};
+use gitstratum_process::{Drain, Metrics};
+
+use super::addresses::{Book, NodeAddresses};
+use super::certificates::Certificates;
+
+/// Most connections to one service of a node.
+const CONNECTIONS_MAX: usize = 1_024;
+
+/// The way to services.
+pub(super) enum Transport {
+    /// There is one node.
+    Inside(LocalNetwork),
+    /// There are others.
+    Between(Box<Between>),
+}
+
+/// What a node with others has.
+pub(super) struct Between {
+    pub(super) certificates: Arc<Certificates>,
+    pub(super) own: NodeAddresses,
+    pub(super) book: Arc<Book>,
+}
+
+impl Transport {
+    /// Connections as `peer`.
+    pub(super) fn dialer(&self, peer: Peer) -> Result<Arc<dyn Dialer>> {
+        match self {
+            Self::Inside(network) => Ok(network.dialer(peer)),
+            Self::Between(between) => {
+                let tls = between.certificates.tls(peer.role)?;
+                Ok(Arc::new(TcpDialer::new(tls, Arc::clone(&between.book) as _)))
+            }
+        }
+    }
+
+    /// A listener of `service` of `node`, which is this one.
+    pub(super) async fn listen(
+        &self,
+        (node, service): (NodeId, Service),
+        metrics: &Metrics,
+        drain: &Drain,
+    ) -> Result<Listener> {
+        let listening = || format!("listening for {}", service.as_str());
+        match self {
+            Self::Inside(network) => network
+                .listen(node, service, CONNECTIONS_MAX, drain.clone())
+                .with_context(listening),
+            Self::Between(between) => {
+                let address = between.own.of(service);
+                let bound = tokio::net::TcpListener::bind(address).await;
+                let bound = bound.with_context(|| format!("{} on {address}", listening()))?;
+                let tls = between.certificates.tls(service.served_by())?;
+                let admitted =
+                    Admitted { roles: guests(service), connections_max: CONNECTIONS_MAX };
+                listen_tcp(bound, service, &tls, admitted, metrics, drain.clone())
+                    .with_context(listening)
+            }
+        }
+    }
+
+    /// The way between the voters that serve `service`, as `peer`.
+    pub(super) fn raft(&self, peer: Peer, service: Service) -> Result<Arc<dyn Network>> {
+        match self {
+            Self::Inside(_) => Ok(Arc::new(NoNetwork)),
+            Self::Between(_) => {
+                Ok(Arc::new(Voters(raft::Voters::new(self.dialer(peer)?, service))))
+            }
+        }
+    }
+}
+
+/// The roles that may use a service. People come to the control plane with a token, through
+/// a socket that is joined with it as the control plane itself.
+const fn guests(service: Service) -> &'static [ProcessRole] {
+    match service {
+        Service::Control => &[ProcessRole::Agent, ProcessRole::Control],
+        Service::ControlRaft => &[ProcessRole::Control],
+        Service::Metadata => &[
+            ProcessRole::Frontend,
+            ProcessRole::Metadata,
+            ProcessRole::Object,
+            ProcessRole::Control,
+        ],
+        Service::MetadataRaft => &[ProcessRole::Metadata],
+        Service::Object => &[ProcessRole::Metadata, ProcessRole::Object, ProcessRole::Control],
+        Service::Bulk => &[ProcessRole::Frontend, ProcessRole::Metadata, ProcessRole::Object],
+    }
+}
+
+/// The log's way to its other voters.
+struct Voters(Arc<raft::Voters>);
+
+impl Network for Voters {
+    fn send(
+        &self,
+        _: GroupId,
+        target: NodeId,
+        message: bytes::Bytes,
+    ) -> BoxFuture<'static, Result<bytes::Bytes, NetworkError>> {
+        let voters = Arc::clone(&self.0);
+        Box::pin(async move {
+            voters.send(target, message).await.map_err(|error| match error.kind() {
+                ErrorKind::Unavailable => NetworkError::Unreachable(error.to_string()),
+                _ => NetworkError::Lost(error.to_string()),
+            })
+        })
+    }
+}

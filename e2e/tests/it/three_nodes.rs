@@ -1,0 +1,178 @@
+//! Three nodes, each a process with its own disk and certificates (issue 5): what one takes
+//! all have, and any of them may die or hang.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use gitstratum_e2e::{NodeEndpoint, Options, Stratum, now};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::work::{commit, create, folder, history, mirror_equals};
+
+/// Within what pushes go on: after a node was killed, and after one hangs.
+const KILLED_WITHIN: Duration = Duration::from_secs(3);
+const HUNG_WITHIN: Duration = Duration::from_secs(5);
+/// Pushes through one node and looks through another, one after the other (P-C5).
+const PAIRS: usize = 60;
+
+/// A system of three nodes and a history that is pushed to it.
+struct Three {
+    stratum: Stratum,
+    source: PathBuf,
+    pushed: usize,
+}
+
+impl Three {
+    fn start() -> Result<Self> {
+        let args = ["--nodes".to_owned(), "3".to_owned()].to_vec();
+        let stratum = Stratum::start_with(Options { args, ..Options::default() })?;
+        ensure!(stratum.endpoint().nodes.len() == 3);
+        create(&stratum, "demo/three", "sha1")?;
+        let source = folder(&stratum, "source");
+        history(&stratum.git(), &source, 3, "sha1")?;
+        Ok(Self { stratum, source, pushed: 0 })
+    }
+
+    fn node(&self, index: usize) -> &NodeEndpoint {
+        &self.stratum.endpoint().nodes[index % 3]
+    }
+
+    fn url(&self, index: usize) -> String {
+        format!("{}/demo/three.git", self.node(index).http)
+    }
+
+    /// One commit more, pushed through a node; its id.
+    fn push(&mut self, index: usize) -> Result<String> {
+        self.pushed += 1;
+        let git = self.stratum.git();
+        commit(&git, &self.source, "file", &format!("push {}\n", self.pushed))?;
+        git.run(&self.source, &["push", "-q", &self.url(index), "main"])?;
+        Ok(git.run(&self.source, &["rev-parse", "HEAD"])?.trim().to_owned())
+    }
+
+    /// The same, again and again until it is taken; how long that took.
+    fn push_until_taken(&mut self, index: usize, within: Duration) -> Result<Duration> {
+        let git = self.stratum.git();
+        self.pushed += 1;
+        commit(&git, &self.source, "file", &format!("push {}\n", self.pushed))?;
+        let began = now();
+        loop {
+            let url = self.url(index);
+            let ran = git.try_run(&self.source, &["push", "-q", &url, "main"])?;
+            let took = began.elapsed();
+            if ran.code == 0 {
+                return Ok(took);
+            }
+            ensure!(took < within, "not taken within {took:?}: {}", ran.err);
+        }
+    }
+
+    /// Where `main` is, as a node says.
+    fn tip(&self, index: usize) -> Result<String> {
+        let git = self.stratum.git();
+        let listed = git.run(&self.source, &["ls-remote", &self.url(index), "refs/heads/main"])?;
+        Ok(listed.split_whitespace().next().unwrap_or_default().to_owned())
+    }
+
+    fn signal(&self, index: usize, signal: Signal) -> Result<u32> {
+        let pid = self.node(index).current_pid().context("the node is not up")?;
+        let raw = Pid::from_raw(i32::try_from(pid)?).context("no process")?;
+        kill_process(raw, signal)?;
+        Ok(pid)
+    }
+
+    /// Waits until the node was started again.
+    fn wait_for_new(&self, index: usize, old: u32) -> Result<()> {
+        let began: Instant = now();
+        while self.node(index).current_pid().is_none_or(|pid| pid == old) {
+            ensure!(began.elapsed() < Duration::from_secs(20), "node {index} did not come back");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    /// Every node gives what the source has.
+    fn verify(&self, name: &str) -> Result<()> {
+        for index in 0..3 {
+            let to = folder(&self.stratum, &format!("{name}-{index}.git"));
+            mirror_equals(&self.stratum.git(), &self.source, &self.url(index), &to)
+                .with_context(|| format!("through node {index}"))?;
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn p_c5_a_push_through_one_node_is_seen_at_once_through_the_others() -> Result<()> {
+    let mut three = Three::start()?;
+    for pair in 0..PAIRS {
+        let id = three.push(pair)?;
+        for other in [pair + 1, pair + 2] {
+            ensure!(three.tip(other)? == id, "pair {pair}: node {} is behind", other % 3);
+        }
+    }
+    three.verify("seen")?;
+    let checked = three.stratum.try_cli(&["check"])?;
+    ensure!(checked.code == 0, "check gave {}: {}{}", checked.code, checked.out, checked.err);
+    ensure!(three.stratum.stop()? == 0, "it did not stop cleanly");
+    three.stratum.launch()?;
+    three.verify("again")
+}
+
+#[test]
+fn gs_op_39_any_node_may_be_killed_and_pushes_go_on() -> Result<()> {
+    let mut three = Three::start()?;
+    three.push(0)?;
+    for victim in 0..3 {
+        let old = three.signal(victim, Signal::KILL)?;
+        let took = three.push_until_taken(victim + 1, KILLED_WITHIN)?;
+        eprintln!("node {victim} killed: pushed after {took:?}");
+        ensure!(took < KILLED_WITHIN, "node {victim} killed: {took:?}");
+        three.push_until_taken(victim + 2, KILLED_WITHIN)?;
+        three.wait_for_new(victim, old)?;
+        three.push_until_taken(victim, KILLED_WITHIN)?;
+    }
+    three.verify("killed")
+}
+
+#[test]
+fn p_a8_any_node_may_hang_and_pushes_go_on() -> Result<()> {
+    let mut three = Three::start()?;
+    three.push(0)?;
+    for victim in 0..3 {
+        three.signal(victim, Signal::STOP)?;
+        let took = three.push_until_taken(victim + 1, HUNG_WITHIN);
+        let next = took.and_then(|took| {
+            eprintln!("node {victim} hangs: pushed after {took:?}");
+            let next = three.push_until_taken(victim + 1, HUNG_WITHIN)?;
+            eprintln!("node {victim} hangs: next push in {next:?}");
+            let to = folder(&three.stratum, &format!("hung-{victim}.git"));
+            mirror_equals(&three.stratum.git(), &three.source, &three.url(victim + 2), &to)?;
+            Ok((took, next))
+        });
+        three.signal(victim, Signal::CONT)?;
+        let (took, _) = next?;
+        ensure!(took < HUNG_WITHIN, "node {victim} hangs: {took:?}");
+        three.push_until_taken(victim, HUNG_WITHIN)?;
+    }
+    three.verify("after-hung")
+}
+
+#[test]
+fn p_d2_all_three_killed_at_once_lose_nothing() -> Result<()> {
+    let mut three = Three::start()?;
+    for round in 0..5 {
+        for push in 0..4 {
+            three.push_until_taken(round + push, HUNG_WITHIN)?;
+        }
+        let tip = three.tip(0)?;
+        // The nodes die with the one that watches over them.
+        three.stratum.kill()?;
+        three.stratum.launch()?;
+        for index in 0..3 {
+            ensure!(three.tip(index)? == tip, "round {round}: node {index} forgot a push");
+        }
+    }
+    three.verify("all-killed")
+}
