@@ -13,6 +13,8 @@ use crate::work::{commit, create, folder, history, mirror_equals};
 /// Within what pushes go on: after a node was killed, and after one hangs.
 const KILLED_WITHIN: Duration = Duration::from_secs(3);
 const HUNG_WITHIN: Duration = Duration::from_secs(5);
+/// Within what a restarted system answers again.
+const SERVED_WITHIN: Duration = Duration::from_secs(5);
 /// Pushes through one node and looks through another, one after the other (P-C5).
 const PAIRS: usize = 60;
 
@@ -92,12 +94,35 @@ impl Three {
         Ok(())
     }
 
+    /// Waits until a fetch through a node is answered: after all were killed, on a busy
+    /// machine, the partitions may be without a leader for longer than a request waits.
+    fn wait_for_service(&self, index: usize) -> Result<()> {
+        let (git, url, began) = (self.stratum.git(), self.url(index), now());
+        let bare = folder(&self.stratum, "look.git");
+        std::fs::create_dir_all(&bare)?;
+        git.run(&bare, &["init", "-q", "--bare"])?;
+        while git.try_run(&bare, &["fetch", "-q", "--depth=1", &url, "main"])?.code != 0 {
+            let took = began.elapsed();
+            ensure!(took < SERVED_WITHIN, "no fetch in {took:?}; its log:\n{}", self.troubles());
+        }
+        Ok(())
+    }
+
+    /// Lines of the log that tell of what did not go well.
+    fn troubles(&self) -> String {
+        let log = self.stratum.log();
+        let lines = log.lines().filter(|line| !line.contains("\"result\":\"ok\""));
+        let lines: Vec<&str> = lines.filter(|line| line.contains("\"level\"")).collect();
+        lines[lines.len().saturating_sub(20)..].join("\n")
+    }
+
     /// Every node gives what the source has.
     fn verify(&self, name: &str) -> Result<()> {
         for index in 0..3 {
+            self.wait_for_service(index)?;
             let to = folder(&self.stratum, &format!("{name}-{index}.git"));
             mirror_equals(&self.stratum.git(), &self.source, &self.url(index), &to)
-                .with_context(|| format!("through node {index}"))?;
+                .with_context(|| format!("through node {index}; its log:\n{}", self.troubles()))?;
         }
         Ok(())
     }

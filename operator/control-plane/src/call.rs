@@ -6,6 +6,7 @@ use gitstratum_state::command::{Change, Origin, RecordRefusal};
 use gitstratum_state::{Caller, Denial, Refusal, Rejection, Reply, State};
 
 use crate::error::Error;
+use crate::fleet::Fleet;
 use crate::plane::{Line, Plane};
 
 /// One call of a person: who says they are, and from where.
@@ -73,9 +74,24 @@ impl Call {
             self.record(&intent, &refusal).await;
             return Err(Error::Refused(Rejection::from(&refusal)));
         }
+        let is_about_access = change.is_about_access();
         let outcome = self.plane.propose(origin, change).await?;
         let reply = outcome.result.map_err(Error::Refused)?;
+        if is_about_access {
+            self.in_force(outcome.version).await;
+        }
         Ok(Done { reply })
+    }
+
+    /// Waits until every frontend that is up decides by `version`: who was given a key may
+    /// use it at once, who lost it has lost it (P-S3). It is done all the same where one
+    /// does not say so in time.
+    async fn in_force(&self, version: GrantsVersion) {
+        let plane = &self.plane;
+        let told = plane.fleet.wait(|fleet| fleet.is_in_force(version, plane.clock.monotonic()));
+        if tokio::time::timeout(plane.config.settle_timeout, told).await.is_err() {
+            tracing::warn!(version = version.0, "not every frontend has confirmed a change");
+        }
     }
 
     /// SHA-256 of the token, or a refusal with its audit line.
@@ -133,18 +149,9 @@ impl Call {
             })
             .await?;
         let limit = plane.config.settle_timeout;
-        let mut reports = plane.fleet.reports();
-        let settled = async {
-            loop {
-                reports.borrow_and_update();
-                if plane.fleet.is_settled(version, &voters, plane.clock.monotonic()) {
-                    return;
-                }
-                if reports.changed().await.is_err() {
-                    std::future::pending::<()>().await;
-                }
-            }
-        };
+        let is_settled =
+            |fleet: &Fleet| fleet.is_settled(version, &voters, plane.clock.monotonic());
+        let settled = plane.fleet.wait(is_settled);
         let unsettled = |_| Error::Unsettled(format!("repository `{path}`"), limit);
         tokio::time::timeout(limit, settled).await.map_err(unsettled)
     }

@@ -62,9 +62,28 @@ impl Fleet {
         self.seen.lock().get(&node).copied()
     }
 
-    /// Tells of every report.
-    pub(crate) fn reports(&self) -> watch::Receiver<u64> {
-        self.reports.subscribe()
+    /// Returns once `holds` does, which is asked again after every report.
+    pub(crate) async fn wait(&self, holds: impl Fn(&Self) -> bool) {
+        let mut reports = self.reports.subscribe();
+        loop {
+            reports.borrow_and_update();
+            if holds(self) {
+                return;
+            }
+            if reports.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Whether every frontend that is up decides by `version`.
+    pub(crate) fn is_in_force(&self, version: GrantsVersion, now: Duration) -> bool {
+        let processes = self.processes.lock();
+        let frontends = processes.iter().filter(|((_, role), _)| *role == ProcessRole::Frontend);
+        frontends.into_iter().all(|(_, process)| {
+            let is_up = now.saturating_sub(process.at) <= self.lifetime;
+            process.applied >= version || !process.ready || !is_up
+        })
     }
 
     /// Whether pushes to what was made at `version` work through every frontend that is up:
@@ -78,15 +97,12 @@ impl Fleet {
         let processes = self.processes.lock();
         let is_up = |process: &Process| now.saturating_sub(process.at) <= self.lifetime;
         let has = |process: &Process| process.applied >= version;
-        let frontends = processes
-            .iter()
-            .filter(|((_, role), _)| *role == ProcessRole::Frontend)
-            .all(|(_, process)| has(process) || !process.ready || !is_up(process));
         let partition = voters.iter().any(|node| {
             let process = processes.get(&(*node, ProcessRole::Metadata));
             process.is_some_and(|process| has(process) && is_up(process))
         });
-        frontends && partition
+        drop(processes);
+        partition && self.is_in_force(version, now)
     }
 }
 

@@ -36,6 +36,8 @@ const SETTLED: Duration = Duration::from_secs(10);
 const READY_WITHIN: Duration = Duration::from_secs(60);
 /// How often it is looked whether they are.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// How often it is looked whether one was started again.
+const RETELL_EVERY: Duration = Duration::from_millis(250);
 /// How long a node may take to stop; it drains for 30 s at most itself.
 const STOP_WITHIN: Duration = Duration::from_secs(60);
 /// Most callers of the control plane at once.
@@ -97,9 +99,10 @@ pub(super) async fn run(plan: &Plan, signals: Signals) -> Result<()> {
         }
         ready = ready(plan) => Some(ready?),
     };
-    if let Some(endpoint) = &ready {
+    if let Some(endpoint) = ready {
         endpoint.write(&plan.data).context("writing endpoint.json")?;
-        greeting::print(plan, endpoint);
+        greeting::print(plan, &endpoint);
+        keep_endpoint(plan, endpoint, &stopping).await;
     }
     let mut ended = Ok(());
     while let Some(node) = nodes.next().await {
@@ -108,6 +111,28 @@ pub(super) async fn run(plan: &Plan, signals: Signals) -> Result<()> {
     endpoint::remove(&plan.data);
     drop((waiting, joining));
     ended
+}
+
+/// Tells of nodes that were started again, until the drain starts.
+async fn keep_endpoint(plan: &Plan, mut told: Endpoint, stopping: &Drain) {
+    loop {
+        tokio::select! {
+            biased;
+            () = stopping.started() => return,
+            () = tokio::time::sleep(RETELL_EVERY) => {}
+        }
+        let found: Option<Vec<Endpoint>> = (1..=NODES).map(|number| living(plan, number)).collect();
+        let Some(now) = found.and_then(|found| whole(plan, found)) else { continue };
+        let pids =
+            |endpoint: &Endpoint| endpoint.nodes.iter().map(|node| node.pid).collect::<Vec<_>>();
+        if pids(&now) == pids(&told) {
+            continue;
+        }
+        match now.write(&plan.data) {
+            Ok(()) => told = now,
+            Err(error) => tracing::warn!(error = %format!("{error:#}"), "endpoint.json is old"),
+        }
+    }
 }
 
 fn lock(files: &dyn Files, data: &Path) -> Result<Box<dyn files::Lock>> {
@@ -227,9 +252,8 @@ async fn stop(number: u8, mut child: Child) -> Result<()> {
 /// Where everything is found, once every node says so.
 async fn ready(plan: &Plan) -> Result<Endpoint> {
     let one = |number| async move {
-        let folder = node_folder(&plan.data, number);
         loop {
-            if let Some(endpoint) = endpoint::read(&folder).filter(is_of_a_living_process) {
+            if let Some(endpoint) = living(plan, number) {
                 return endpoint;
             }
             tokio::time::sleep(LOOK_EVERY).await;
@@ -238,10 +262,20 @@ async fn ready(plan: &Plan) -> Result<Endpoint> {
     let all = join_all((1..=NODES).map(one));
     let found = tokio::time::timeout(READY_WITHIN, all).await;
     let found = found.context("not every node was ready in time; the log says why")?;
+    whole(plan, found).context("there are no nodes")
+}
+
+/// What a node says, if the process that said it is there.
+fn living(plan: &Plan, number: u8) -> Option<Endpoint> {
+    endpoint::read(&node_folder(&plan.data, number)).filter(is_of_a_living_process)
+}
+
+/// The whole system, from what each node says; outside it is the first one's.
+fn whole(plan: &Plan, found: Vec<Endpoint>) -> Option<Endpoint> {
     let nodes = found.iter().flat_map(|endpoint| endpoint.nodes.clone()).collect();
-    let first = found.into_iter().next().context("there are no nodes")?;
     let control = plan.data.join("control.sock");
-    Ok(Endpoint { nodes, control, pid: std::process::id(), ..first })
+    let first = found.into_iter().next()?;
+    Some(Endpoint { nodes, control, pid: std::process::id(), ..first })
 }
 
 /// A process that was killed leaves its file.

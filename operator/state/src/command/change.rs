@@ -124,6 +124,22 @@ impl Change {
         }
     }
 
+    /// Whether it changes who may log in, or what somebody may do.
+    pub const fn is_about_access(&self) -> bool {
+        matches!(
+            self,
+            Self::CreateUser(_)
+                | Self::SetUser(_)
+                | Self::DeleteUser(_)
+                | Self::AddKey(_)
+                | Self::RemoveKey(_)
+                | Self::CreateToken(_)
+                | Self::RevokeToken(_)
+                | Self::GrantRole(_)
+                | Self::RevokeRole(_)
+        )
+    }
+
     /// Whether it is housekeeping of the control plane itself, which leaves no audit line.
     pub const fn is_housekeeping(&self) -> bool {
         matches!(self, Self::PartitionApplied(_) | Self::PruneAudit(_))
