@@ -183,6 +183,7 @@ fn gs_cp_14_a_login_that_was_refused_has_a_durable_line() -> Result<()> {
     let token: Value = serde_json::from_str(&token)?;
     let (secret, id) = (token["token"].as_str(), token["id"].as_str());
     let (secret, id) = (secret.context("no token")?.to_owned(), id.context("no id")?.to_owned());
+    // Returns once the frontend has it (P-S3).
     up.stratum.cli(&["token", "revoke", &id])?;
     let http = Http::new(&up.stratum.endpoint().http, "demo/hello");
     let path = "/demo/hello.git/info/refs?service=git-upload-pack";

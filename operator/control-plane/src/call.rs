@@ -1,8 +1,11 @@
 use std::sync::Arc;
 
-use gitstratum_core::{ErrorKind, GrantsVersion, PartitionId, Token, encode_hex};
+use gitstratum_core::{
+    ErrorKind, GrantsVersion, Incarnation, PartitionId, ProcessRole, Token, encode_hex,
+};
 use gitstratum_process::RequestId;
 use gitstratum_state::command::{Change, Origin, RecordRefusal};
+use gitstratum_state::record::Node;
 use gitstratum_state::{Caller, Denial, Refusal, Rejection, Reply, State};
 
 use crate::error::Error;
@@ -88,7 +91,16 @@ impl Call {
     /// does not say so in time.
     async fn in_force(&self, version: GrantsVersion) {
         let plane = &self.plane;
-        let told = plane.fleet.wait(|fleet| fleet.is_in_force(version, plane.clock.monotonic()));
+        let expected = plane.read(|state| {
+            let serves = |node: &&Node| {
+                node.roles.contains(&ProcessRole::Frontend) && node.incarnation > Incarnation(0)
+            };
+            state.nodes().filter(serves).map(|node| node.id).collect::<Vec<_>>()
+        });
+        let expected = expected.await.unwrap_or_default();
+        let is_in_force =
+            |fleet: &Fleet| fleet.is_in_force(version, &expected, plane.clock.monotonic());
+        let told = plane.fleet.wait(is_in_force);
         if tokio::time::timeout(plane.config.settle_timeout, told).await.is_err() {
             tracing::warn!(version = version.0, "not every frontend has confirmed a change");
         }

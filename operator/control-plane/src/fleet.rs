@@ -13,6 +13,8 @@ pub(crate) struct Fleet {
     seen: Mutex<BTreeMap<NodeId, UnixMillis>>,
     /// How long a process counts as up after its last report.
     lifetime: Duration,
+    /// Monotonic time since which reports are taken.
+    since: Duration,
     reports: watch::Sender<u64>,
 }
 
@@ -40,9 +42,9 @@ pub(crate) struct Moment {
 }
 
 impl Fleet {
-    pub(crate) fn new(lifetime: Duration) -> Self {
+    pub(crate) fn new(lifetime: Duration, since: Duration) -> Self {
         let (reports, _) = watch::channel(0);
-        Self { processes: Mutex::default(), seen: Mutex::default(), lifetime, reports }
+        Self { processes: Mutex::default(), seen: Mutex::default(), lifetime, since, reports }
     }
 
     /// Notes what the processes of `node` say.
@@ -76,9 +78,20 @@ impl Fleet {
         }
     }
 
-    /// Whether every frontend that is up decides by `version`.
-    pub(crate) fn is_in_force(&self, version: GrantsVersion, now: Duration) -> bool {
+    /// Whether every frontend that is up decides by `version`. In the first moments those of
+    /// `expected` nodes count as up that were not heard yet.
+    pub(crate) fn is_in_force(
+        &self,
+        version: GrantsVersion,
+        expected: &[NodeId],
+        now: Duration,
+    ) -> bool {
         let processes = self.processes.lock();
+        let is_young = now.saturating_sub(self.since) <= self.lifetime;
+        let is_heard = |node: &NodeId| processes.contains_key(&(*node, ProcessRole::Frontend));
+        if is_young && !expected.iter().all(is_heard) {
+            return false;
+        }
         let frontends = processes.iter().filter(|((_, role), _)| *role == ProcessRole::Frontend);
         frontends.into_iter().all(|(_, process)| {
             let is_up = now.saturating_sub(process.at) <= self.lifetime;
@@ -102,7 +115,7 @@ impl Fleet {
             process.is_some_and(|process| has(process) && is_up(process))
         });
         drop(processes);
-        partition && self.is_in_force(version, now)
+        partition && self.is_in_force(version, &[], now)
     }
 }
 
@@ -120,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_new_repository_is_settled_when_all_frontends_and_its_partition_have_it() {
-        let fleet = Fleet::new(Duration::from_secs(3));
+        let fleet = Fleet::new(Duration::from_secs(3), Duration::ZERO);
         let settled = |at| fleet.is_settled(GrantsVersion(7), &[NODE], Duration::from_secs(at));
         assert!(!settled(0), "no partition is no confirmation");
         report(&fleet, NODE, ProcessRole::Metadata, 7, 0);
@@ -134,5 +147,17 @@ mod tests {
         assert!(settled(5), "a frontend that says nothing is not up");
         assert!(!settled(9), "nor is a partition");
         assert_eq!(fleet.last_seen(NodeId(2)), Some(UnixMillis(1)));
+    }
+
+    #[test]
+    fn p_s3_a_change_of_access_waits_for_frontends_that_have_yet_to_be_heard() {
+        let fleet = Fleet::new(Duration::from_secs(3), Duration::ZERO);
+        let in_force = |at| fleet.is_in_force(GrantsVersion(7), &[NODE], Duration::from_secs(at));
+        assert!(!in_force(1), "it may be about to tell");
+        assert!(in_force(4), "it is not there");
+        report(&fleet, NODE, ProcessRole::Frontend, 6, 4);
+        assert!(!in_force(4));
+        report(&fleet, NODE, ProcessRole::Frontend, 7, 5);
+        assert!(in_force(5));
     }
 }

@@ -58,7 +58,7 @@ pub(crate) struct Parts {
 impl Plane {
     pub(crate) fn new(parts: Parts) -> Arc<Self> {
         let Parts { config, group, host, clock, entropy, metrics } = parts;
-        let fleet = Fleet::new(config.report_lifetime);
+        let fleet = Fleet::new(config.report_lifetime, clock.monotonic());
         let streams = Arc::new(Semaphore::new(STREAMS_MAX));
         let refusals = Shares::default();
         Arc::new(Self { config, group, host, clock, entropy, fleet, metrics, streams, refusals })
