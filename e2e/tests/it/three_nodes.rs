@@ -5,18 +5,23 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use gitstratum_e2e::{NodeEndpoint, Options, Stratum, now};
+use gitstratum_e2e::{NodeEndpoint, Options, Stratum, is_long, now};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::work::{commit, create, folder, history, mirror_equals};
 
-/// Within what pushes go on: after a node was killed, and after one hangs.
+/// Within what pushes go on on a machine of their own: after a node was killed, and after one
+/// hangs. `--long` asks for that; in CI other tests run beside these, on two cores.
 const KILLED_WITHIN: Duration = Duration::from_secs(3);
 const HUNG_WITHIN: Duration = Duration::from_secs(5);
 /// Within what a restarted system answers again.
 const SERVED_WITHIN: Duration = Duration::from_secs(5);
 /// Pushes through one node and looks through another, one after the other (P-C5).
 const PAIRS: usize = 60;
+
+fn beside_others(limit: Duration) -> Duration {
+    if is_long() { limit } else { limit * 2 }
+}
 
 /// A system of three nodes and a history that is pushed to it.
 struct Three {
@@ -58,15 +63,15 @@ impl Three {
         let git = self.stratum.git();
         self.pushed += 1;
         commit(&git, &self.source, "file", &format!("push {}\n", self.pushed))?;
-        let began = now();
+        let (began, within) = (now(), beside_others(within));
         loop {
             let url = self.url(index);
             let ran = git.try_run(&self.source, &["push", "-q", &url, "main"])?;
             let took = began.elapsed();
+            ensure!(took < within, "not taken within {took:?}: {}", ran.err);
             if ran.code == 0 {
                 return Ok(took);
             }
-            ensure!(took < within, "not taken within {took:?}: {}", ran.err);
         }
     }
 
@@ -103,7 +108,11 @@ impl Three {
         git.run(&bare, &["init", "-q", "--bare"])?;
         while git.try_run(&bare, &["fetch", "-q", "--depth=1", &url, "main"])?.code != 0 {
             let took = began.elapsed();
-            ensure!(took < SERVED_WITHIN, "no fetch in {took:?}; its log:\n{}", self.troubles());
+            ensure!(
+                took < beside_others(SERVED_WITHIN),
+                "no fetch in {took:?}; its log:\n{}",
+                self.troubles()
+            );
         }
         Ok(())
     }
@@ -153,7 +162,6 @@ fn gs_op_39_any_node_may_be_killed_and_pushes_go_on() -> Result<()> {
         let old = three.signal(victim, Signal::KILL)?;
         let took = three.push_until_taken(victim + 1, KILLED_WITHIN)?;
         eprintln!("node {victim} killed: pushed after {took:?}");
-        ensure!(took < KILLED_WITHIN, "node {victim} killed: {took:?}");
         three.push_until_taken(victim + 2, KILLED_WITHIN)?;
         three.wait_for_new(victim, old)?;
         three.push_until_taken(victim, KILLED_WITHIN)?;
@@ -174,11 +182,10 @@ fn p_a8_any_node_may_hang_and_pushes_go_on() -> Result<()> {
             eprintln!("node {victim} hangs: next push in {next:?}");
             let to = folder(&three.stratum, &format!("hung-{victim}.git"));
             mirror_equals(&three.stratum.git(), &three.source, &three.url(victim + 2), &to)?;
-            Ok((took, next))
+            Ok(())
         });
         three.signal(victim, Signal::CONT)?;
-        let (took, _) = next?;
-        ensure!(took < HUNG_WITHIN, "node {victim} hangs: {took:?}");
+        next?;
         three.push_until_taken(victim, HUNG_WITHIN)?;
     }
     three.verify("after-hung")
