@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use gitstratum_control_plane::Founding;
-use gitstratum_core::{ClusterId, NodeId};
+use gitstratum_core::{ClusterId, Entropy as _, NodeId, SystemEntropy};
 use gitstratum_identity::Service;
 use gitstratum_identity::transport::AddressBook;
 use gitstratum_store::Permissions;
@@ -20,6 +20,9 @@ const FILE: &str = "addresses.json";
 const VERSION: u32 = 1;
 /// More than the file ever holds.
 const BYTES_MAX: u64 = 64 * 1024;
+/// Where free ports are looked for: below those that systems give to connections of their
+/// own, one of which might have the port of a node that is down for a moment.
+const FREE_PORTS: std::ops::Range<u16> = 18_000..32_000;
 /// A free port, whichever.
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
@@ -173,17 +176,29 @@ fn take_ports(nodes: &mut [NodeAddresses], plan: &Plan) -> Result<()> {
         [plan.http, plan.ssh, plan.metrics].into_iter().chain(https).collect();
     let mut held = Vec::new();
     for address in nodes.iter_mut().flat_map(NodeAddresses::all) {
-        let listener = match TcpListener::bind(*address) {
-            Ok(listener) => listener,
-            Err(error) if asked.contains(address) => {
+        let is_free = (address.port() != 0).then(|| TcpListener::bind(*address));
+        let listener = match is_free {
+            Some(Ok(listener)) => listener,
+            Some(Err(error)) if asked.contains(address) => {
                 return Err(error).with_context(|| format!("listening on {address}"));
             }
-            Err(_) => TcpListener::bind(ANY).context("taking a free port")?,
+            Some(Err(_)) | None => take_free(*address)?,
         };
         *address = listener.local_addr()?;
         held.push(listener);
     }
     Ok(())
+}
+
+/// A free port of the host of `address`.
+fn take_free(address: SocketAddr) -> Result<TcpListener> {
+    let mut random = [0; 2];
+    SystemEntropy::new().fill(&mut random);
+    let first = u16::from_be_bytes(random) % (FREE_PORTS.end - FREE_PORTS.start);
+    let (before, after) = (FREE_PORTS.take(first.into()), FREE_PORTS.skip(first.into()));
+    let mut ports = after.chain(before);
+    let free = ports.find_map(|port| TcpListener::bind((address.ip(), port)).ok());
+    free.with_context(|| format!("no port of {} is free between {FREE_PORTS:?}", address.ip()))
 }
 
 /// The same by node id, for dialling.

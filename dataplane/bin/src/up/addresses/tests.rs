@@ -24,7 +24,7 @@ fn files() -> std::sync::Arc<MemoryFiles> {
 }
 
 #[test]
-fn addresses_are_kept_and_all_differ() {
+fn addresses_are_kept_and_differ_and_a_port_that_was_taken_is_chosen_anew() {
     let files = files();
     let first = Addresses::settle(&*files, &plan(), (CLUSTER, 3)).unwrap();
     assert_eq!(first.cluster().unwrap(), CLUSTER);
@@ -37,12 +37,7 @@ fn addresses_are_kept_and_all_differ() {
     let second = book.address(Founding::node(2), Service::Bulk);
     assert_eq!(second, Some(first.node(2).unwrap().of(Service::Bulk)));
     assert_eq!(book.address(Founding::node(4), Service::Bulk), None);
-}
 
-#[test]
-fn a_port_that_was_taken_is_chosen_anew_unless_it_was_asked_for() {
-    let files = files();
-    let first = Addresses::settle(&*files, &plan(), (CLUSTER, 3)).unwrap();
     let taken = TcpListener::bind(first.node(2).unwrap().of(Service::Bulk)).unwrap();
     let next = Addresses::settle(&*files, &plan(), (CLUSTER, 3)).unwrap();
     assert_ne!(next.node(2).unwrap().of(Service::Bulk), taken.local_addr().unwrap());
