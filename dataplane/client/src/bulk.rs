@@ -12,13 +12,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use futures::stream::{BoxStream, StreamExt};
+use futures::stream::{self, BoxStream, StreamExt};
 use gitstratum_core::{ErrorKind, Incarnation, NodeId, SegmentId};
 use gitstratum_identity::Dialer;
 use gitstratum_process::RequestId;
 use gitstratum_proto::bulk::{RANGES_MAX, READ_PATH, segment_path};
 use gitstratum_proto::object::v1::{Range, ReadRequest, WriteResponse};
-use http_body_util::{Full, StreamBody};
+use http_body_util::{Empty, Full, StreamBody};
 use hyper::body::Frame;
 use prost::Message;
 
@@ -58,6 +58,9 @@ pub struct Chunk {
     /// Its next bytes.
     pub bytes: Bytes,
 }
+
+/// The bytes of a whole segment, in order.
+pub type Pieces = BoxStream<'static, Result<Bytes, Error>>;
 
 /// The pieces of a read's answer.
 pub type Chunks = BoxStream<'static, Result<Chunk, Error>>;
@@ -120,6 +123,26 @@ impl Client {
             incarnation: Incarnation(written.incarnation),
             length: written.length,
         })
+    }
+}
+
+impl Client {
+    /// The bytes of a whole segment, header and footer included, as `node` has them: whether they
+    /// are sound, and all, is for the caller to verify.
+    ///
+    /// # Errors
+    /// When the node refuses, breaks off, or does not begin in time.
+    pub async fn fetch(&self, node: NodeId, segment: SegmentId) -> Result<Pieces, Error> {
+        let request = named(hyper::Request::get(segment_path(segment)))
+            .body(RequestBody::new(Empty::new()))
+            .map_err(|source| Error::Request { source })?;
+        let sent = tokio::time::timeout(ANSWER_DEADLINE, self.pool.send(node, request)).await;
+        let sent = sent.unwrap_or(Err(Error::Deadline { node }));
+        let answer = error::check(node, noted(&self.standings, node, sent)?).await?;
+        Ok(stream::try_unfold(answer, |mut answer| async move {
+            Ok(answer.next_data().await?.map(|bytes| (bytes, answer)))
+        })
+        .boxed())
     }
 }
 
