@@ -22,6 +22,8 @@ pub(super) struct Plan {
     pub(super) ssh: SocketAddr,
     pub(super) https: Option<Https>,
     pub(super) metrics: SocketAddr,
+    /// HTTP may be served to other machines.
+    pub(super) insecure_http: bool,
     pub(super) log_filter: String,
 }
 
@@ -49,8 +51,8 @@ impl Plan {
         };
         let (nodes, node) = (args.nodes, args.node);
         let (http, ssh, metrics) = (args.http, args.ssh, args.metrics);
-        let log_filter = args.log_filter.clone();
-        Ok(Self { data, nodes, node, http, ssh, https, metrics, log_filter })
+        let (insecure_http, log_filter) = (args.insecure_http, args.log_filter.clone());
+        Ok(Self { data, nodes, node, http, ssh, https, metrics, insecure_http, log_filter })
     }
 
     /// The number of the node that this process is.
