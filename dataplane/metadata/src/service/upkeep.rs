@@ -209,6 +209,8 @@ impl Crew {
             return Ok(Some(Arc::clone(nodes)));
         }
         let nodes = Nodes::new(snapshot.layout(), fenced).map(Arc::new);
+        // What could not be done before may be possible now.
+        *self.segments_out.lock() = BackOff::new(SEGMENT_PAUSES);
         *held = nodes.clone().map(|nodes| (snapshot.layout().clone(), nodes));
         Ok(nodes)
     }

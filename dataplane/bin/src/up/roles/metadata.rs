@@ -44,6 +44,7 @@ pub(in super::super) async fn start(
     .context("opening the partitions' log")?;
     let (publisher, feed) = Feed::channel();
     let bytes = bulk::Client::new(common.dialer(ProcessRole::Metadata)?);
+    let bytes = bytes.on(common.node, feed.clone());
     let reader = Reader::new(Arc::new(bytes), Options::default());
     let commits_held = MetadataMetrics::new(&common.metrics).commit_graph_size;
     let deps = Deps {
