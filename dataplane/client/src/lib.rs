@@ -8,6 +8,7 @@ mod agent;
 pub mod audit;
 pub mod bulk;
 pub mod cluster;
+pub mod copies;
 pub mod fleet;
 pub mod grpc;
 pub mod manifest;

@@ -232,6 +232,66 @@ impl Partitions {
         .await
     }
 
+    /// Fences a node in the partition (S20); the number of its fence as it then is.
+    ///
+    /// # Errors
+    /// After the last try; a refusal says why.
+    pub async fn fence_node(
+        &self,
+        partition: PartitionId,
+        request: wire::FenceNodeRequest,
+    ) -> Result<wire::FenceNodeResponse, Error> {
+        self.call(partition, SESSION, request, |mut client, request| async move {
+            client.fence_node(request).await
+        })
+        .await
+    }
+
+    /// Lifts a node's fence in the partition.
+    ///
+    /// # Errors
+    /// As [`Partitions::fence_node`].
+    pub async fn unfence_node(
+        &self,
+        partition: PartitionId,
+        request: wire::UnfenceNodeRequest,
+    ) -> Result<wire::FenceNodeResponse, Error> {
+        self.call(partition, SESSION, request, |mut client, request| async move {
+            client.unfence_node(request).await
+        })
+        .await
+    }
+
+    /// What still names a node in the partition (S20).
+    ///
+    /// # Errors
+    /// After the last try.
+    pub async fn show_node_use(
+        &self,
+        partition: PartitionId,
+        request: wire::ShowNodeUseRequest,
+    ) -> Result<wire::ShowNodeUseResponse, Error> {
+        self.call(partition, PLAN, request, |mut client, request| async move {
+            client.show_node_use(request).await
+        })
+        .await
+    }
+
+    /// Gives up a segment whose owners are all lost (S20).
+    ///
+    /// # Errors
+    /// After the last try.
+    pub async fn accept_loss(
+        &self,
+        partition: PartitionId,
+        request: wire::AcceptLossRequest,
+    ) -> Result<wire::AcceptLossResponse, Error> {
+        self.call(partition, SESSION, request, |mut client, request| async move {
+            client.accept_loss(request).await
+        })
+        .await
+    }
+
     /// A client of the partition's leader as far as it is known, for calls that need no retry.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use futures::Stream;
 use gitstratum_client::grpc;
 use gitstratum_client::metadata::LEADER_HEADER;
 use gitstratum_core::{
-    ErrorKind, Incarnation, PartitionId, ProcessRole, RepoId, SessionId, Version,
+    ErrorKind, Incarnation, NodeId, PartitionId, ProcessRole, RepoId, SessionId, Version,
 };
 use gitstratum_identity::Peer;
 use gitstratum_proto::MESSAGE_BYTES_MAX;
@@ -210,6 +210,50 @@ impl Metadata for Rpc {
         let partitions = self.service.status().await;
         let node = self.service.node().0;
         Ok(Response::new(wire::StatusResponse { node, partitions }))
+    }
+
+    async fn fence_node(
+        &self,
+        request: Request<wire::FenceNodeRequest>,
+    ) -> Answer<wire::FenceNodeResponse> {
+        caller(&request, ProcessRole::Control)?;
+        let request = request.into_inner();
+        let (partition, node) = (PartitionId(request.partition), NodeId(request.node));
+        let fenced = self.service.fence_node(partition, node, request.number).await;
+        let number = fenced.map_err(refused)?;
+        Ok(Response::new(wire::FenceNodeResponse { number }))
+    }
+
+    async fn unfence_node(
+        &self,
+        request: Request<wire::UnfenceNodeRequest>,
+    ) -> Answer<wire::FenceNodeResponse> {
+        caller(&request, ProcessRole::Control)?;
+        let request = request.into_inner();
+        let (partition, node) = (PartitionId(request.partition), NodeId(request.node));
+        let lifted = self.service.unfence_node(partition, node, request.number).await;
+        let number = lifted.map_err(refused)?;
+        Ok(Response::new(wire::FenceNodeResponse { number }))
+    }
+
+    async fn show_node_use(
+        &self,
+        request: Request<wire::ShowNodeUseRequest>,
+    ) -> Answer<wire::ShowNodeUseResponse> {
+        anyone(&request)?;
+        let request = request.into_inner();
+        let (partition, node) = (PartitionId(request.partition), NodeId(request.node));
+        let used = self.service.node_use(partition, node).await.map_err(refused)?;
+        Ok(Response::new(used))
+    }
+
+    async fn accept_loss(
+        &self,
+        request: Request<wire::AcceptLossRequest>,
+    ) -> Answer<wire::AcceptLossResponse> {
+        caller(&request, ProcessRole::Control)?;
+        let accepted = self.service.accept_loss(request.into_inner()).await.map_err(refused)?;
+        Ok(Response::new(wire::AcceptLossResponse { accepted }))
     }
 
     async fn audit(&self, request: Request<wire::AuditRequest>) -> Answer<Self::AuditStream> {

@@ -6,12 +6,15 @@
 //! | `hosted` | one partition: reads, barriers, proposals, log time |
 //! | `hosting` | opens partitions, makes repository rows from the directory (S43) |
 //! | `keeper` | what a leader does every second (S10, S14, S41) |
+//! | `upkeep` | what a leader does about copies: repairs, moves (S18–S21) |
+//! | `fences` | nodes that leave, and what still names them (S20) |
 //! | `access` | authorises (S44) and checks names (S42) |
 //! | `views` | refs and manifests in memory (GS-MD-08) |
 //! | `get_refs`, `update_refs`, `sessions`, `segments`, `inspect` | the requests |
 
 mod access;
 mod barrier;
+mod fences;
 mod get_refs;
 mod hosted;
 mod hosting;
@@ -20,12 +23,14 @@ mod keeper;
 mod renewals;
 mod sessions;
 mod update_refs;
+mod upkeep;
 mod views;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use gitstratum_client::cluster::Feed;
+use gitstratum_client::copies::Copies;
 use gitstratum_consensus::Host;
 use gitstratum_core::{Clock, GrantsVersion, NodeId, PartitionId, RepoId, Role, Version};
 use gitstratum_process::{Drain, Metrics};
@@ -62,6 +67,8 @@ pub struct Deps {
     pub clock: Arc<dyn Clock>,
     /// Answers questions about history.
     pub planner: Arc<dyn Planner>,
+    /// Has object nodes make copies of segments.
+    pub copies: Arc<dyn Copies>,
     /// Where figures go.
     pub metrics: Metrics,
 }

@@ -3,6 +3,7 @@
 
 mod answer;
 mod read;
+mod whole;
 mod write;
 
 use std::convert::Infallible;
@@ -36,6 +37,8 @@ pub(crate) struct Bulk {
     pub(crate) segments: Arc<Segments>,
     pub(crate) writes: Arc<Semaphore>,
     pub(crate) write_idle: Duration,
+    /// Whole segments that are given out at once.
+    pub(crate) transfers: Arc<Semaphore>,
     pub(crate) node: gitstratum_core::NodeId,
     pub(crate) incarnation: gitstratum_core::Incarnation,
 }
@@ -88,6 +91,10 @@ async fn route(bulk: Bulk, peer: Peer, request: Request<Incoming>) -> Response<A
             true => read::answer(bulk, request).await,
             false => Err(Error::NotAllowed),
         },
+        (&Method::GET, Some(id)) => match may_copy(peer) {
+            true => whole::answer(bulk, id).await,
+            false => Err(Error::NotAllowed),
+        },
         (&Method::PUT, Some(id)) => match may_write(peer) {
             true => write::answer(bulk, id, request).await,
             false => Err(Error::NotAllowed),
@@ -97,9 +104,14 @@ async fn route(bulk: Bulk, peer: Peer, request: Request<Incoming>) -> Response<A
     answered.unwrap_or_else(|error| answer::refusal(&error))
 }
 
-/// Frontends and metadata nodes read; object nodes copy from each other.
+/// Frontends and metadata nodes read.
 fn may_read(peer: Peer) -> bool {
     matches!(peer.role, ProcessRole::Frontend | ProcessRole::Metadata | ProcessRole::Object)
+}
+
+/// Object nodes copy from each other.
+fn may_copy(peer: Peer) -> bool {
+    peer.role == ProcessRole::Object
 }
 
 /// P-S9: a metadata certificate writes no segment.

@@ -40,6 +40,32 @@ pub enum Error {
         /// The segment.
         segment: SegmentId,
     },
+    /// The disk gave fewer bytes than the segment has.
+    #[error("file of segment {segment} is cut short")]
+    CutShort {
+        /// The segment.
+        segment: SegmentId,
+    },
+    /// It names another partition than the one that asked for it.
+    #[error("segment {segment} is of another partition")]
+    ForeignPartition {
+        /// The segment.
+        segment: SegmentId,
+    },
+    /// None of the nodes named gave it.
+    #[error("segment {segment} could not be copied: {why}")]
+    NoSource {
+        /// The segment.
+        segment: SegmentId,
+        /// What the last one said.
+        why: String,
+    },
+    /// The partition has a newer leader than the one that asks (S22).
+    #[error("term {term} of the partition has passed")]
+    OldTerm {
+        /// The caller's term.
+        term: u64,
+    },
     /// Too many writes at once.
     #[error("too many segments are being written")]
     Busy,
@@ -97,7 +123,11 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::NotHeld { .. } => ErrorKind::NotFound,
-            Self::FileMissing { .. } => ErrorKind::Corrupt,
+            Self::FileMissing { .. } | Self::CutShort { .. } => ErrorKind::Corrupt,
+            Self::ForeignPartition { .. } => ErrorKind::Denied,
+            // This node is well: the same may be asked again.
+            Self::NoSource { .. } => ErrorKind::Busy,
+            Self::OldTerm { .. } => ErrorKind::Conflict,
             Self::Segment { source, .. } => source.kind(),
             Self::Exists { .. } => ErrorKind::Conflict,
             Self::ForeignCluster { .. } => ErrorKind::Denied,

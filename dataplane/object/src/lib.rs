@@ -8,6 +8,8 @@ mod bulk;
 mod config;
 mod error;
 mod metric_names;
+mod pull;
+mod rate;
 mod rpc;
 mod segments;
 mod service;

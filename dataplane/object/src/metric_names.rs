@@ -12,6 +12,10 @@ pub(crate) struct ObjectMetrics {
     pub(crate) segments: Gauge,
     /// Segments swept because nobody lists them.
     pub(crate) swept: Counter,
+    /// Segments copied from other nodes.
+    pub(crate) pulled: Counter,
+    /// Their bytes.
+    pub(crate) pulled_bytes: Counter,
     /// Reads that found damage.
     pub(crate) damage: Counter,
 }
@@ -27,6 +31,14 @@ impl ObjectMetrics {
             swept: metrics.counter(
                 "gitstratum_object_segments_swept_total",
                 "Segments removed because no manifest lists them",
+            ),
+            pulled: metrics.counter(
+                "gitstratum_object_segments_pulled_total",
+                "Segments copied from other nodes",
+            ),
+            pulled_bytes: metrics.counter(
+                "gitstratum_object_pulled_bytes_total",
+                "Bytes of segments copied from other nodes",
             ),
             damage: metrics.counter(
                 "gitstratum_object_damage_found_total",

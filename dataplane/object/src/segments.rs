@@ -1,6 +1,7 @@
 //! The segments of this node: small ones as rows, the rest as files. The row that
 //! describes a file is a hint that can be rebuilt (S4).
 
+mod copies;
 mod place;
 mod read;
 mod record;
@@ -21,6 +22,7 @@ use parking_lot::Mutex;
 
 use crate::error::Error;
 use crate::metric_names::ObjectMetrics;
+pub(crate) use copies::Hold;
 pub(crate) use place::Place;
 pub(crate) use record::Record;
 pub(crate) use write::blocking;
@@ -53,6 +55,8 @@ pub(crate) struct Segments {
     inline_bytes_max: usize,
     opened: Cache<SegmentId, Arc<Opened>>,
     writing: Mutex<BTreeSet<SegmentId>>,
+    /// Those that are being copied here or removed as unwanted.
+    held: Mutex<BTreeSet<SegmentId>>,
     unlisted: Mutex<BTreeMap<SegmentId, Unlisted>>,
     refusing: Mutex<Option<String>>,
 }
@@ -88,6 +92,7 @@ impl Segments {
             inline_bytes_max: config.inline_bytes_max,
             opened,
             writing: Mutex::new(BTreeSet::new()),
+            held: Mutex::new(BTreeSet::new()),
             unlisted: Mutex::new(BTreeMap::new()),
             refusing: Mutex::new(None),
         };
@@ -170,8 +175,9 @@ impl Segments {
     /// Remembers that a manifest lists the segment, so that it is not asked about again.
     pub(crate) async fn mark_listed(&self, segment: SegmentId) -> Result<(), Error> {
         let Some(length) = self.unlisted_length(segment) else { return Ok(()) };
+        let pulled = self.record(segment)?.map_or(0, |record| record.pulled);
         let mut batch = Batch::new();
-        batch.put(RECORDS, segment.0.to_vec(), Record { length, listed: true }.encode());
+        batch.put(RECORDS, segment.0.to_vec(), Record { length, listed: true, pulled }.encode());
         self.deps.committer.commit(batch, Durability::Buffered).await?;
         self.unlisted.lock().remove(&segment);
         Ok(())

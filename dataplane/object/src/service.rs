@@ -1,5 +1,7 @@
 use std::sync::Arc;
 
+use gitstratum_client::bulk as bulk_client;
+use gitstratum_client::cluster::Feed;
 use gitstratum_client::grpc;
 use gitstratum_client::metadata::Partitions;
 use gitstratum_core::{Clock, ClusterId, Incarnation, NodeId, ProcessRole};
@@ -12,6 +14,8 @@ use crate::bulk::{self, Bulk};
 use crate::config::Config;
 use crate::error::Error;
 use crate::metric_names::ObjectMetrics;
+use crate::pull::Puller;
+use crate::rate::Share;
 use crate::rpc::Rpc;
 use crate::segments::{Segments, StoreDeps, blocking};
 use crate::sweep;
@@ -36,6 +40,10 @@ pub struct Deps {
     pub space: Arc<SpaceGuard>,
     /// Whom to ask about unlisted segments.
     pub partitions: Partitions,
+    /// Reads segments of other nodes.
+    pub peers: bulk_client::Client,
+    /// The layout and the cluster's settings.
+    pub feed: Feed,
     /// Where metrics go.
     pub metrics: Metrics,
 }
@@ -47,6 +55,7 @@ pub struct Service {
     incarnation: Incarnation,
     segments: Arc<Segments>,
     partitions: Partitions,
+    puller: Arc<Puller>,
 }
 
 impl Service {
@@ -66,12 +75,17 @@ impl Service {
         };
         let (cluster, options) = (deps.cluster, config.clone());
         let segments = blocking(move || Segments::open(store, cluster, &options)).await?;
+        let segments = Arc::new(segments);
+        let share = Share { feed: deps.feed, otherwise: config.copy_bytes_per_second };
+        let puller =
+            Puller::new((deps.node, Arc::clone(&segments)), deps.peers, share, config.pulls_max);
         Ok(Self {
             config,
             node: deps.node,
             incarnation: deps.incarnation,
-            segments: Arc::new(segments),
+            segments,
             partitions: deps.partitions,
+            puller: Arc::new(puller),
         })
     }
 
@@ -79,6 +93,7 @@ impl Service {
     pub async fn run(self, control: Listener, bytes: Listener, drain: Drain) {
         let calls = Rpc {
             segments: Arc::clone(&self.segments),
+            puller: self.puller,
             node: self.node,
             incarnation: self.incarnation,
         };
@@ -86,6 +101,7 @@ impl Service {
             segments: Arc::clone(&self.segments),
             writes: Arc::new(Semaphore::new(self.config.writes_max)),
             write_idle: self.config.write_idle,
+            transfers: Arc::new(Semaphore::new(self.config.transfers_max)),
             node: self.node,
             incarnation: self.incarnation,
         };

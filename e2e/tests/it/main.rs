@@ -11,6 +11,7 @@ mod chain;
 mod clone_basics;
 mod clone_shallow;
 mod clone_tls;
+mod copies;
 mod failover_damage;
 mod failover_kill;
 mod failover_points;

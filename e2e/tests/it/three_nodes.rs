@@ -19,19 +19,19 @@ const SERVED_WITHIN: Duration = Duration::from_secs(5);
 /// Pushes through one node and looks through another, one after the other (P-C5).
 const PAIRS: usize = 60;
 
-fn beside_others(limit: Duration) -> Duration {
+pub(crate) fn beside_others(limit: Duration) -> Duration {
     if is_long() { limit } else { limit * 2 }
 }
 
 /// A system of three nodes and a history that is pushed to it.
-struct Three {
-    stratum: Stratum,
-    source: PathBuf,
+pub(crate) struct Three {
+    pub(crate) stratum: Stratum,
+    pub(crate) source: PathBuf,
     pushed: usize,
 }
 
 impl Three {
-    fn start() -> Result<Self> {
+    pub(crate) fn start() -> Result<Self> {
         let args = ["--nodes".to_owned(), "3".to_owned()].to_vec();
         let stratum = Stratum::start_with(Options { args, ..Options::default() })?;
         ensure!(stratum.endpoint().nodes.len() == 3);
@@ -41,16 +41,16 @@ impl Three {
         Ok(Self { stratum, source, pushed: 0 })
     }
 
-    fn node(&self, index: usize) -> &NodeEndpoint {
+    pub(crate) fn node(&self, index: usize) -> &NodeEndpoint {
         &self.stratum.endpoint().nodes[index % 3]
     }
 
-    fn url(&self, index: usize) -> String {
+    pub(crate) fn url(&self, index: usize) -> String {
         format!("{}/demo/three.git", self.node(index).http)
     }
 
     /// One commit more, pushed through a node; its id.
-    fn push(&mut self, index: usize) -> Result<String> {
+    pub(crate) fn push(&mut self, index: usize) -> Result<String> {
         self.pushed += 1;
         let git = self.stratum.git();
         commit(&git, &self.source, "file", &format!("push {}\n", self.pushed))?;
@@ -59,7 +59,7 @@ impl Three {
     }
 
     /// The same, again and again until it is taken; how long that took.
-    fn push_until_taken(&mut self, index: usize, within: Duration) -> Result<Duration> {
+    pub(crate) fn push_until_taken(&mut self, index: usize, within: Duration) -> Result<Duration> {
         let git = self.stratum.git();
         self.pushed += 1;
         commit(&git, &self.source, "file", &format!("push {}\n", self.pushed))?;
@@ -82,7 +82,7 @@ impl Three {
         Ok(listed.split_whitespace().next().unwrap_or_default().to_owned())
     }
 
-    fn signal(&self, index: usize, signal: Signal) -> Result<u32> {
+    pub(crate) fn signal(&self, index: usize, signal: Signal) -> Result<u32> {
         let pid = self.node(index).current_pid().context("the node is not up")?;
         let raw = Pid::from_raw(i32::try_from(pid)?).context("no process")?;
         kill_process(raw, signal)?;
@@ -90,7 +90,7 @@ impl Three {
     }
 
     /// Waits until the node was started again.
-    fn wait_for_new(&self, index: usize, old: u32) -> Result<()> {
+    pub(crate) fn wait_for_new(&self, index: usize, old: u32) -> Result<()> {
         let began: Instant = now();
         while self.node(index).current_pid().is_none_or(|pid| pid == old) {
             ensure!(began.elapsed() < Duration::from_secs(20), "node {index} did not come back");
@@ -126,7 +126,7 @@ impl Three {
     }
 
     /// Every node gives what the source has.
-    fn verify(&self, name: &str) -> Result<()> {
+    pub(crate) fn verify(&self, name: &str) -> Result<()> {
         for index in 0..3 {
             self.wait_for_service(index)?;
             let to = folder(&self.stratum, &format!("{name}-{index}.git"));

@@ -115,6 +115,10 @@ pub struct PartitionStatus {
     pub refs: Option<u64>,
     /// Sessions of frontends.
     pub sessions: Option<u64>,
+    /// Segments with fewer copies than the replication factor.
+    pub under_replicated: Option<u64>,
+    /// Segments that are not yet where the ring wants them.
+    pub misplaced: Option<u64>,
 }
 
 impl Status {
@@ -231,6 +235,8 @@ fn partition_status(
         repositories: status.map(|status| status.repositories),
         refs: status.map(|status| status.refs),
         sessions: status.map(|status| status.sessions),
+        under_replicated: status.map(|status| status.under_replicated),
+        misplaced: status.map(|status| status.misplaced),
     }
 }
 

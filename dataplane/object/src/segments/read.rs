@@ -71,6 +71,27 @@ impl Segments {
         opened.layout.verify_and_slice(range, bytes).map_err(failed)
     }
 
+    /// Bytes of the whole segment as they lie here, header and footer included; nothing vouches
+    /// for them. Blocking.
+    pub(crate) fn read_raw(
+        &self,
+        opened: &Opened,
+        offset: u64,
+        length: u64,
+    ) -> Result<Bytes, Error> {
+        self.deps.metrics.read_bytes.add(length);
+        match &opened.place {
+            Place::Row(row) => Ok(row.slice(usize_of(offset)..usize_of(offset + length))),
+            Place::File(file) => {
+                let bytes = file.read_at(offset, usize_of(length))?;
+                if bytes.len() as u64 != length {
+                    return Err(Error::CutShort { segment: opened.layout.header().segment });
+                }
+                Ok(bytes)
+            }
+        }
+    }
+
     /// Reads and verifies a whole segment from the disk, not from any cache. Blocking.
     pub(crate) fn verify(&self, segment: SegmentId) -> Result<Layout, Error> {
         self.opened.invalidate(&segment);

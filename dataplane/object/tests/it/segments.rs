@@ -2,10 +2,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use gitstratum_client::bulk::{Error, Span, Written};
-use gitstratum_client::grpc;
 use gitstratum_core::{ClusterId, ErrorKind, Incarnation, ProcessRole};
-use gitstratum_identity::{Peer, Service as Port};
-use gitstratum_proto::object::v1::object_client::ObjectClient;
 use gitstratum_proto::object::v1::{GiveUpRequest, VerifyRequest};
 use gitstratum_store::files::{read_whole, write_atomically};
 use gitstratum_store::{Fault, FaultyEngine, Files, Permissions};
@@ -139,7 +136,7 @@ async fn s12_a_push_gives_up_its_own_segments_only() {
     let world = World::start(&disk).await;
     let made = segment(2, SMALL, CLUSTER);
     world.write(&made).await.unwrap();
-    let mut client = object_client(&world, ProcessRole::Frontend);
+    let mut client = world.calls(ProcessRole::Frontend);
     let mut request = GiveUpRequest {
         session: 4,
         push_number: 5,
@@ -154,13 +151,8 @@ async fn s12_a_push_gives_up_its_own_segments_only() {
     world.stop().await;
 }
 
-fn object_client(world: &World, role: ProcessRole) -> ObjectClient<grpc::Channel> {
-    let dialer = world.network.dialer(Peer { cluster: CLUSTER, role, node: NODE });
-    ObjectClient::new(grpc::channel(dialer, NODE, Port::Object))
-}
-
 async fn problem(world: &World, made: &Made) -> String {
-    let mut client = object_client(world, ProcessRole::Control);
+    let mut client = world.calls(ProcessRole::Control);
     let request = VerifyRequest { segment_ids: vec![made.id.0.to_vec().into()] };
     let mut results = client.verify(request).await.unwrap().into_inner();
     results.message().await.unwrap().unwrap().problem

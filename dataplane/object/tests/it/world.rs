@@ -7,6 +7,7 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use gitstratum_client::bulk::{BulkRead, Client, Error, Span, Written};
 use gitstratum_client::cluster::{Feed, Snapshot};
+use gitstratum_client::grpc;
 use gitstratum_client::metadata::Partitions;
 use gitstratum_core::{
     ClusterId, Incarnation, NodeId, ObjectFormat, PackId, PartitionId, ProcessRole, PushNumber,
@@ -16,7 +17,10 @@ use gitstratum_git::segment::{Cipher, Header, KeyId, Kind, Origin, Writer};
 use gitstratum_identity::{LocalNetwork, Peer, Service as Port};
 use gitstratum_object::{Config, Deps, FAMILIES, Service};
 use gitstratum_process::{Drain, DrainTrigger, Metrics, Task, spawn};
+use gitstratum_proto::object::v1::object_client::ObjectClient;
+use gitstratum_proto::object::v1::{PullRequest, PullResponse};
 use gitstratum_store::{Committer, Engine, Files, MemoryEngine, MemoryFiles, SpaceGuard, commit};
+use tonic::Status;
 
 pub(crate) const CLUSTER: ClusterId = ClusterId([7; 16]);
 pub(crate) const NODE: NodeId = NodeId(1);
@@ -41,6 +45,7 @@ impl Disk {
 
 /// A running node.
 pub(crate) struct World {
+    pub(crate) node: NodeId,
     pub(crate) network: LocalNetwork,
     stop: DrainTrigger,
     running: Task<()>,
@@ -52,16 +57,38 @@ impl World {
     }
 
     pub(crate) async fn start_on(files: Arc<dyn Files>, engine: Arc<dyn Engine>) -> Self {
+        Self::start_as(NODE, LocalNetwork::new(), files, engine).await
+    }
+
+    /// Another node beside this one.
+    pub(crate) async fn start_beside(&self, node: NodeId, disk: &Disk) -> Self {
+        let (files, engine) = (Arc::clone(&disk.files), Arc::clone(&disk.engine));
+        self.start_beside_on(node, files, engine).await
+    }
+
+    pub(crate) async fn start_beside_on(
+        &self,
+        node: NodeId,
+        files: Arc<dyn Files>,
+        engine: Arc<dyn Engine>,
+    ) -> Self {
+        Self::start_as(node, self.network.clone(), files, engine).await
+    }
+
+    async fn start_as(
+        node: NodeId,
+        network: LocalNetwork,
+        files: Arc<dyn Files>,
+        engine: Arc<dyn Engine>,
+    ) -> Self {
         let clock = SystemClock::new();
-        let network = LocalNetwork::new();
         let (stop, drain) = Drain::new();
         let directory = PathBuf::from("/segments");
         let parent = PathBuf::from("/");
         let space = SpaceGuard::new(Arc::clone(&files), parent, 0, Arc::clone(&clock) as _);
-        let dialer =
-            network.dialer(Peer { cluster: CLUSTER, role: ProcessRole::Object, node: NODE });
+        let dialer = network.dialer(Peer { cluster: CLUSTER, role: ProcessRole::Object, node });
         let deps = Deps {
-            node: NODE,
+            node,
             cluster: CLUSTER,
             incarnation: Incarnation(3),
             files,
@@ -74,14 +101,16 @@ impl World {
             engine,
             clock,
             space: Arc::new(space),
-            partitions: Partitions::new(dialer, Feed::fixed(Snapshot::empty())),
+            partitions: Partitions::new(Arc::clone(&dialer), Feed::fixed(Snapshot::empty())),
+            peers: Client::new(dialer),
+            feed: Feed::fixed(Snapshot::empty()),
             metrics: Metrics::new(),
         };
         let service = Service::open(Config::new(directory), deps).await.unwrap();
-        let control = network.listen(NODE, Port::Object, 16, drain.clone()).unwrap();
-        let bulk = network.listen(NODE, Port::Bulk, 16, drain.clone()).unwrap();
+        let control = network.listen(node, Port::Object, 16, drain.clone()).unwrap();
+        let bulk = network.listen(node, Port::Bulk, 16, drain.clone()).unwrap();
         let running = spawn("object node", service.run(control, bulk, drain));
-        Self { network, stop, running }
+        Self { node, network, stop, running }
     }
 
     pub(crate) async fn stop(self) {
@@ -96,12 +125,35 @@ impl World {
     pub(crate) async fn write(&self, segment: &Made) -> Result<Written, Error> {
         let pieces = segment.bytes.chunks(100_000).map(Bytes::copy_from_slice).collect::<Vec<_>>();
         let body = futures::stream::iter(pieces).boxed();
-        self.client(ProcessRole::Frontend).write(NODE, segment.id, body).await
+        self.client(ProcessRole::Frontend).write(self.node, segment.id, body).await
+    }
+
+    /// Calls of a process of `role` to this node.
+    pub(crate) fn calls(&self, role: ProcessRole) -> ObjectClient<grpc::Channel> {
+        let dialer = self.network.dialer(Peer { cluster: CLUSTER, role, node: NODE });
+        ObjectClient::new(grpc::channel(dialer, self.node, Port::Object))
+    }
+
+    /// Asks this node to copy a segment from `from`, by the owner list with number `list`.
+    pub(crate) async fn pull(
+        &self,
+        segment: SegmentId,
+        from: &[NodeId],
+        list: u64,
+    ) -> Result<PullResponse, Status> {
+        let request = PullRequest {
+            partition: 0,
+            term: 1,
+            segment_id: segment.0.to_vec().into(),
+            from: from.iter().map(|node| node.0).collect(),
+            list_number: list,
+        };
+        self.calls(ProcessRole::Metadata).pull(request).await.map(tonic::Response::into_inner)
     }
 
     pub(crate) async fn read(&self, segment: SegmentId, span: Span) -> Result<Bytes, Error> {
         let client = self.client(ProcessRole::Frontend);
-        let chunks = client.read(NODE, segment, vec![span]).await?;
+        let chunks = client.read(self.node, segment, vec![span]).await?;
         let pieces: Vec<_> = chunks.map_ok(|chunk| chunk.bytes).try_collect().await?;
         Ok(pieces.concat().into())
     }

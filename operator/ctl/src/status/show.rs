@@ -110,6 +110,8 @@ impl View for PartitionStatus {
         Column::always("REPOSITORIES"),
         Column::always("REFS"),
         Column::always("SESSIONS"),
+        Column::always("MISSING COPIES"),
+        Column::wide("MISPLACED"),
         Column::wide("VOTERS"),
     ];
 
@@ -123,6 +125,8 @@ impl View for PartitionStatus {
             number(self.repositories),
             number(self.refs),
             number(self.sessions),
+            number(self.under_replicated),
+            number(self.misplaced),
             self.voters.join(","),
         ]
     }
@@ -178,6 +182,7 @@ mod tests {
             term: 2,
             applied: 30,
             refs: 9,
+            under_replicated: 3,
             ..Default::default()
         };
         let partitions = metadata::v1::StatusResponse { node: 1, partitions: vec![partition] };
@@ -202,9 +207,9 @@ holds          5 repositories, 2 users
 NODE              STATE               RING  STORED   FREE  SEEN    VERSION  ROLES
 0000000000000001  up, refuses writes  yes   2.0 KiB  0 B   2s ago  0.1.0    metadata,object
 
-PARTITION  LEADER            TERM  APPLIED  REPOSITORIES  REFS  SESSIONS
-0          -                 -     -        -             -     -
-1          0000000000000001  2     30       0             9     0
+PARTITION  LEADER            TERM  APPLIED  REPOSITORIES  REFS  SESSIONS  MISSING COPIES
+0          -                 -     -        -             -     -         -
+1          0000000000000001  2     30       0             9     0         3
 
 unknown: x: why
 ";

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use gitstratum_client::cluster::{Applied, Feed};
+use gitstratum_client::copies::ObjectNodes;
 use gitstratum_client::grpc;
 use gitstratum_client::objects::{Options, Reader};
 use gitstratum_client::{bulk, raft};
@@ -43,6 +44,7 @@ pub(in super::super) async fn start(
     .context("opening the partitions' log")?;
     let (publisher, feed) = Feed::channel();
     let bytes = bulk::Client::new(common.dialer(ProcessRole::Metadata)?);
+    let bytes = bytes.on(common.node, feed.clone());
     let reader = Reader::new(Arc::new(bytes), Options::default());
     let commits_held = MetadataMetrics::new(&common.metrics).commit_graph_size;
     let deps = Deps {
@@ -50,6 +52,7 @@ pub(in super::super) async fn start(
         host: Arc::clone(&host),
         feed,
         clock: Arc::clone(&common.clock),
+        copies: Arc::new(ObjectNodes::new(common.dialer(ProcessRole::Metadata)?)),
         planner: Arc::new(HistoryPlanner::new(reader, Limits::default(), commits_held)),
         metrics: common.metrics.clone(),
     };

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use gitstratum_client::bulk;
 use gitstratum_client::metadata::Partitions;
 use gitstratum_core::{Incarnation, ProcessRole};
 use gitstratum_identity::Service as Port;
@@ -47,7 +48,9 @@ pub(in super::super) async fn start(
         committer,
         clock,
         space: Arc::new(space),
-        partitions: Partitions::new(dialer, feed),
+        partitions: Partitions::new(Arc::clone(&dialer), feed.clone()),
+        peers: bulk::Client::new(dialer),
+        feed,
         metrics: common.metrics.clone(),
     };
     let config = Config::new(directory.join("segments"));
