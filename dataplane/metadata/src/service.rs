@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `hosted` | one partition: reads, barriers, proposals, log time |
 //! | `hosting` | opens partitions, makes repository rows from the directory (S43) |
+//! | `homing` | when leadership returns to the preferred node (S39) |
 //! | `keeper` | what a leader does every second (S10, S14, S41) |
 //! | `access` | authorises (S44) and checks names (S42) |
 //! | `views` | refs and manifests in memory (GS-MD-08) |
@@ -13,6 +14,7 @@
 mod access;
 mod barrier;
 mod get_refs;
+mod homing;
 mod hosted;
 mod hosting;
 mod inspect;
@@ -78,6 +80,7 @@ pub struct Service {
     /// Directory version whose rows are in all partitions here.
     applied: watch::Sender<GrantsVersion>,
     checksums: inspect::Checksums,
+    moves: homing::Moves,
 }
 
 impl Service {
@@ -97,6 +100,7 @@ impl Service {
             damaged: RwLock::default(),
             applied: watch::Sender::new(GrantsVersion(0)),
             checksums: inspect::Checksums::default(),
+            moves: homing::Moves::default(),
         }))
     }
 

@@ -30,6 +30,8 @@ const ENGINE_WRITE_BUFFER_BYTES: usize = 16 << 20;
 const READY_WITHIN: Duration = Duration::from_secs(30);
 /// How long open requests may go on once a stop was asked for.
 const DRAIN_WITHIN: Duration = Duration::from_secs(30);
+/// Longest wait for other nodes to take this one's leaderships.
+const HAND_OVER_WITHIN: Duration = Duration::from_secs(3);
 /// What every role of the node is given.
 pub(super) struct Common {
     pub(super) cluster: Cluster,
@@ -89,6 +91,8 @@ pub(super) struct Node {
     stop_behind: DrainTrigger,
     directories: Vec<gitstratum_store::RoleDirectory>,
     engines: Vec<Arc<gitstratum_store::RocksEngine>>,
+    partitions: Arc<gitstratum_consensus::Host>,
+    control: Option<gitstratum_control_plane::Handle>,
 }
 
 impl Node {
@@ -145,6 +149,7 @@ impl Node {
         (secrets, tls): (Secrets, Option<Arc<PublicTls>>),
         (stop_behind, drain, mut behind): (DrainTrigger, Drain, TaskGroup<Result<()>>),
     ) -> Result<Self> {
+        let handle = control.service.as_ref().map(gitstratum_control_plane::Service::handle);
         if let Some(service) = control.service {
             serve_control(plan, &common, service, &drain, &mut behind).await?;
         }
@@ -178,7 +183,23 @@ impl Node {
             stop_behind,
             directories: Vec::new(),
             engines: vec![control.engine, metadata.engine, object.engine],
+            partitions: metadata.host,
+            control: handle,
         })
+    }
+
+    /// Hands every leadership of this node to another one.
+    async fn hand_over(&self) {
+        let partitions = async {
+            let left = self.partitions.leave(HAND_OVER_WITHIN).await;
+            tracing::info!(left, "leaderships of partitions handed over");
+        };
+        let control = async {
+            if let Some(control) = &self.control {
+                control.leave(HAND_OVER_WITHIN).await;
+            }
+        };
+        tokio::join!(partitions, control);
     }
 
     /// Where everything is found.
@@ -222,6 +243,8 @@ impl Node {
             () = stopping.started() => None,
             ended = self.behind.next() => ended,
         };
+        // Others lead from now on, while this node finishes what it has (S39).
+        self.hand_over().await;
         stop_frontend.start();
         finish(serving).await;
         // What waits for a full disk to have room again would wait for ever.

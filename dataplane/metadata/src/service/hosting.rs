@@ -123,12 +123,8 @@ async fn open(
     }
     let hosted = Hosted::new(group, Arc::clone(&service.deps.clock), partition);
     service.partitions.write().insert(partition, Arc::clone(&hosted));
-    keepers.spawn(keeper::keep(
-        hosted,
-        service.config.clone(),
-        service.deps.clone(),
-        drain.clone(),
-    ));
+    let context = (service.config.clone(), service.deps.clone(), service.moves.clone());
+    keepers.spawn(keeper::keep(hosted, context, drain.clone()));
     Ok(())
 }
 
