@@ -17,6 +17,7 @@ use super::certificates::Certificates;
 use super::endpoint::{Endpoint, NodeEndpoint, url};
 use super::folder::Folder;
 use super::inspection::{Inspected, inspect};
+use super::leading::Leading;
 use super::plan::Plan;
 use super::roles::{self, agent, control, frontend, metadata, object};
 use super::secrets::{self, Secrets};
@@ -30,8 +31,6 @@ const ENGINE_WRITE_BUFFER_BYTES: usize = 16 << 20;
 const READY_WITHIN: Duration = Duration::from_secs(30);
 /// How long open requests may go on once a stop was asked for.
 const DRAIN_WITHIN: Duration = Duration::from_secs(30);
-/// Longest wait for other nodes to take this one's leaderships.
-const HAND_OVER_WITHIN: Duration = Duration::from_secs(3);
 /// What every role of the node is given.
 pub(super) struct Common {
     pub(super) cluster: Cluster,
@@ -91,8 +90,7 @@ pub(super) struct Node {
     stop_behind: DrainTrigger,
     directories: Vec<gitstratum_store::RoleDirectory>,
     engines: Vec<Arc<gitstratum_store::RocksEngine>>,
-    partitions: Arc<gitstratum_consensus::Host>,
-    control: Option<gitstratum_control_plane::Handle>,
+    leading: Leading,
 }
 
 impl Node {
@@ -183,23 +181,8 @@ impl Node {
             stop_behind,
             directories: Vec::new(),
             engines: vec![control.engine, metadata.engine, object.engine],
-            partitions: metadata.host,
-            control: handle,
+            leading: Leading { partitions: metadata.host, control: handle },
         })
-    }
-
-    /// Hands every leadership of this node to another one.
-    async fn hand_over(&self) {
-        let partitions = async {
-            let left = self.partitions.leave(HAND_OVER_WITHIN).await;
-            tracing::info!(left, "leaderships of partitions handed over");
-        };
-        let control = async {
-            if let Some(control) = &self.control {
-                control.leave(HAND_OVER_WITHIN).await;
-            }
-        };
-        tokio::join!(partitions, control);
     }
 
     /// Where everything is found.
@@ -243,8 +226,7 @@ impl Node {
             () = stopping.started() => None,
             ended = self.behind.next() => ended,
         };
-        // Others lead from now on, while this node finishes what it has (S39).
-        self.hand_over().await;
+        self.leading.hand_over().await;
         stop_frontend.start();
         finish(serving).await;
         // What waits for a full disk to have room again would wait for ever.
