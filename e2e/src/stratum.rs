@@ -49,6 +49,8 @@ pub struct NodeEndpoint {
     pub http: String,
     /// `ssh://git@HOST:PORT`.
     pub ssh: String,
+    /// `http://HOST:PORT` of its probes and metrics.
+    pub metrics: String,
     /// Its folder.
     pub dir: PathBuf,
     /// Its process, when the system got ready.

@@ -1,6 +1,8 @@
 //! Calls to partitions: the leader is found through the layout, each call has a
 //! deadline, and what may be tried again is.
 
+mod reach;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::future::Future;
@@ -22,6 +24,9 @@ use crate::grpc::{self, Channel};
 
 /// Response metadata in which a voter that is not the leader names the leader.
 pub const LEADER_HEADER: &str = "gs-leader";
+
+/// Response metadata of a voter that has no majority within its reach.
+pub const QUORUM_HEADER: &str = "gs-quorum";
 
 /// After so long no call is tried again: an election is over by then, and a minority has to
 /// say so soon (P-A8).
@@ -63,6 +68,12 @@ pub enum Error {
         /// The partition.
         partition: PartitionId,
     },
+    /// A majority of its voters is out of reach (P-A8).
+    #[error("partition {partition}: a majority of its voters is out of reach")]
+    NoQuorum {
+        /// The partition.
+        partition: PartitionId,
+    },
     /// The partition refused.
     #[error("partition {partition}: {}", status.message())]
     Refused {
@@ -77,15 +88,25 @@ impl Error {
     /// What kind of failure it is.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::NoVoters { .. } | Self::Deadline { .. } => ErrorKind::Unavailable,
+            Self::NoVoters { .. } | Self::Deadline { .. } | Self::NoQuorum { .. } => {
+                ErrorKind::Unavailable
+            }
             Self::Refused { status, .. } => grpc::kind(status),
         }
+    }
+
+    fn is_of_quorum(&self) -> bool {
+        matches!(self, Self::Refused { status, .. } if has_no_quorum(status))
     }
 
     fn leader_hint(&self) -> Option<NodeId> {
         let Self::Refused { status, .. } = self else { return None };
         NodeId::parse(status.metadata().get(LEADER_HEADER)?.to_str().ok()?)
     }
+}
+
+fn has_no_quorum(status: &Status) -> bool {
+    status.metadata().contains_key(QUORUM_HEADER)
 }
 
 /// Channels to the metadata service of every node, and the last known leaders.
@@ -301,7 +322,26 @@ impl Partitions {
         Ok(self.client(node))
     }
 
+    /// Asks until there is an answer, or it is known that there can be none.
     async fn call<Q, A, F>(
+        &self,
+        partition: PartitionId,
+        limit: Limit,
+        request: Q,
+        send: impl Fn(Client, Request<Q>) -> F,
+    ) -> Result<A, Error>
+    where
+        Q: Clone,
+        F: Future<Output = Result<tonic::Response<A>, Status>>,
+    {
+        tokio::select! {
+            biased;
+            asked = self.ask(partition, limit, request, send) => asked,
+            () = self.out_of_reach(partition) => Err(Error::NoQuorum { partition }),
+        }
+    }
+
+    async fn ask<Q, A, F>(
         &self,
         partition: PartitionId,
         limit: Limit,
@@ -339,7 +379,11 @@ impl Partitions {
             self.learn_leader(partition, node, &error, &mut silent);
             let is_over = tries >= TRIES_MIN && began.elapsed() >= TRY_FOR;
             if error.kind() != ErrorKind::Unavailable || is_over {
-                return Err(error);
+                return Err(if error.is_of_quorum() {
+                    Error::NoQuorum { partition }
+                } else {
+                    error
+                });
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(PAUSE_LONGEST);

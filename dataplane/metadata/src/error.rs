@@ -157,6 +157,15 @@ impl Error {
         }
     }
 
+    /// Whether it failed because this voter has no majority within its reach (P-A8).
+    pub fn is_of_quorum(&self) -> bool {
+        match self {
+            Self::Barrier { source, .. } => matches!(source, consensus::ReadError::NoQuorum { .. }),
+            Self::Propose { source, .. } => source.is_of_quorum(),
+            _ => false,
+        }
+    }
+
     /// Who leads the partition, when that is why the request failed and it is known.
     pub fn leader_hint(&self) -> Option<NodeId> {
         match self {

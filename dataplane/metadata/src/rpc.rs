@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use futures::Stream;
 use gitstratum_client::grpc;
-use gitstratum_client::metadata::LEADER_HEADER;
+use gitstratum_client::metadata::{LEADER_HEADER, QUORUM_HEADER};
 use gitstratum_core::{
     ErrorKind, Incarnation, NodeId, PartitionId, ProcessRole, RepoId, SessionId, Version,
 };
@@ -17,6 +17,7 @@ use gitstratum_proto::MESSAGE_BYTES_MAX;
 use gitstratum_proto::metadata::v1 as wire;
 use gitstratum_proto::metadata::v1::metadata_server::{Metadata, MetadataServer};
 use tokio_stream::StreamExt;
+use tonic::metadata::MetadataValue;
 use tonic::{Request, Response, Status};
 
 use crate::error::{Error, chain};
@@ -59,6 +60,9 @@ fn refused(error: Error) -> Status {
     let leader = error.leader_hint().and_then(|node| node.to_string().parse().ok());
     if let Some(leader) = leader {
         status.metadata_mut().insert(LEADER_HEADER, leader);
+    }
+    if error.is_of_quorum() {
+        status.metadata_mut().insert(QUORUM_HEADER, MetadataValue::from_static("none"));
     }
     if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Bug) {
         tracing::error!(error = %chain(&error), "a request failed");

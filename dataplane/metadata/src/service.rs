@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `hosted` | one partition: reads, barriers, proposals, log time |
 //! | `hosting` | opens partitions, makes repository rows from the directory (S43) |
+//! | `homing` | when leadership returns to the preferred node (S39) |
 //! | `keeper` | what a leader does every second (S10, S14, S41) |
 //! | `upkeep` | what a leader does about copies: repairs, moves (S18–S21) |
 //! | `fences` | nodes that leave, and what still names them (S20) |
@@ -16,6 +17,7 @@ mod access;
 mod barrier;
 mod fences;
 mod get_refs;
+mod homing;
 mod hosted;
 mod hosting;
 mod inspect;
@@ -85,6 +87,7 @@ pub struct Service {
     /// Directory version whose rows are in all partitions here.
     applied: watch::Sender<GrantsVersion>,
     checksums: inspect::Checksums,
+    moves: homing::Moves,
 }
 
 impl Service {
@@ -104,6 +107,7 @@ impl Service {
             damaged: RwLock::default(),
             applied: watch::Sender::new(GrantsVersion(0)),
             checksums: inspect::Checksums::default(),
+            moves: homing::Moves::default(),
         }))
     }
 

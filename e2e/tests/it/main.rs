@@ -11,6 +11,8 @@ mod chain;
 mod clone_basics;
 mod clone_shallow;
 mod clone_tls;
+mod consensus_minority;
+mod consensus_restart;
 mod copies;
 mod failover_damage;
 mod failover_kill;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use gitstratum_e2e::{NodeEndpoint, Options, Stratum, is_long, now};
+use gitstratum_e2e::{NodeEndpoint, Options, Ran, Stratum, is_long, now};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::work::{commit, create, folder, history, mirror_equals};
@@ -75,8 +75,22 @@ impl Three {
         }
     }
 
+    /// A push of one commit more that may be refused.
+    pub(crate) fn try_push(&mut self, index: usize) -> Result<Ran> {
+        self.pushed += 1;
+        let git = self.stratum.git();
+        commit(&git, &self.source, "file", &format!("push {}\n", self.pushed))?;
+        git.try_run(&self.source, &["push", "-q", &self.url(index), "main"])
+    }
+
+    /// Where `main` is, as a node says, if it does.
+    pub(crate) fn try_tip(&self, index: usize) -> Result<Ran> {
+        let git = self.stratum.git();
+        git.try_run(&self.source, &["ls-remote", &self.url(index), "refs/heads/main"])
+    }
+
     /// Where `main` is, as a node says.
-    fn tip(&self, index: usize) -> Result<String> {
+    pub(crate) fn tip(&self, index: usize) -> Result<String> {
         let git = self.stratum.git();
         let listed = git.run(&self.source, &["ls-remote", &self.url(index), "refs/heads/main"])?;
         Ok(listed.split_whitespace().next().unwrap_or_default().to_owned())
@@ -101,7 +115,7 @@ impl Three {
 
     /// Waits until a fetch through a node is answered: after all were killed, on a busy
     /// machine, the partitions may be without a leader for longer than a request waits.
-    fn wait_for_service(&self, index: usize) -> Result<()> {
+    pub(crate) fn wait_for_service(&self, index: usize) -> Result<()> {
         let (git, url, began) = (self.stratum.git(), self.url(index), now());
         let bare = folder(&self.stratum, "look.git");
         std::fs::create_dir_all(&bare)?;
@@ -118,7 +132,7 @@ impl Three {
     }
 
     /// Lines of the log that tell of what did not go well.
-    fn troubles(&self) -> String {
+    pub(crate) fn troubles(&self) -> String {
         let log = self.stratum.log();
         let lines = log.lines().filter(|line| !line.contains("\"result\":\"ok\""));
         let lines: Vec<&str> = lines.filter(|line| line.contains("\"level\"")).collect();

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use gitstratum_consensus::{GroupId, Host, HostOptions, Network};
@@ -196,6 +197,12 @@ impl Handle {
     /// [`Error::Log`] if it cannot be understood, or is not for this voter.
     pub async fn receive(&self, sender: NodeId, message: Bytes) -> Result<Bytes, Error> {
         self.plane.host.receive(sender, message).await.map_err(Error::Log)
+    }
+
+    /// Hands leadership to another voter, if this one has it and another is ready within
+    /// `within`, and takes it no more: before the process stops.
+    pub async fn leave(&self, within: Duration) {
+        self.plane.host.leave(within).await;
     }
 
     /// Whether this voter leads, as far as it knows.

@@ -129,12 +129,8 @@ async fn open(
         service.deps.clone(),
         drain.clone(),
     ));
-    keepers.spawn(keeper::keep(
-        hosted,
-        service.config.clone(),
-        service.deps.clone(),
-        drain.clone(),
-    ));
+    let context = (service.config.clone(), service.deps.clone(), service.moves.clone());
+    keepers.spawn(keeper::keep(hosted, context, drain.clone()));
     Ok(())
 }
 

@@ -21,6 +21,7 @@ use super::super::sockets;
 /// The metadata node, running.
 pub(in super::super) struct Started {
     pub(in super::super) engine: Arc<RocksEngine>,
+    pub(in super::super) host: Arc<Host>,
 }
 
 /// Starts the metadata node: its partitions open as the layout arrives.
@@ -67,9 +68,10 @@ pub(in super::super) async fn start(
     common.serve_raft((ProcessRole::Metadata, Port::MetadataRaft), receive, drain, running).await?;
     serve(common, &service, drain, running).await?;
     let kept = Arc::clone(&service).run(drain.clone());
+    let stopped = Arc::clone(&host);
     running.spawn(async move {
         kept.await;
-        host.shutdown().await;
+        stopped.shutdown().await;
         Ok(())
     });
     let socket = sockets::listen(&directory.join("admin.sock"))?;
@@ -79,7 +81,7 @@ pub(in super::super) async fn start(
         piped.await;
         Ok(())
     });
-    Ok(Started { engine })
+    Ok(Started { engine, host })
 }
 
 async fn serve(
