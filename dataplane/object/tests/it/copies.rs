@@ -62,7 +62,9 @@ async fn s21_a_damaged_source_is_found_and_the_next_is_taken() {
     world.write(&made).await.unwrap();
     let sound = world.start_beside(OTHER, &second).await;
     sound.pull(made.id, &[NODE], 1).await.unwrap();
+    world.stop().await;
     flip(&disk.files, &made, 700_000);
+    let world = sound.start_beside(NODE, &disk).await;
     let beside = world.start_beside(THIRD, &third).await;
     let refused = beside.pull(made.id, &[NODE], 1).await.unwrap_err();
     assert_eq!(refused.code(), Code::ResourceExhausted, "{refused}");
