@@ -10,6 +10,7 @@ mod failure;
 mod grant;
 mod later;
 mod login;
+mod node;
 mod repo;
 mod status;
 mod terminal;

@@ -208,3 +208,47 @@ fn p_d2_all_three_killed_at_once_lose_nothing() -> Result<()> {
     }
     three.verify("all-killed")
 }
+
+#[test]
+fn gs_op_39_one_node_is_stopped_and_started_by_command() -> Result<()> {
+    let mut three = Three::start()?;
+    three.push(0)?;
+    for victim in 0..3 {
+        let id = three.node(victim).id.clone();
+        three.stratum.cli(&["node", "stop", &id])?;
+        ensure!(three.node(victim).current_pid().is_none(), "it says still where it is found");
+        three.push_until_taken(victim + 1, KILLED_WITHIN)?;
+        let status = three.stratum.cli(&["status"])?;
+        ensure!(status.contains(&format!("node {id} does not answer")), "{status}");
+        three.stratum.cli(&["node", "start", &id])?;
+        ensure!(three.node(victim).current_pid().is_some(), "it is not ready");
+        three.push_until_taken(victim, KILLED_WITHIN)?;
+    }
+    three.verify("stopped")?;
+    let unknown = three.stratum.try_cli(&["node", "stop", "00010000000000ff"])?;
+    ensure!(unknown.code == 1 && unknown.err.contains("runs here"), "{}", unknown.err);
+    Ok(())
+}
+
+#[test]
+fn people_are_served_while_the_first_node_hangs() -> Result<()> {
+    let three = Three::start()?;
+    three.signal(0, Signal::STOP)?;
+    let asked = answered(&three.stratum, &["repo", "list"], "demo/three");
+    let asked = asked.and_then(|()| answered(&three.stratum, &["status"], "does not answer"));
+    three.signal(0, Signal::CONT)?;
+    asked
+}
+
+/// Asks until there is an answer, with these words in it: it may have led the control plane.
+fn answered(stratum: &Stratum, args: &[&str], words: &str) -> Result<()> {
+    let began = now();
+    loop {
+        let ran = stratum.try_cli(args)?;
+        if ran.code == 0 {
+            ensure!(ran.out.contains(words), "{args:?}: {}", ran.out);
+            return Ok(());
+        }
+        ensure!(began.elapsed() < beside_others(HUNG_WITHIN), "{args:?}: {}", ran.err);
+    }
+}

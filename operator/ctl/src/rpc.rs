@@ -4,6 +4,7 @@ mod channel;
 mod cluster;
 mod control;
 mod failure;
+pub mod supervisor;
 
 #[cfg(any(test, feature = "test-util"))]
 pub(crate) mod double;

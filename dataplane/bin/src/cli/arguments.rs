@@ -9,6 +9,7 @@ use super::check::CheckArgs;
 use super::credential::CredentialArgs;
 use super::grant::{GrantArgs, GrantsArgs};
 use super::login::LoginArgs;
+use super::node::NodeVerb;
 use super::repo::RepoVerb;
 use super::status::StatusArgs;
 use super::token::TokenVerb;
@@ -112,6 +113,9 @@ pub(crate) enum Verb {
     /// Take a role away
     Revoke(GrantArgs),
     Grants(GrantsArgs),
+    /// Stop and start nodes
+    #[command(subcommand)]
+    Node(NodeVerb),
     Status(StatusArgs),
     Check(CheckArgs),
     Audit(AuditArgs),
@@ -133,6 +137,7 @@ impl Verb {
             Self::Grant(args) => args.grant(console).await?,
             Self::Revoke(args) => args.revoke(console).await?,
             Self::Grants(args) => args.run(console).await?,
+            Self::Node(verb) => verb.run(console).await?,
             Self::Status(args) => args.run(console).await?,
             Self::Check(args) => return args.run(console).await,
             Self::Audit(args) => args.run(console).await?,

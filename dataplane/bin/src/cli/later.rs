@@ -11,7 +11,6 @@ use super::Failure;
 
 /// Verbs of later versions: they are not in the help, and who types one is told so.
 const LATER: &[&str] = &[
-    "node",
     "ring",
     "rebalance",
     "compact",
