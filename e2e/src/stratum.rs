@@ -49,6 +49,8 @@ pub struct NodeEndpoint {
     pub http: String,
     /// `ssh://git@HOST:PORT`.
     pub ssh: String,
+    /// Metrics and probes, `http://HOST:PORT`.
+    pub metrics: String,
     /// Its folder.
     pub dir: PathBuf,
     /// Its process, when the system got ready.
