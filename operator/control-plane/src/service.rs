@@ -3,7 +3,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use gitstratum_consensus::{GroupId, Host, HostOptions, Network};
 use gitstratum_core::{Clock, ClusterId, Entropy, GrantsVersion, NodeId};
-use gitstratum_identity::{Dialer, Listener};
+use gitstratum_identity::{Authority, Dialer, Guests, Listener};
 use gitstratum_process::{Drain, Metrics, TaskGroup};
 use gitstratum_store::Engine;
 use tokio::net::UnixListener;
@@ -40,6 +40,8 @@ pub struct Dependencies {
 pub struct Doors {
     /// Nodes, known by their certificates; people with a token too.
     pub nodes: Listener,
+    /// Those who have no certificate yet: they can enrol, and nothing else.
+    pub guests: Guests,
     /// People on this machine: `DIR/control.sock`, mode 0600. They need a token all the same.
     pub people: UnixListener,
 }
@@ -108,6 +110,11 @@ impl Service {
         }
     }
 
+    /// Gives nodes their certificates from `authority`. Without it none can enrol.
+    pub fn sign_with(&self, authority: Authority) {
+        self.plane.sign_with(authority);
+    }
+
     /// A way in.
     pub fn handle(&self) -> Handle {
         Handle { plane: Arc::clone(&self.plane) }
@@ -120,10 +127,16 @@ impl Service {
     /// [`Error::Serve`] or [`Error::Task`] when a part of it ends early; the others are
     /// stopped then.
     pub async fn run(self, doors: Doors, drain: Drain) -> Result<(), Error> {
-        let Doors { nodes, people } = doors;
+        let Doors { nodes, guests, people } = doors;
         let mut tasks = TaskGroup::new("control plane");
         let (plane, leaders) = (&self.plane, &self.leaders);
         tasks.spawn(rpc::serve_nodes(Arc::clone(plane), nodes, Arc::clone(leaders), drain.clone()));
+        tasks.spawn(rpc::serve_guests(
+            Arc::clone(plane),
+            guests,
+            Arc::clone(leaders),
+            drain.clone(),
+        ));
         tasks.spawn(rpc::serve_people(
             Arc::clone(plane),
             people,

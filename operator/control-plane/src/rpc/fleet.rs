@@ -6,7 +6,7 @@ use gitstratum_process::spawn;
 use gitstratum_proto::control::v1::fleet_server::Fleet;
 use gitstratum_proto::control::v1::{
     LogAuditRequest, LogAuditResponse, ProcessReport, RegisterNodeRequest, RegisterNodeResponse,
-    ReportRequest, ReportResponse, SnapshotUpdate, WatchRequest,
+    RenewRequest, RenewResponse, ReportRequest, ReportResponse, SnapshotUpdate, WatchRequest,
 };
 use gitstratum_state::Reply;
 use gitstratum_state::command::{Change, Origin, PartitionApplied, RegisterNode};
@@ -15,6 +15,7 @@ use tonic::{Request, Response, Status};
 
 use super::stream::TaskStream;
 use super::{Api, SEND_DEADLINE, in_time, status};
+use crate::enrol;
 use crate::error::Error;
 use crate::fleet::{Moment, Report};
 use crate::logins;
@@ -61,6 +62,15 @@ impl Fleet for Api {
         let node = agent_of(&request, request.get_ref().node)?;
         let logged = in_time(logins::record(&self.plane, node, request.into_inner())).await;
         logged.map(|()| Response::new(LogAuditResponse {})).map_err(|error| status(&error))
+    }
+
+    async fn renew(
+        &self,
+        request: Request<RenewRequest>,
+    ) -> Result<Response<RenewResponse>, Status> {
+        let node = agent_of(&request, request.get_ref().node)?;
+        let renewed = in_time(enrol::renew(&self.plane, node, request.into_inner())).await;
+        renewed.map(Response::new).map_err(|error| status(&error))
     }
 
     async fn register_node(
