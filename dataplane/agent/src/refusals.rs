@@ -23,6 +23,8 @@ use crate::records::{self, Next, Reader};
 const FILE: &str = "refusals";
 const MAGIC: &[u8; 7] = b"GSREFUS";
 const VERSION: u8 = 1;
+/// Before the first record.
+const HEADER_BYTES: u64 = MAGIC.len() as u64 + 1;
 /// Largest file: some ten thousand lines. What does not fit is counted as lost.
 const BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Bytes of lines that were shipped from which on the file is written anew.
@@ -59,7 +61,7 @@ impl Spool {
         let (mut waiting, mut lost) = (VecDeque::new(), 0);
         if files.metadata(&path)?.is_some() {
             let bytes = read_whole(files.as_ref(), &path, 2 * BYTES_MAX)?;
-            let is_ours = bytes.starts_with(MAGIC) && bytes.len() > MAGIC.len();
+            let is_ours = bytes.starts_with(MAGIC) && bytes.len() as u64 >= HEADER_BYTES;
             if let Some(found) =
                 bytes.get(MAGIC.len()).filter(|found| is_ours && **found != VERSION)
             {
@@ -77,8 +79,7 @@ impl Spool {
 
     /// Makes lines durable, and counts what was lost. Blocking.
     pub(crate) fn keep(&self, request: LogAuditRequest) -> Result<(), files::Error> {
-        self.held.lock().keep(request.failed_logins)?;
-        self.held.lock().lost += request.lost;
+        self.held.lock().keep(request)?;
         self.taken.notify_one();
         Ok(())
     }
@@ -90,6 +91,15 @@ impl Spool {
         LogAuditRequest { node: 0, failed_logins, lost: held.lost }
     }
 
+    /// The lines of what [`Spool::next`] gave will be told as a number only. A number that is
+    /// refused by itself is forgotten.
+    fn lose(&self, request: &LogAuditRequest) {
+        if !request.failed_logins.is_empty() {
+            let lines: u64 = request.failed_logins.iter().map(|line| 1 + line.suppressed).sum();
+            self.held.lock().lost += lines + request.lost;
+        }
+    }
+
     /// What [`Spool::next`] gave has its lines. Blocking.
     fn shipped(&self, request: &LogAuditRequest) -> Result<(), files::Error> {
         self.held.lock().forget(request)
@@ -97,7 +107,8 @@ impl Spool {
 }
 
 impl Held {
-    fn keep(&mut self, logins: Vec<FailedLogin>) -> Result<(), files::Error> {
+    fn keep(&mut self, request: LogAuditRequest) -> Result<(), files::Error> {
+        let LogAuditRequest { failed_logins: logins, mut lost, .. } = request;
         let mut kept = Vec::new();
         let mut lines = BytesMut::new();
         for login in logins {
@@ -105,25 +116,27 @@ impl Held {
             records::put(&mut lines, &login);
             if self.bytes + lines.len() as u64 > BYTES_MAX {
                 lines.truncate(before);
-                self.lost += 1 + login.suppressed;
+                lost += 1 + login.suppressed;
             } else {
                 kept.push(login);
             }
         }
-        if kept.is_empty() {
-            return Ok(());
-        }
-        match self.file.take() {
-            Some(file) => {
-                // Gone if this fails: what is behind a torn line would not be read.
-                file.append(&lines)?;
-                file.sync()?;
-                self.bytes += lines.len() as u64;
-                self.file = Some(file);
-            }
-            None => self.rewrite(&kept)?,
+        if !kept.is_empty() {
+            self.write(&kept, &lines)?;
         }
         self.waiting.extend(kept);
+        self.lost += lost;
+        Ok(())
+    }
+
+    /// Makes `more` durable, whose records are `lines`.
+    fn write(&mut self, more: &[FailedLogin], lines: &[u8]) -> Result<(), files::Error> {
+        // Put back when all went well: what is behind a torn line would not be read.
+        let Some(file) = self.file.take() else { return self.rewrite(more) };
+        file.append(lines)?;
+        file.sync()?;
+        self.bytes += lines.len() as u64;
+        self.file = Some(file);
         Ok(())
     }
 
@@ -140,11 +153,16 @@ impl Held {
         let shipped: Vec<_> = self.waiting.drain(..request.failed_logins.len()).collect();
         self.shipped_bytes += encode(shipped.iter()).len() as u64;
         self.lost -= request.lost;
-        if self.waiting.is_empty() || self.shipped_bytes > SLACK_BYTES {
-            self.file = None;
-            self.rewrite(&[])?;
+        match &self.file {
+            // Not synced: should a crash bring the lines back, they are told twice.
+            Some(file) if self.waiting.is_empty() => {
+                file.truncate(HEADER_BYTES)?;
+                (self.bytes, self.shipped_bytes) = (HEADER_BYTES, 0);
+                Ok(())
+            }
+            _ if !self.waiting.is_empty() && self.shipped_bytes <= SLACK_BYTES => Ok(()),
+            _ => self.rewrite(&[]),
         }
-        Ok(())
     }
 }
 
@@ -178,9 +196,18 @@ pub(crate) async fn ship(spool: Arc<Spool>, node: NodeId, voters: Vec<Voter>, dr
                 spool.taken.notified().await;
                 continue;
             }
-            if !is_told(&voters, LogAuditRequest { node: node.0, ..request.clone() }).await {
-                tokio::time::sleep(PAUSE).await;
-                continue;
+            match tell(&voters, LogAuditRequest { node: node.0, ..request.clone() }).await {
+                Told::Taken => {}
+                Told::Never => {
+                    let lines = request.failed_logins.len();
+                    tracing::error!(lines, "refused logins have no line: see above");
+                    spool.lose(&request);
+                    tokio::time::sleep(PAUSE).await;
+                }
+                Told::Later => {
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
+                }
             }
             let forgetting = Arc::clone(&spool);
             let forgotten = tokio::task::spawn_blocking(move || forgetting.shipped(&request));
@@ -199,15 +226,27 @@ pub(crate) async fn ship(spool: Arc<Spool>, node: NodeId, voters: Vec<Voter>, dr
     }
 }
 
-/// Whether one of the voters took it.
-async fn is_told(voters: &[Voter], request: LogAuditRequest) -> bool {
+/// What became of lines that were told.
+enum Told {
+    Taken,
+    /// No voter took them now.
+    Later,
+    /// One called them nonsense: what comes behind them must not wait for ever.
+    Never,
+}
+
+async fn tell(voters: &[Voter], request: LogAuditRequest) -> Told {
     for voter in voters {
         match voter.log_audit(request.clone()).await {
-            Ok(()) => return true,
+            Ok(()) => return Told::Taken,
+            Err(error) if error.is_final() => {
+                tracing::error!(%error, "refused logins were not understood");
+                return Told::Never;
+            }
             Err(error) => tracing::debug!(%error, "refused logins were not taken"),
         }
     }
-    false
+    Told::Later
 }
 
 #[cfg(test)]

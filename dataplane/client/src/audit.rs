@@ -82,12 +82,12 @@ impl AuditLog {
         (Self { clock, shares: Arc::default(), sender, lost }, untold)
     }
 
-    /// Puts a failed login on the way. One address gets ten lines a second, the rest is
+    /// Puts a failed login on the way. One source gets ten lines a second, the rest is
     /// counted in a later line; with too many on the way it is counted as lost.
-    pub fn failed_login(&self, login: FailedLogin) {
-        let source = login.client.to_string();
+    pub fn failed_login(&self, source: IpAddr, login: FailedLogin) {
         let line = describe(login, self.clock.as_ref());
-        if let Some(granted) = self.shares.admit(&source, line, self.clock.monotonic()) {
+        let granted = self.shares.admit(&source.to_string(), line, self.clock.monotonic());
+        if let Some(granted) = granted {
             self.put(granted);
         }
     }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gitstratum_core::{GrantsVersion, NodeId};
+use gitstratum_core::{ErrorKind, GrantsVersion, NodeId};
 use gitstratum_identity::{Dialer, Service};
 use gitstratum_proto::MESSAGE_BYTES_MAX;
 use gitstratum_proto::control::v1::fleet_client::FleetClient;
@@ -36,6 +36,13 @@ pub enum Error {
         /// The voter.
         node: NodeId,
     },
+}
+
+impl Error {
+    /// Whether the call itself cannot be: no voter will ever take it.
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::Refused { status, .. } if grpc::kind(status) == ErrorKind::Invalid)
+    }
 }
 
 /// One voter of the control plane, as an agent sees it.

@@ -27,7 +27,7 @@ pub const LEADER_HEADER: &str = "gs-leader";
 /// say so soon (P-A8).
 const TRY_FOR: Duration = Duration::from_secs(2);
 /// Fewest tries: a leader that hangs takes all the time.
-const TRIES_MIN: u32 = 3;
+const TRIES_MIN: usize = 3;
 /// The pause before the second try, doubled each time, up to the longest.
 const PAUSE_FIRST: Duration = Duration::from_millis(25);
 const PAUSE_LONGEST: Duration = Duration::from_millis(200);
@@ -256,6 +256,8 @@ impl Partitions {
         let (mut silent, mut asked) = (BTreeSet::new(), FuturesUnordered::new());
         loop {
             let node = self.leader_node(partition).ok_or(Error::NoVoters { partition })?;
+            // A read that is slow is asked once of each voter, never twice of one.
+            let may_hedge = limit.any_voter && asked.len() + 1 < self.voters(partition).len();
             let sent = send(self.client(node), Request::new(request.clone()));
             let sent = tokio::time::timeout(limit.deadline, sent);
             asked.push(async move { (node, sent.await) });
@@ -263,7 +265,7 @@ impl Partitions {
             let (node, sent) = tokio::select! {
                 biased;
                 Some(answered) = asked.next() => answered,
-                () = tokio::time::sleep(HEDGE_AFTER), if limit.any_voter && tries < TRIES_MIN => {
+                () = tokio::time::sleep(HEDGE_AFTER), if may_hedge => {
                     let late = Error::Deadline { partition };
                     self.learn_leader(partition, node, &late, &mut silent);
                     continue;

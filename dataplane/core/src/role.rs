@@ -85,6 +85,10 @@ pub enum ProcessRole {
 }
 
 impl ProcessRole {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::Control, Self::Frontend, Self::Metadata, Self::Object, Self::Agent];
+
     /// The word used in certificates, logs and addresses.
     pub const fn as_str(self) -> &'static str {
         match self {

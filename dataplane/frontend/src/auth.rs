@@ -18,7 +18,7 @@ use subtle::ConstantTimeEq as _;
 use crate::conversation::Caller;
 
 pub(crate) use header::Presented;
-pub(crate) use throttle::{Throttle, Verdict};
+pub(crate) use throttle::{Throttle, Verdict, source_of};
 
 /// `Actor.scope` of a credential that is not limited: an SSH key.
 const SCOPE_ALL: u32 = 3;

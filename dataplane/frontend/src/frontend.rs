@@ -12,7 +12,7 @@ use gitstratum_core::{Clock, ClusterId, Entropy, NodeId};
 use gitstratum_process::ByteBudget;
 
 use crate::Config;
-use crate::auth::{Origin, Throttle, Verdict};
+use crate::auth::{Origin, Throttle, Verdict, source_of};
 use crate::ingest::{Nodes, Storage};
 use crate::limit::Fetches;
 use crate::metric_names::FrontendMetrics;
@@ -100,7 +100,8 @@ impl Frontend {
         shown: Shown,
     ) -> Verdict {
         let Origin { request, client } = origin;
-        self.audit.failed_login(FailedLogin { transport, client, request, shown });
+        let login = FailedLogin { transport, client, request, shown };
+        self.audit.failed_login(source_of(client), login);
         self.throttle.failed(client)
     }
 }

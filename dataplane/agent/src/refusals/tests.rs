@@ -42,6 +42,22 @@ fn s41_what_was_taken_survives_a_power_cut_until_it_is_shipped() {
 }
 
 #[test]
+fn lines_that_nobody_will_ever_take_are_counted_as_lost() {
+    let files = MemoryFiles::new();
+    directory(&files);
+    let spool = open(&files);
+    spool.keep(LogAuditRequest { lost: 2, ..told(0..3) }).unwrap();
+    let refused = spool.next();
+    spool.lose(&refused);
+    spool.shipped(&refused).unwrap();
+    let number = LogAuditRequest { lost: 5, ..told(0..0) };
+    assert_eq!(spool.next(), number);
+    spool.lose(&number);
+    spool.shipped(&number).unwrap();
+    assert_eq!(spool.next(), told(0..0), "it is not asked for ever");
+}
+
+#[test]
 fn s41_a_line_that_a_crash_tore_is_counted() {
     let files = MemoryFiles::new();
     let directory = directory(&files);

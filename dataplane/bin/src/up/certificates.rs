@@ -11,14 +11,6 @@ use gitstratum_identity::{Authority, Credentials, InternalTls, NodeKey, Peer, Pe
 use gitstratum_process::Drain;
 use parking_lot::Mutex;
 
-/// The roles of a node; each shows itself by a certificate of its own.
-const ROLES: [ProcessRole; 5] = [
-    ProcessRole::Control,
-    ProcessRole::Frontend,
-    ProcessRole::Metadata,
-    ProcessRole::Object,
-    ProcessRole::Agent,
-];
 /// How often it is looked whether a certificate is due.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 
@@ -73,7 +65,7 @@ impl Certificates {
             let tls = InternalTls::new(&credentials, &trusted, Arc::clone(&issuer.clock))?;
             Ok((role, Role { tls: Arc::new(tls), renew_at: Mutex::new(credentials.renew_at()) }))
         };
-        let roles = ROLES.into_iter().map(make).collect::<Result<_>>()?;
+        let roles = ProcessRole::ALL.into_iter().map(make).collect::<Result<_>>()?;
         Ok(Arc::new(Self { issuer, roles }))
     }
 

@@ -30,6 +30,7 @@ const ENGINE_WRITE_BUFFER_BYTES: usize = 16 << 20;
 const READY_WITHIN: Duration = Duration::from_secs(30);
 /// How long open requests may go on once a stop was asked for.
 const DRAIN_WITHIN: Duration = Duration::from_secs(30);
+
 /// What every role of the node is given.
 pub(super) struct Common {
     pub(super) cluster: Cluster,

@@ -58,7 +58,7 @@ async fn gs_cp_14_a_failed_login_is_told_until_it_is_taken() {
     let clock = ManualClock::new(UnixMillis(5));
     let (log, untold) = AuditLog::channel(clock);
     for number in 0..=u16::try_from(WAITING_MAX).unwrap() {
-        log.failed_login(login(number));
+        log.failed_login(login(number).client, login(number));
     }
     let listener = UnixListener::bind(&socket).unwrap();
     let (heard, mut hearing) = mpsc::unbounded_channel();
@@ -89,7 +89,7 @@ async fn gs_cp_14_a_failed_login_is_told_until_it_is_taken() {
 fn s41_one_address_gets_its_share_and_the_rest_is_counted() {
     let clock = ManualClock::new(UnixMillis(5));
     let (log, mut untold) = AuditLog::channel(Arc::<ManualClock>::clone(&clock));
-    (0..25).for_each(|_| log.failed_login(login(1)));
+    (0..25).for_each(|_| log.failed_login(login(1).client, login(1)));
     clock.advance(Duration::from_secs(1));
     log.put_overdue();
     let told: Vec<_> = std::iter::from_fn(|| untold.receiver.try_recv().ok()).collect();

@@ -12,7 +12,8 @@ use super::{BulkRead, Chunk, Chunks, Error, Span};
 
 /// How long an owner may take to begin its answer before the next is asked as well.
 const HEDGE_AFTER: Duration = Duration::from_millis(250);
-/// Longest silence inside an answer before the rest is asked of the next owner.
+/// Longest silence inside an answer before the rest is asked of the next owner. The last
+/// one has as long as any answer has.
 const STALL_MAX: Duration = Duration::from_secs(3);
 
 /// Ranges of one segment, from `owners`, which must be one at least: in the order given, but
@@ -95,15 +96,21 @@ impl Reading {
                 continue;
             };
             let node = answer.node;
-            let error = match timeout(STALL_MAX, answer.chunks.next()).await {
-                Ok(None) => return Ok(None),
-                Ok(Some(Ok(chunk))) => {
+            let next = answer.chunks.next();
+            let next = match self.owners.is_empty() {
+                true => next.await,
+                false => {
+                    timeout(STALL_MAX, next).await.unwrap_or(Some(Err(Error::Deadline { node })))
+                }
+            };
+            let error = match next {
+                None => return Ok(None),
+                Some(Ok(chunk)) => {
                     let chunk = Chunk { range: answer.first + chunk.range, ..chunk };
                     self.rest.note(&chunk);
                     return Ok(Some(chunk));
                 }
-                Ok(Some(Err(error))) => error,
-                Err(_) => Error::Deadline { node },
+                Some(Err(error)) => error,
             };
             self.note_failure(node, &error);
             self.bulk.note_slow(node);

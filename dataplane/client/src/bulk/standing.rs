@@ -21,6 +21,8 @@ pub(super) struct Standings {
 struct Failing {
     pause: Duration,
     until: Instant,
+    /// Somebody tries it since its time was over.
+    tried: bool,
 }
 
 impl Standings {
@@ -30,11 +32,11 @@ impl Standings {
         let mut failing = self.failing.lock();
         let pause = match failing.get(&node) {
             // Calls that were under way when it failed are the same failure.
-            Some(before) if before.until > now => return,
+            Some(before) if before.until > now && !before.tried => return,
             Some(before) => (before.pause * 2).min(OUT_LONGEST),
             None => OUT_FIRST,
         };
-        failing.insert(node, Failing { pause, until: now + pause });
+        failing.insert(node, Failing { pause, until: now + pause, tried: false });
     }
 
     /// The node answered.
@@ -50,7 +52,7 @@ impl Standings {
             None => false,
             Some(failing) if failing.until > now => true,
             Some(failing) => {
-                failing.until = now + failing.pause;
+                (failing.until, failing.tried) = (now + failing.pause, true);
                 false
             }
         }
@@ -73,7 +75,6 @@ mod tests {
         tokio::time::advance(OUT_FIRST).await;
         assert!(!standings.is_out(NODE), "one may try");
         assert!(standings.is_out(NODE), "and the others wait");
-        tokio::time::advance(OUT_FIRST).await;
         standings.failed(NODE);
         tokio::time::advance(OUT_FIRST).await;
         assert!(standings.is_out(NODE), "it failed again");

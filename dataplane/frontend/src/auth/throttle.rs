@@ -100,7 +100,9 @@ fn forget(sources: &mut BTreeMap<IpAddr, Failures>, now: Duration) {
     }
 }
 
-fn source_of(client: IpAddr) -> IpAddr {
+/// Whose failures are counted together: an address, or of IPv6 the network that one client
+/// has to itself.
+pub(crate) fn source_of(client: IpAddr) -> IpAddr {
     match client.to_canonical() {
         IpAddr::V6(address) => {
             let prefix = u128::MAX << (Ipv6Addr::BITS - IPV6_SOURCE_BITS);

@@ -11,13 +11,6 @@ use super::moment::from_date;
 use crate::Peer;
 
 const SCHEME: &str = "gitstratum://";
-const ROLES: [ProcessRole; 5] = [
-    ProcessRole::Control,
-    ProcessRole::Frontend,
-    ProcessRole::Metadata,
-    ProcessRole::Object,
-    ProcessRole::Agent,
-];
 
 /// The name of a peer in its certificate: `gitstratum://CLUSTER/ROLE/NODE`, ids as
 /// people see them.
@@ -65,7 +58,7 @@ fn parse_uri(uri: &str) -> Option<Peer> {
     let (cluster, role, node) = (parts.next()?, parts.next()?, parts.next()?);
     let peer = Peer {
         cluster: ClusterId::parse(cluster)?,
-        role: ROLES.into_iter().find(|candidate| candidate.as_str() == role)?,
+        role: ProcessRole::ALL.into_iter().find(|candidate| candidate.as_str() == role)?,
         node: NodeId::parse(node)?,
     };
     // One spelling for each peer: no extra parts, no upper case, no sign.
@@ -95,7 +88,7 @@ mod tests {
     #[test]
     fn peers_have_one_spelling() {
         let cluster = ClusterId([0xab; 16]);
-        for role in ROLES {
+        for role in ProcessRole::ALL {
             let peer = Peer { cluster, role, node: NodeId(7) };
             assert_eq!(parse_uri(&peer_uri(peer)), Some(peer));
         }

@@ -136,6 +136,14 @@ async fn gs_ob_29_the_next_owner_goes_on_where_one_broke_off() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_last_owner_is_waited_for() {
+    let owners = Owners::new([Manner::Gone, Manner::Gone, Manner::Stalls(3)]);
+    let spans = spans();
+    let read = tokio::time::timeout(10 * STALL_MAX, owners.read(&spans)).await;
+    assert!(read.is_err(), "nobody else could go on");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_owner_that_was_slow_is_asked_last() {
     let owners = Owners::new([Manner::Silent, Manner::Sound, Manner::Sound]);
     owners.read(&spans()).await.unwrap();
