@@ -177,7 +177,10 @@ impl Authority {
 }
 
 /// The cluster whose authority's certificate is in a file.
-pub(crate) fn authority_cluster(file: &PemFile<'_>) -> Result<ClusterId, AuthorityError> {
+///
+/// # Errors
+/// Names the file when it holds none, a damaged one, or one that is no authority's.
+pub fn authority_cluster(file: &PemFile<'_>) -> Result<ClusterId, AuthorityError> {
     let certificate = file.certificate()?;
     let damaged = || file.damaged("certificate");
     let (_, parsed) = x509_parser::parse_x509_certificate(&certificate).map_err(|_| damaged())?;

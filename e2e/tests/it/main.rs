@@ -16,6 +16,8 @@ mod failover_kill;
 mod failover_points;
 mod failover_power;
 mod ground;
+mod identity;
+mod identity_ports;
 mod memory;
 mod objects;
 mod observe;

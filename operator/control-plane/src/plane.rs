@@ -43,7 +43,7 @@ pub(crate) struct Plane {
     pub(crate) fleet: Fleet,
     pub(crate) metrics: ControlMetrics,
     pub(crate) streams: Arc<Semaphore>,
-    authority: OnceLock<Authority>,
+    authority: OnceLock<Arc<Authority>>,
     refusals: Shares<Line>,
 }
 
@@ -78,14 +78,14 @@ impl Plane {
     }
 
     /// From now on nodes get their certificates from `authority`; the first one stays.
-    pub(crate) fn sign_with(&self, authority: Authority) {
+    pub(crate) fn sign_with(&self, authority: Arc<Authority>) {
         if self.authority.set(authority).is_err() {
             tracing::debug!("there is an authority already");
         }
     }
 
     pub(crate) fn authority(&self) -> Result<&Authority, Error> {
-        self.authority.get().ok_or(Error::NoAuthority)
+        self.authority.get().map(Arc::as_ref).ok_or(Error::NoAuthority)
     }
 
     /// What this replica has applied so far. After [`Plane::barrier`] the read is linearizable.

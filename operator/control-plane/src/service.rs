@@ -111,7 +111,7 @@ impl Service {
     }
 
     /// Gives nodes their certificates from `authority`. Without it none can enrol.
-    pub fn sign_with(&self, authority: Authority) {
+    pub fn sign_with(&self, authority: Arc<Authority>) {
         self.plane.sign_with(authority);
     }
 
@@ -208,6 +208,10 @@ impl Handle {
     /// # Errors
     /// [`Error::Log`] if it cannot be understood, or is not for this voter.
     pub async fn receive(&self, sender: NodeId, message: Bytes) -> Result<Bytes, Error> {
+        gitstratum_process::failpoint!(
+            "control.log.receive",
+            return Err(Error::Busy("the control plane's voters"))
+        );
         self.plane.host.receive(sender, message).await.map_err(Error::Log)
     }
 

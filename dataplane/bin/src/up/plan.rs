@@ -1,5 +1,6 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
@@ -23,6 +24,10 @@ pub(super) struct Plan {
     pub(super) https: Option<Https>,
     pub(super) metrics: SocketAddr,
     pub(super) log_filter: String,
+    /// How long certificates hold, if not as long as always.
+    pub(super) certificate_lifetime: Option<Duration>,
+    /// How long credentials are good without news, if not as long as always.
+    pub(super) offline_grace: Option<Duration>,
 }
 
 /// Where HTTPS is served, and with what.
@@ -50,7 +55,19 @@ impl Plan {
         let (nodes, node) = (args.nodes, args.node);
         let (http, ssh, metrics) = (args.http, args.ssh, args.metrics);
         let log_filter = args.log_filter.clone();
-        Ok(Self { data, nodes, node, http, ssh, https, metrics, log_filter })
+        let (certificate_lifetime, offline_grace) = (args.certificate_lifetime, args.offline_grace);
+        Ok(Self {
+            data,
+            nodes,
+            node,
+            http,
+            ssh,
+            https,
+            metrics,
+            log_filter,
+            certificate_lifetime,
+            offline_grace,
+        })
     }
 
     /// The number of the node that this process is.

@@ -193,6 +193,14 @@ fn arguments(plan: &Plan, addresses: &Addresses, number: u8) -> Result<Vec<Strin
             [("--https", address.to_string()), ("--tls-cert", certificate), ("--tls-key", key)];
         arguments.extend(https.into_iter().flat_map(|(name, value)| [name.to_owned(), value]));
     }
+    for (name, span) in [
+        ("--certificate-lifetime", plan.certificate_lifetime),
+        ("--offline-grace", plan.offline_grace),
+    ] {
+        arguments.extend(
+            span.into_iter().flat_map(|span| [name.to_owned(), span.as_secs().to_string()]),
+        );
+    }
     if !plan.http.ip().is_loopback() {
         arguments.push("--insecure-http".to_owned());
     }

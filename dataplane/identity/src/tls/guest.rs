@@ -15,6 +15,7 @@ use crate::authority::authority_cluster;
 
 /// TLS of somebody who has no certificate yet, and asks a control plane for one. It knows
 /// the cluster's authority beforehand and believes nobody else.
+#[derive(Clone)]
 pub struct GuestTls {
     cluster: ClusterId,
     client: ClientTls,

@@ -15,7 +15,7 @@ use super::{
     ACCEPT_QUEUE_MAX, BoxStream, Dialer, Guest, Guests, Listener, Peer, PeerStream, Service,
 };
 use crate::accept::{AcceptConfig, Conn, Server, Transport};
-use crate::{InternalTls, ServerTls, TlsError};
+use crate::{GuestTls, InternalTls, ServerTls, TlsError};
 
 /// Longest TLS handshake between nodes.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -55,6 +55,32 @@ impl Dialer for TcpDialer {
                 io::Error::new(io::ErrorKind::ConnectionRefused, message)
             })?;
             let tls = tls.map_err(io::Error::other)?;
+            let stream = TcpStream::connect(address).await?;
+            stream.set_nodelay(true)?;
+            Ok(Box::new(tls.connect(stream).await?) as BoxStream)
+        }
+        .boxed()
+    }
+}
+
+/// Dials one control plane as somebody who has no certificate yet, whichever node it is.
+#[derive(Debug)]
+pub struct GuestDialer {
+    tls: GuestTls,
+    address: SocketAddr,
+}
+
+impl GuestDialer {
+    /// To the control plane that listens on `address`.
+    pub fn new(tls: GuestTls, address: SocketAddr) -> Self {
+        Self { tls, address }
+    }
+}
+
+impl Dialer for GuestDialer {
+    fn dial(&self, _: NodeId, _: Service) -> BoxFuture<'static, io::Result<BoxStream>> {
+        let (tls, address) = (self.tls.client(), self.address);
+        async move {
             let stream = TcpStream::connect(address).await?;
             stream.set_nodelay(true)?;
             Ok(Box::new(tls.connect(stream).await?) as BoxStream)

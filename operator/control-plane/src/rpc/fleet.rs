@@ -96,6 +96,10 @@ impl Fleet for Api {
 
 /// The node whose agent asks; it speaks for no other one.
 fn agent_of<T>(request: &Request<T>, claimed: u64) -> Result<NodeId, Status> {
+    gitstratum_process::failpoint!(
+        "control.call.answer",
+        return Err(Status::unavailable("the control plane is not there"))
+    );
     let peer = grpc::peer(request)?;
     if peer.role != ProcessRole::Agent || peer.node.0 != claimed {
         let message = format!("{peer} does not speak for node {}", NodeId(claimed));

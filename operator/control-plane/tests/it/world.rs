@@ -136,7 +136,7 @@ impl World {
         let handle = service.handle();
         let entropy = SeededEntropy::new(5);
         let authority = Authority::create(cluster, clock.wall(), &*entropy).expect("an authority");
-        service.sign_with(authority);
+        service.sign_with(Arc::new(authority));
         let doors = Doors { nodes, guests: Guests::none(), people };
         let running = Some(spawn("control plane", service.run(doors, drain)));
         let join = Token::generate(&*entropy);

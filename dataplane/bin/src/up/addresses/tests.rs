@@ -14,6 +14,8 @@ fn plan() -> Plan {
         https: None,
         metrics: ANY,
         log_filter: String::new(),
+        certificate_lifetime: None,
+        offline_grace: None,
     }
 }
 

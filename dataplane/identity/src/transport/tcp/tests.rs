@@ -64,7 +64,7 @@ async fn p_s9_a_role_that_may_not_use_the_port_never_arrives() {
 }
 
 #[tokio::test]
-async fn p_s9_an_address_where_another_node_answers_is_refused() {
+async fn bad_input_160_an_address_where_another_node_answers_is_refused() {
     let cluster = Cluster::new(0xc1);
     let (_listener, book) = listen(&cluster, Drain::never()).await;
     let dialer = dialer(&cluster, ProcessRole::Frontend, book);
