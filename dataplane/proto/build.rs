@@ -9,6 +9,7 @@ const FILES: &[&str] = &[
     "gitstratum/control/v1/control.proto",
     "gitstratum/agent/v1/agent.proto",
     "gitstratum/raft/v1/raft.proto",
+    "gitstratum/local/v1/local.proto",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -40,8 +40,8 @@ pub(crate) async fn run(args: UpArgs) -> Result<ExitCode> {
         supervisor::run(&plan, signals).await?;
         return Ok(ExitCode::SUCCESS);
     }
-    if plan.node.is_some() {
-        supervisor::die_with_parent()?;
+    if let Some(parent) = args.watched_by {
+        supervisor::die_with(parent)?;
     }
     let (stop, stopping) = Drain::new();
     let node = Node::start(&plan).await?;

@@ -58,3 +58,7 @@ generated! {
     /// Between the voters of a replicated log.
     raft, "gitstratum.raft.v1"
 }
+generated! {
+    /// What watches over the nodes of one machine.
+    local, "gitstratum.local.v1"
+}

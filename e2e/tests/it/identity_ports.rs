@@ -296,6 +296,7 @@ fn bad_input_155_a_folder_of_another_node_is_refused() -> Result<()> {
         .args(["up", "--nodes", "3", "--node", "3", "--http", "127.0.0.1:0"])
         .args(["--ssh", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--data"])
         .arg(&data)
+        .args(["--watched-by", &std::process::id().to_string()])
         .output()?;
     let said = String::from_utf8_lossy(&started.stderr).into_owned();
     ensure!(!started.status.success(), "it ran with the keys of node 2");

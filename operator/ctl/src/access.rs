@@ -5,8 +5,10 @@ use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
+use gitstratum_core::NodeId;
+
 use crate::Error;
-use crate::endpoint::{self, Endpoint};
+use crate::endpoint::{self, Endpoint, Node};
 
 /// Name of the socket in the folder of each store.
 const STORE_SOCKET: &str = "admin.sock";
@@ -77,6 +79,10 @@ impl fmt::Debug for Secret {
 /// Sockets behind which a node shows its stores to its owner. Who may open the file may ask.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stores {
+    /// Whose.
+    pub node: NodeId,
+    /// `HOST:PORT` where the node says whether it lives, if that is known.
+    pub probes: Option<String>,
     /// Of the partitions.
     pub metadata: PathBuf,
     /// Of the segments.
@@ -92,8 +98,8 @@ pub enum Place {
         socket: PathBuf,
         /// Its data directory.
         data: PathBuf,
-        /// Sockets of a node's stores.
-        stores: Stores,
+        /// Sockets of its nodes' stores.
+        stores: Vec<Stores>,
     },
     /// Somewhere, over TLS.
     Remote {
@@ -148,11 +154,14 @@ impl Access {
         }
         let admin = || Secret::read(&endpoint::admin_token_file(data, endpoint.as_ref()));
         let token = stated.map_or_else(admin, Ok)?;
-        let node = endpoint::node_folder(data, endpoint.as_ref());
-        let stores = Stores {
-            metadata: node.join("metadata").join(STORE_SOCKET),
-            object: node.join("object").join(STORE_SOCKET),
-        };
+        let stores = endpoint::nodes(data, endpoint.as_ref()).into_iter();
+        let stores = stores.map(|Node { id, folder, probes }| Stores {
+            node: id,
+            probes,
+            metadata: folder.join("metadata").join(STORE_SOCKET),
+            object: folder.join("object").join(STORE_SOCKET),
+        });
+        let stores = stores.collect();
         Ok(Self { place: Place::Local { socket, data: data.to_owned(), stores }, token })
     }
 }

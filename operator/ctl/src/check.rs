@@ -5,9 +5,9 @@
 mod judge;
 mod subjects;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use gitstratum_core::{ErrorKind, RepoId, SegmentId};
+use gitstratum_core::{ErrorKind, NodeId, RepoId, SegmentId};
 use gitstratum_proto::common::v1::RepoKey;
 use serde::Serialize;
 
@@ -15,7 +15,8 @@ use crate::Error;
 use crate::output::{Format, document};
 use crate::rpc::Connection;
 use crate::text::{counted, printable, size};
-use judge::{Finding, Found, Tally, judge};
+use judge::{Finding, Found, judge};
+use subjects::Expected;
 
 pub use subjects::{Subject, all, one};
 
@@ -48,10 +49,12 @@ pub struct Checked {
     pub problems: Vec<String>,
     /// What could not be looked at.
     pub unchecked: Vec<String>,
-    /// Segments read and verified.
+    /// Segments that are sound on every node that is to hold them.
     pub segments: usize,
     /// Their bytes.
     pub bytes: u64,
+    /// Copies that are still to be made, for segments that too few nodes hold.
+    pub missing_copies: usize,
     /// Objects that the refs reach.
     pub objects: u64,
 }
@@ -89,33 +92,58 @@ pub async fn check(connection: &Connection, subject: &Subject) -> Result<Checked
 struct Outcome {
     problems: Vec<String>,
     unchecked: Vec<String>,
-    tally: Tally,
+    segments: usize,
+    bytes: u64,
+    missing_copies: usize,
     objects: u64,
 }
 
 impl Outcome {
-    /// Reads the segments of the manifest.
+    /// Reads every copy of every segment of the manifest, on each of its owners.
     async fn verify(&mut self, connection: &Connection, subject: &Subject) -> Result<(), Error> {
+        let owners: BTreeSet<NodeId> =
+            subject.segments.iter().flat_map(|segment| segment.owners.iter().copied()).collect();
+        let lost = subject.segments.iter().filter(|segment| segment.owners.is_empty());
+        let lost = lost.map(|segment| format!("segment {}: no node holds it", segment.id));
+        self.problems.extend(lost);
         let mut findings = Vec::new();
-        for segments in subject.segments.chunks(SEGMENTS_MAX) {
-            let ids: Vec<SegmentId> = segments.iter().map(|segment| segment.id).collect();
-            match verify(connection, &ids).await {
-                Ok(found) => {
-                    let (more, tally) = judge(segments, &found);
-                    findings.extend(more);
-                    self.tally.add(tally);
+        for node in owners {
+            let of_node = subject.segments.iter().filter(|segment| segment.owners.contains(&node));
+            let of_node: Vec<&Expected> = of_node.collect();
+            if !connection.has_store(node) {
+                let copies = counted(of_node.len(), "copy", "copies");
+                self.unchecked.push(format!("node {node} does not answer: {copies} not read"));
+                continue;
+            }
+            for segments in of_node.chunks(SEGMENTS_MAX) {
+                match verify(connection, node, segments).await {
+                    Ok(found) => findings.extend(judge(node, segments, &found)),
+                    Err(error) => self.blame(&error)?,
                 }
-                Err(error) => self.blame(&error)?,
             }
         }
         if !findings.is_empty() {
             let listed = listed_now(connection, subject).await?;
-            findings.retain(|finding| listed.contains(&finding.segment));
+            let is_listed = |finding: &Finding| {
+                listed.get(&finding.segment).is_some_and(|owners| owners.contains(&finding.node))
+            };
+            findings.retain(is_listed);
         }
-        for Finding { problem, .. } in findings {
-            self.problems.push(problem);
-        }
+        self.count(&subject.segments, &findings);
+        self.missing_copies = subject.missing_copies();
+        self.problems.extend(findings.into_iter().map(|finding| finding.problem));
         Ok(())
+    }
+
+    /// Counts the segments that are sound on all their owners.
+    fn count(&mut self, segments: &[Expected], findings: &[Finding]) {
+        if !self.unchecked.is_empty() {
+            return;
+        }
+        let damaged: BTreeSet<SegmentId> = findings.iter().map(|found| found.segment).collect();
+        let sound = segments.iter().filter(|segment| !damaged.contains(&segment.id));
+        (self.segments, self.bytes) =
+            sound.fold((0, 0), |(count, bytes), sound| (count + 1, bytes + sound.length));
     }
 
     /// Walks from the refs.
@@ -151,7 +179,7 @@ impl Outcome {
     }
 
     fn finish(self, subject: &Subject) -> Checked {
-        let Self { mut problems, unchecked, tally, objects } = self;
+        let Self { mut problems, unchecked, segments, bytes, missing_copies, objects } = self;
         let mut told = BTreeSet::new();
         problems.retain(|problem| told.insert(problem.clone()));
         let verdict = match (problems.is_empty(), unchecked.is_empty()) {
@@ -165,15 +193,21 @@ impl Outcome {
             verdict,
             problems,
             unchecked,
-            segments: tally.segments,
-            bytes: tally.bytes,
+            segments,
+            bytes,
+            missing_copies,
             objects,
         }
     }
 }
 
-async fn verify(connection: &Connection, ids: &[SegmentId]) -> Result<Vec<Found>, Error> {
-    let mut answers = connection.verify(ids).await?;
+async fn verify(
+    connection: &Connection,
+    node: NodeId,
+    segments: &[&Expected],
+) -> Result<Vec<Found>, Error> {
+    let ids: Vec<SegmentId> = segments.iter().map(|segment| segment.id).collect();
+    let mut answers = connection.verify(node, &ids).await?;
     let mut found = Vec::with_capacity(ids.len());
     while let Some(result) = answers.next().await? {
         found.extend(Found::of(&result));
@@ -181,15 +215,16 @@ async fn verify(connection: &Connection, ids: &[SegmentId]) -> Result<Vec<Found>
     Ok(found)
 }
 
-/// The segments that the manifest lists by now; none when the repository is gone.
+/// The segments that the manifest lists by now, with their owners; none when the repository is
+/// gone.
 async fn listed_now(
     connection: &Connection,
     subject: &Subject,
-) -> Result<BTreeSet<SegmentId>, Error> {
+) -> Result<BTreeMap<SegmentId, Vec<NodeId>>, Error> {
     let record = connection.record(subject.key()).await?;
     let record = record.filter(|record| subjects::is_kept(record.state));
     let segments = record.map(|record| subjects::segments(&record)).unwrap_or_default();
-    Ok(segments.into_iter().map(|segment| segment.id).collect())
+    Ok(segments.into_iter().map(|segment| (segment.id, segment.owners)).collect())
 }
 
 const fn is_gone(error: &Error) -> bool {
@@ -242,7 +277,12 @@ impl Checked {
         let segments = counted(self.segments, "segment", "segments");
         let (word, rest) = match self.verdict {
             Verdict::Ok => {
-                ("ok", format!("{segments}, {}, {} objects", size(self.bytes), self.objects))
+                let missing = match self.missing_copies {
+                    0 => String::new(),
+                    some => format!(", {} still to be made", counted(some, "copy", "copies")),
+                };
+                let sound = size(self.bytes);
+                ("ok", format!("{segments}, {sound}, {} objects{missing}", self.objects))
             }
             Verdict::Damaged => ("DAMAGED", counted(self.problems.len(), "problem", "problems")),
             Verdict::Unchecked => ("UNCHECKED", "not everything could be looked at".to_owned()),

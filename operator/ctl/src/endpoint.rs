@@ -4,8 +4,12 @@ use std::fs;
 use std::io::{self, Read as _};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use gitstratum_core::NodeId;
 use serde::Deserialize;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::Error;
 
@@ -17,8 +21,14 @@ const SOCKET: &str = "control.sock";
 const ADMIN_TOKEN: &str = "admin.token";
 /// Folder of the first node in the data directory.
 const FIRST_NODE: &str = "nodes/1";
+/// Its id, as every founding gives it.
+pub(crate) const FIRST_NODE_ID: NodeId = NodeId::allocate(1, 1);
 /// Most bytes that are read of the file.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// How long a process may take to say that it lives.
+const LIVES_WITHIN: Duration = Duration::from_millis(500);
+/// The beginning of a probe's good answer.
+const LIVES: [u8; 12] = *b"HTTP/1.1 200";
 /// What the file is called in messages.
 const WHAT: &str = "endpoint file";
 
@@ -111,13 +121,46 @@ pub fn admin_token_file(data: &Path, endpoint: Option<&Endpoint>) -> PathBuf {
     path_in(data, endpoint.and_then(|found| found.admin_token_file.as_deref()), ADMIN_TOKEN)
 }
 
-/// The folder of the node through which an `up` on `data` shows its stores: its first one.
-pub fn node_folder(data: &Path, endpoint: Option<&Endpoint>) -> PathBuf {
-    let stated = endpoint.and_then(|endpoint| endpoint.nodes.first()).map(|node| &node.dir);
-    match stated {
-        Some(folder) if folder.is_absolute() => folder.clone(),
-        _ => data.join(FIRST_NODE),
+/// A node of an `up`, and how it is looked at from outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// Its id.
+    pub id: NodeId,
+    /// Its folder.
+    pub folder: PathBuf,
+    /// `HOST:PORT` of its probes.
+    pub probes: Option<String>,
+}
+
+/// The nodes of an `up` on `data`; while it does not say which it has, its first one.
+pub fn nodes(data: &Path, endpoint: Option<&Endpoint>) -> Vec<Node> {
+    let stated = endpoint.map(|endpoint| endpoint.nodes.as_slice()).unwrap_or_default();
+    let nodes = stated.iter().filter(|node| node.dir.is_absolute()).filter_map(|node| {
+        let probes = node.metrics.as_deref().map(|url| url.trim_start_matches("http://"));
+        let id = NodeId::parse(&node.id)?;
+        Some(Node { id, folder: node.dir.clone(), probes: probes.map(str::to_owned) })
+    });
+    let nodes: Vec<Node> = nodes.collect();
+    if !nodes.is_empty() {
+        return nodes;
     }
+    vec![Node { id: FIRST_NODE_ID, folder: data.join(FIRST_NODE), probes: None }]
+}
+
+/// Whether the process whose probes are at `address` lives. One that hangs takes connections
+/// too, and on a socket it would keep a caller waiting: so it is asked for an answer first.
+pub async fn lives(address: &str) -> bool {
+    let asked = tokio::time::timeout(LIVES_WITHIN, ask_life(address)).await;
+    matches!(asked, Ok(Ok(true)))
+}
+
+async fn ask_life(address: &str) -> io::Result<bool> {
+    let mut stream = TcpStream::connect(address).await?;
+    let request = format!("GET /livez HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut begin = [0; LIVES.len()];
+    stream.read_exact(&mut begin).await?;
+    Ok(begin == LIVES)
 }
 
 fn path_in(data: &Path, stated: Option<&Path>, default: &str) -> PathBuf {
@@ -214,8 +257,28 @@ mod tests {
         found.control = Some("/run/c.sock".into());
         assert_eq!(socket(data, Some(&found)), Path::new("/run/c.sock"));
         assert_eq!(admin_token_file(data, None), data.join("admin.token"));
-        assert_eq!(node_folder(data, Some(&found)), data.join("nodes/1"));
-        found.nodes = vec![EndpointNode { dir: "/srv/one".into(), ..EndpointNode::default() }];
-        assert_eq!(node_folder(data, Some(&found)), Path::new("/srv/one"));
+        let first = Node { id: FIRST_NODE_ID, folder: data.join("nodes/1"), probes: None };
+        assert_eq!(nodes(data, Some(&found)), [first]);
+        let (id, metrics) = (NodeId(7).to_string(), Some("http://127.0.0.1:9".to_owned()));
+        found.nodes =
+            vec![EndpointNode { id, dir: "/srv/one".into(), metrics, ..EndpointNode::default() }];
+        let probes = Some("127.0.0.1:9".to_owned());
+        let seventh = Node { id: NodeId(7), folder: "/srv/one".into(), probes };
+        assert_eq!(nodes(data, Some(&found)), [seventh]);
+    }
+
+    #[tokio::test]
+    async fn who_takes_a_connection_and_says_nothing_does_not_live() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        assert!(!lives(&address).await, "nobody reads what was sent");
+        let answer = async {
+            // The first caller still lies in the queue.
+            drop(listener.accept().await.unwrap());
+            let (mut caller, _) = listener.accept().await.unwrap();
+            caller.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+        };
+        let (lives, ()) = tokio::join!(lives(&address), answer);
+        assert!(lives);
     }
 }

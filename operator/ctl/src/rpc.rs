@@ -10,6 +10,8 @@ pub(crate) mod double;
 
 use std::time::Duration;
 
+use futures::future::join_all;
+use gitstratum_core::{ErrorKind, NodeId};
 use gitstratum_proto::MESSAGE_BYTES_MAX;
 use gitstratum_proto::control::v1::control_client::ControlClient;
 use gitstratum_proto::metadata::v1::metadata_client::MetadataClient;
@@ -18,8 +20,8 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 use tonic::{Response, Status, Streaming};
 
-use crate::Error;
-use crate::access::{Access, Place};
+use crate::access::{Access, Place, Stores};
+use crate::{Error, endpoint};
 use channel::Bearer;
 
 pub use control::Listed;
@@ -34,14 +36,22 @@ const STREAM_DEADLINE: Duration = Duration::from_secs(120);
 
 type Authorized = InterceptedService<Channel, Bearer>;
 
-/// A connection to a control plane, and on a node's own machine to its stores too. Every call
+/// A connection to a control plane, and on the nodes' own machine to their stores too. Every call
 /// has a deadline; nothing is asked twice.
 #[derive(Clone, Debug)]
 pub struct Connection {
     control: Authorized,
+    stores: Vec<Store>,
+    silent: Vec<NodeId>,
+    place: String,
+}
+
+/// The stores of one node.
+#[derive(Clone, Debug)]
+struct Store {
+    node: NodeId,
     metadata: Option<Channel>,
     object: Option<Channel>,
-    place: String,
 }
 
 impl Connection {
@@ -54,13 +64,16 @@ impl Connection {
         let channel = channel::connect(&access.place).await?;
         let bearer = Bearer::new(&access.token).ok_or_else(|| Error::TokenShape(place.clone()))?;
         let control = InterceptedService::new(channel, bearer);
-        let (metadata, object) = match &access.place {
-            Place::Local { stores, .. } => {
-                (channel::store(&stores.metadata), channel::store(&stores.object))
-            }
-            Place::Remote { .. } => (None, None),
+        let (stores, silent) = match &access.place {
+            Place::Local { stores, .. } => living(stores).await,
+            Place::Remote { .. } => (Vec::new(), Vec::new()),
         };
-        Ok(Self { control, metadata, object, place })
+        Ok(Self { control, stores, silent, place })
+    }
+
+    /// Nodes of this machine that did not say that they live when this was opened.
+    pub fn silent(&self) -> &[NodeId] {
+        &self.silent
     }
 
     /// Whom this asks, for messages.
@@ -80,18 +93,30 @@ impl Connection {
     async fn metadata<T>(
         &self,
         deadline: Duration,
-        call: impl AsyncFnOnce(&mut MetadataClient<Channel>) -> Result<Response<T>, Status>,
+        call: impl AsyncFn(&mut MetadataClient<Channel>) -> Result<Response<T>, Status>,
     ) -> Result<T, Error> {
-        let channel = self.metadata.clone().ok_or_else(|| self.not_offered())?;
-        let mut client = MetadataClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
-        self.within(deadline, call(&mut client)).await
+        let mut answer = Err(self.not_offered());
+        for channel in self.stores.iter().filter_map(|store| store.metadata.clone()) {
+            let mut client =
+                MetadataClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
+            answer = self.within(deadline, call(&mut client)).await;
+            // Every node has every partition: what one cannot say another may.
+            let is_away = |error: &Error| error.kind() == ErrorKind::Unavailable;
+            if !answer.as_ref().is_err_and(is_away) {
+                break;
+            }
+        }
+        answer
     }
 
     async fn object<T>(
         &self,
+        node: NodeId,
         call: impl AsyncFnOnce(&mut ObjectClient<Channel>) -> Result<Response<T>, Status>,
     ) -> Result<T, Error> {
-        let channel = self.object.clone().ok_or_else(|| self.not_offered())?;
+        let store = self.stores.iter().find(|store| store.node == node);
+        let channel = store.and_then(|store| store.object.clone());
+        let channel = channel.ok_or_else(|| self.not_offered())?;
         let mut client = ObjectClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
         self.within(CALL_DEADLINE, call(&mut client)).await
     }
@@ -115,6 +140,25 @@ impl Connection {
     fn answers<T>(&self, stream: Streaming<T>) -> Answers<T> {
         Answers { stream, place: self.place.clone() }
     }
+}
+
+/// Channels to the stores of nodes that live, and the nodes that do not.
+async fn living(stores: &[Stores]) -> (Vec<Store>, Vec<NodeId>) {
+    let asked = stores.iter().map(async |store| match &store.probes {
+        Some(address) => endpoint::lives(address).await,
+        None => true,
+    });
+    let (mut found, mut silent) = (Vec::new(), Vec::new());
+    for (store, lives) in stores.iter().zip(join_all(asked).await) {
+        if lives {
+            let (metadata, object) =
+                (channel::store(&store.metadata), channel::store(&store.object));
+            found.push(Store { node: store.node, metadata, object });
+        } else {
+            silent.push(store.node);
+        }
+    }
+    (found, silent)
 }
 
 /// A streamed answer.

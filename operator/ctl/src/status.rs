@@ -124,23 +124,39 @@ impl Status {
     /// When the control plane does not answer.
     pub async fn ask(connection: &Connection) -> Result<Self, Error> {
         let state = connection.cluster_state().await?;
-        let mut unknown = Vec::new();
-        let mut note = |what: &str, error: Error| unknown.push(format!("{what}: {error}"));
-        let partitions = connection.partitions().await.map_err(|e| note("partitions", e)).ok();
-        let store = connection.object_store().await.map_err(|e| note("object store", e)).ok();
-        Ok(Self { unknown, ..put_together(state, partitions, store) })
+        let silent = connection.silent().iter().map(|node| format!("node {node} does not answer"));
+        let mut unknown: Vec<String> = silent.collect();
+        let partitions = answered("partitions", connection.partitions().await, &mut unknown);
+        let stores = answered("object store", connection.object_stores().await, &mut unknown);
+        if partitions.is_empty() && stores.is_empty() && unknown.is_empty() {
+            let place = connection.place();
+            unknown.push(format!("partitions and stores: {place} does not offer this"));
+        }
+        Ok(Self { unknown, ..put_together(state, &partitions, &stores) })
     }
+}
+
+/// The answers that came; why others did not is noted.
+fn answered<T>(
+    what: &str,
+    answers: Vec<(NodeId, Result<T, Error>)>,
+    unknown: &mut Vec<String>,
+) -> Vec<T> {
+    let answers = answers.into_iter().filter_map(|(node, answer)| {
+        let note = |error| unknown.push(format!("{what} of node {node}: {error}"));
+        answer.map_err(note).ok()
+    });
+    answers.collect()
 }
 
 fn put_together(
     state: wire::ClusterState,
-    partitions: Option<metadata::v1::StatusResponse>,
-    store: Option<object::v1::StatusResponse>,
+    partitions: &[metadata::v1::StatusResponse],
+    stores: &[object::v1::StatusResponse],
 ) -> Status {
     let layout = state.layout.unwrap_or_default();
     let nodes = if state.nodes.is_empty() { layout.nodes } else { state.nodes };
-    let asked = partitions.map(|answer| answer.partitions).unwrap_or_default();
-    let nodes: Vec<_> = nodes.into_iter().map(|node| node_status(node, store.as_ref())).collect();
+    let nodes: Vec<_> = nodes.into_iter().map(|node| node_status(node, stores)).collect();
     let placed = layout.partitions.iter();
     Status {
         cluster_id: ClusterId::from_slice(&state.cluster_id)
@@ -160,16 +176,27 @@ fn put_together(
         nodes,
         partitions: placed
             .map(|placement| {
-                let status = asked.iter().find(|found| found.partition == placement.partition);
-                partition_status(placement, status)
+                partition_status(placement, best_view(placement.partition, partitions))
             })
             .collect(),
         unknown: Vec::new(),
     }
 }
 
-fn node_status(node: wire::Node, store: Option<&object::v1::StatusResponse>) -> NodeStatus {
-    let store = store.filter(|store| store.node == node.id);
+/// What the node says that knows most of the partition: its leader, if one answered.
+fn best_view(
+    partition: u32,
+    answers: &[metadata::v1::StatusResponse],
+) -> Option<&metadata::v1::PartitionStatus> {
+    let views = answers.iter().flat_map(|answer| {
+        let views = answer.partitions.iter().filter(|view| view.partition == partition);
+        views.map(|view| ((view.term, view.leader == answer.node, view.applied), view))
+    });
+    views.max_by_key(|(rank, _)| *rank).map(|(_, view)| view)
+}
+
+fn node_status(node: wire::Node, stores: &[object::v1::StatusResponse]) -> NodeStatus {
+    let store = stores.iter().find(|store| store.node == node.id);
     NodeStatus {
         id: NodeId(node.id).to_string(),
         roles: node.roles,

@@ -37,6 +37,10 @@ pub(crate) struct UpOptions {
     #[arg(long, hide = true)]
     #[serde(skip)]
     node: Option<u8>,
+    /// The process that watches over this one.
+    #[arg(long, hide = true, requires = "node")]
+    #[serde(skip)]
+    watched_by: Option<u32>,
     /// Where to serve Git over HTTP; port 0 picks a free one [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR", value_parser = parse_address)]
     #[serde(deserialize_with = "read_address")]
@@ -89,6 +93,8 @@ pub(crate) struct UpArgs {
     pub(crate) nodes: Option<u8>,
     /// Which of several nodes this process is.
     pub(crate) node: Option<u8>,
+    /// The process that watches over this one.
+    pub(crate) watched_by: Option<u32>,
     /// Where Git is served over HTTP.
     pub(crate) http: SocketAddr,
     /// Where Git is served over SSH.
@@ -120,6 +126,7 @@ impl UpOptions {
             data: data.unwrap_or_else(|| DATA.into()),
             nodes: self.nodes.or(written.nodes),
             node: self.node,
+            watched_by: self.watched_by,
             http: self.http.or(written.http).unwrap_or_else(|| local(8080)),
             ssh: self.ssh.or(written.ssh).unwrap_or_else(|| local(2222)),
             https: self.https.or(written.https),

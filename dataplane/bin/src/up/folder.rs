@@ -30,6 +30,7 @@ const OURS: &[&str] = &[
     "up.lock",
     "endpoint.json",
     "control.sock",
+    "supervisor.sock",
     "lost+found",
 ];
 

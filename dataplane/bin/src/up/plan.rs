@@ -23,6 +23,8 @@ pub(super) struct Plan {
     pub(super) ssh: SocketAddr,
     pub(super) https: Option<Https>,
     pub(super) metrics: SocketAddr,
+    /// HTTP may be served to other machines.
+    pub(super) insecure_http: bool,
     pub(super) log_filter: String,
     /// How long certificates hold, if not as long as always.
     pub(super) certificate_lifetime: Option<Duration>,
@@ -54,7 +56,7 @@ impl Plan {
         };
         let (nodes, node) = (args.nodes, args.node);
         let (http, ssh, metrics) = (args.http, args.ssh, args.metrics);
-        let log_filter = args.log_filter.clone();
+        let (insecure_http, log_filter) = (args.insecure_http, args.log_filter.clone());
         let (certificate_lifetime, offline_grace) = (args.certificate_lifetime, args.offline_grace);
         Ok(Self {
             data,
@@ -64,6 +66,7 @@ impl Plan {
             ssh,
             https,
             metrics,
+            insecure_http,
             log_filter,
             certificate_lifetime,
             offline_grace,

@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use gitstratum_core::NodeId;
 use gitstratum_identity::{Dialer, Service};
 use gitstratum_process::{Drain, TaskGroup};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{UnixListener, UnixStream};
 
 /// Most pipes at once.
@@ -35,6 +36,21 @@ pub(super) async fn pipe(
     (node, service): (NodeId, Service),
     drain: Drain,
 ) {
+    let dial = move || {
+        let dialer = Arc::clone(&dialer);
+        async move { dialer.dial(node, service).await.ok() }
+    };
+    join_each(listener, dial, drain).await;
+}
+
+/// Joins every connection with one that `dial` makes, until the drain starts. Where it makes
+/// none, the caller's is closed.
+pub(super) async fn join_each<D, F, S>(listener: UnixListener, dial: D, drain: Drain)
+where
+    D: Fn() -> F,
+    F: Future<Output = Option<S>> + Send + 'static,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let mut pipes = TaskGroup::new("local pipes");
     loop {
         let accepted = tokio::select! {
@@ -44,15 +60,17 @@ pub(super) async fn pipe(
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((local, _)) => pipes.spawn(join(local, Arc::clone(&dialer), (node, service))),
+            Ok((local, _)) => pipes.spawn(join(local, dial())),
             Err(error) => tracing::warn!(%error, "a local connection was not accepted"),
         }
     }
 }
 
-async fn join(mut local: UnixStream, dialer: Arc<dyn Dialer>, (node, service): (NodeId, Service)) {
-    let dialled = dialer.dial(node, service).await;
-    let Ok(mut inner) = dialled else { return };
+async fn join<S>(mut local: UnixStream, dialled: impl Future<Output = Option<S>>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let Some(mut inner) = dialled.await else { return };
     if let Err(error) = tokio::io::copy_bidirectional(&mut local, &mut inner).await {
         tracing::debug!(%error, "a local pipe broke");
     }

@@ -1,6 +1,6 @@
 //! Status, check, audit.
 
-use gitstratum_core::SegmentId;
+use gitstratum_core::{NodeId, SegmentId};
 use gitstratum_ctl::testing::World;
 use gitstratum_proto::{common, control, metadata, object};
 use rustix::process::{Pid, Signal, kill_process};
@@ -8,11 +8,15 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use crate::program::{Rig, world};
 
+/// The node whose stores the double offers.
+const NODE: NodeId = NodeId::allocate(1, 1);
+
 /// The world of [`world`] with one partition that has a segment for each repository.
 fn stored() -> World {
     let segment = |id: u8| common::v1::Segment {
         segment_id: vec![id; 16].into(),
         total_length: 100,
+        owners: vec![NODE.0],
         ..Default::default()
     };
     let record = |repo_id: u64, path: &str, id: u8| metadata::v1::RepositoryRecord {
@@ -101,7 +105,8 @@ async fn p_i6_check_names_the_damaged_repository_and_ends_with_4() {
     assert_eq!(ended.code, Some(4));
     let segment = SegmentId([2; 16]);
     let expected = format!(
-        "DAMAGED    team/engine  1 problem\n           segment {segment}: block 3 is damaged\n"
+        "DAMAGED    team/engine  1 problem\n           node {NODE}: segment {segment}: block \
+         3 is damaged\n"
     );
     assert_eq!(ended.out, expected);
     assert_eq!(rig.run("check demo/hello").await.code, Some(0));

@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use gitstratum_core::SegmentId;
+use gitstratum_core::{NodeId, SegmentId};
 use gitstratum_proto::object::v1::VerifyResult;
 
 use super::subjects::Expected;
@@ -27,40 +27,21 @@ impl Found {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Finding {
     pub(super) segment: SegmentId,
+    pub(super) node: NodeId,
     pub(super) problem: String,
 }
 
-/// How much was verified.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Tally {
-    pub(super) segments: usize,
-    pub(super) bytes: u64,
-}
-
-impl Tally {
-    pub(super) const fn add(&mut self, more: Self) {
-        self.segments += more.segments;
-        self.bytes = self.bytes.saturating_add(more.bytes);
-    }
-}
-
-/// Compares what the manifest expects with what was found. A segment of which nothing was
-/// said is as bad as a missing one.
-pub(super) fn judge(expected: &[Expected], found: &[Found]) -> (Vec<Finding>, Tally) {
+/// Compares what `node` is to hold by the manifest with what it found. A segment of which
+/// nothing was said is as bad as a missing one.
+pub(super) fn judge(node: NodeId, expected: &[&Expected], found: &[Found]) -> Vec<Finding> {
     let found: HashMap<SegmentId, &Found> =
         found.iter().map(|found| (found.segment, found)).collect();
-    let (mut findings, mut tally) = (Vec::new(), Tally::default());
-    for Expected { id, length } in expected {
-        let found = found.get(id).copied();
-        match problem(*length, found) {
-            Some(text) => {
-                let problem = name_segment(*id, text);
-                findings.push(Finding { segment: *id, problem });
-            }
-            None => tally.add(Tally { segments: 1, bytes: *length }),
-        }
-    }
-    (findings, tally)
+    let findings = expected.iter().filter_map(|Expected { id, length, .. }| {
+        let text = problem(*length, found.get(id).copied())?;
+        let problem = format!("node {node}: {}", name_segment(*id, text));
+        Some(Finding { segment: *id, node, problem })
+    });
+    findings.collect()
 }
 
 fn problem(length: u64, found: Option<&Found>) -> Option<String> {
@@ -83,8 +64,15 @@ fn name_segment(id: SegmentId, problem: String) -> String {
 mod tests {
     use super::*;
 
+    const NODE: NodeId = NodeId(1);
+
     fn expected(id: u8) -> Expected {
-        Expected { id: SegmentId([id; 16]), length: 10 }
+        Expected { id: SegmentId([id; 16]), length: 10, owners: vec![NODE] }
+    }
+
+    fn judged(expected: &[Expected], found: &[Found]) -> Vec<String> {
+        let expected: Vec<&Expected> = expected.iter().collect();
+        judge(NODE, &expected, found).into_iter().map(|finding| finding.problem).collect()
     }
 
     fn found(id: u8, problem: &str, bytes: u64) -> Found {
@@ -100,31 +88,30 @@ mod tests {
             found(2, "block 7 is damaged", 0),
             found(9, "x", 0),
         ];
-        let (findings, tally) = judge(&all, &answers);
-        let told: Vec<_> = findings.iter().map(|finding| finding.problem.as_str()).collect();
+        let told = judged(&all, &answers);
         let [second, third] = [expected(2), expected(3)].map(|segment| segment.id.to_string());
         assert_eq!(
             told,
             [
-                format!("segment {second}: block 7 is damaged"),
+                format!("node {NODE}: segment {second}: block 7 is damaged"),
                 format!(
-                    "segment {third}: is listed in the manifest, but the object node does not have it"
+                    "node {NODE}: segment {third}: is listed in the manifest, but the object node \
+                     does not have it"
                 ),
             ]
         );
-        assert_eq!(tally, Tally { segments: 2, bytes: 20 });
     }
 
     #[test]
     fn another_length_than_the_manifest_says_is_damage() {
-        let (findings, _) = judge(&[expected(1)], &[found(1, "", 9)]);
-        assert!(findings[0].problem.ends_with("has 9 bytes, but the manifest says 10"));
+        let told = judged(&[expected(1)], &[found(1, "", 9)]);
+        assert!(told[0].ends_with("has 9 bytes, but the manifest says 10"));
     }
 
     #[test]
     fn a_segment_is_named_once() {
         let id = SegmentId([1; 16]);
-        let (findings, _) = judge(&[expected(1)], &[found(1, &format!("segment {id} is torn"), 0)]);
-        assert_eq!(findings[0].problem, format!("segment {id} is torn"));
+        let told = judged(&[expected(1)], &[found(1, &format!("segment {id} is torn"), 0)]);
+        assert_eq!(told, [format!("node {NODE}: segment {id} is torn")]);
     }
 }

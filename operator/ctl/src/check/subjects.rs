@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use gitstratum_core::{ErrorKind, RepoId, RepoPath, SegmentId};
+use gitstratum_core::{ErrorKind, NodeId, RepoId, RepoPath, SegmentId};
 use gitstratum_proto::common::v1::RepoKey;
 use gitstratum_proto::metadata::v1::RepositoryRecord;
 
@@ -21,6 +21,8 @@ pub struct Subject {
     pub(super) name_version: u64,
     pub(super) state: u32,
     pub(super) segments: Vec<Expected>,
+    /// Copies that every segment is to have.
+    pub(super) copies: usize,
     /// What is known to be wrong before anything is read.
     pub(super) problem: Option<String>,
     /// What keeps from knowing.
@@ -28,11 +30,13 @@ pub struct Subject {
 }
 
 /// A segment as the manifest has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Expected {
     pub(super) id: SegmentId,
     /// Bytes of the whole segment.
     pub(super) length: u64,
+    /// Nodes that hold it, by the manifest.
+    pub(super) owners: Vec<NodeId>,
 }
 
 impl Subject {
@@ -45,6 +49,12 @@ impl Subject {
     fn of(&self, id: RepoId, repository: &Repository) -> Self {
         let (path, name_version) = (repository.path.clone(), repository.name_version);
         Self { id, path, name_version, ..self.clone() }
+    }
+
+    /// Copies that nobody holds yet.
+    pub(super) fn missing_copies(&self) -> usize {
+        let held = self.segments.iter().map(|segment| segment.owners.len());
+        held.map(|held| self.copies.saturating_sub(held)).sum()
     }
 }
 
@@ -82,6 +92,8 @@ pub async fn all(connection: &Connection) -> Result<Vec<Subject>, Error> {
     subjects.extend(unread.into_values());
     subjects.extend(found.into_values());
     subjects.sort_by(|a, b| a.path.cmp(&b.path));
+    let copies = layout.replication_factor as usize;
+    subjects.iter_mut().for_each(|subject| subject.copies = copies);
     Ok(subjects)
 }
 
@@ -118,6 +130,7 @@ fn of_failure(partition: u32, error: Error) -> Result<Subject, Error> {
         name_version: 0,
         state: LIVE,
         segments: Vec::new(),
+        copies: 0,
         problem,
         unread,
     })
@@ -130,8 +143,10 @@ fn of_failure(partition: u32, error: Error) -> Result<Subject, Error> {
 pub async fn one(connection: &Connection, path: &RepoPath) -> Result<Subject, Error> {
     let repository = connection.repository(path).await?;
     let id = id_of(connection, &repository)?;
+    let layout = connection.cluster_state().await?.layout.unwrap_or_default();
+    let copies = layout.replication_factor as usize;
     match connection.record(key(id, &repository)).await {
-        Ok(Some(record)) => Ok(of_record(&record, Some(&repository))),
+        Ok(Some(record)) => Ok(Subject { copies, ..of_record(&record, Some(&repository)) }),
         Ok(None) => Ok(blamed(id, &repository)),
         Err(error) => Ok(of_failure(repository.partition, error)?.of(id, &repository)),
     }
@@ -147,7 +162,8 @@ pub(super) fn segments(record: &RepositoryRecord) -> Vec<Expected> {
     let listed = record.packs.iter().flat_map(|pack| &pack.segments);
     let expected = listed.filter_map(|segment| {
         let id = SegmentId::from_slice(&segment.segment_id)?;
-        Some(Expected { id, length: segment.total_length })
+        let owners = segment.owners.iter().copied().map(NodeId).collect();
+        Some(Expected { id, length: segment.total_length, owners })
     });
     expected.collect()
 }
@@ -208,6 +224,7 @@ fn of_record(record: &RepositoryRecord, repository: Option<&Repository>) -> Subj
         name_version: repository.map_or(0, |repository| repository.name_version),
         state: record.state,
         segments: segments(record),
+        copies: 0,
         problem: None,
         unread: None,
     }
@@ -222,6 +239,7 @@ fn blamed(id: RepoId, repository: &Repository) -> Subject {
         name_version: repository.name_version,
         state: LIVE,
         segments: Vec::new(),
+        copies: 0,
         problem: Some(format!("partition {partition} has no record of this repository")),
         unread: None,
     }

@@ -3,11 +3,13 @@ use gitstratum_proto::{common, control, metadata, object};
 
 use super::*;
 use crate::access::{Access, Options};
+use crate::endpoint::FIRST_NODE_ID;
 use crate::testing::{Double, World};
 
 fn segment(id: u8) -> common::v1::Segment {
     let segment_id = vec![id; 16].into();
-    common::v1::Segment { segment_id, total_length: 100, ..Default::default() }
+    let owners = vec![FIRST_NODE_ID.0];
+    common::v1::Segment { segment_id, total_length: 100, owners, ..Default::default() }
 }
 
 fn record(repo_id: u64, path: &str, segments: &[u8]) -> metadata::v1::RepositoryRecord {
@@ -97,15 +99,35 @@ async fn p_i6_damage_names_the_repository_whose_manifest_lists_it() {
     let report = report(world).await;
     assert_eq!(report.damaged, 2);
     let problems = |at: usize| &report.repositories[at].problems;
-    assert_eq!(problems(0), &[format!("segment {}: block 2 is damaged", SegmentId([1; 16]))]);
+    assert_eq!(
+        problems(0),
+        &[format!("node {FIRST_NODE_ID}: segment {}: block 2 is damaged", SegmentId([1; 16]))]
+    );
     assert_eq!(
         problems(1),
         &[
-            format!("segment {}: is not held here", SegmentId([3; 16])),
+            format!("node {FIRST_NODE_ID}: segment {}: is not held here", SegmentId([3; 16])),
             "ref refs/heads/main points at a missing object".to_owned(),
         ]
     );
     assert!(report.repositories[1].text().starts_with("DAMAGED    a/two  2 problems\n"));
+}
+
+#[tokio::test]
+async fn s18_copies_that_are_missing_are_counted_and_nodes_that_are_away_named() {
+    let mut world = world();
+    let layout = control::v1::Layout { replication_factor: 3, ..Default::default() };
+    let partitions = world.cluster.layout.take().unwrap_or_default().partitions;
+    world.cluster.layout = Some(control::v1::Layout { partitions, ..layout });
+    let away = NodeId(9);
+    world.records[1].packs[0].segments[0].owners.push(away.0);
+    let report = report(world).await;
+    let one = &report.repositories[0];
+    assert_eq!((one.verdict, one.missing_copies), (Verdict::Ok, 4));
+    assert!(one.text().ends_with("3 objects, 4 copies still to be made\n"), "{}", one.text());
+    let two = &report.repositories[1];
+    assert_eq!((two.verdict, two.missing_copies), (Verdict::Unchecked, 1));
+    assert_eq!(two.unchecked, [format!("node {away} does not answer: 1 copy not read")]);
 }
 
 #[tokio::test]

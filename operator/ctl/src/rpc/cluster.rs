@@ -1,8 +1,10 @@
 //! The cluster as a whole, and the stores of a node behind its own socket.
 
 use bytes::Bytes;
-use gitstratum_core::{ErrorKind, SegmentId};
+use futures::future::join_all;
+use gitstratum_core::{ErrorKind, NodeId, SegmentId};
 use gitstratum_proto::common::v1::RepoKey;
+use gitstratum_proto::metadata::v1::metadata_client::MetadataClient;
 use gitstratum_proto::{control, metadata, object};
 
 use super::{Answers, CALL_DEADLINE, CHECK_DEADLINE, Connection};
@@ -43,22 +45,28 @@ impl Connection {
         Ok(self.answers(call.await?))
     }
 
-    /// Leaders, terms and sizes of the partitions.
-    ///
-    /// # Errors
-    /// As [`Self::cluster_state`].
-    pub async fn partitions(&self) -> Result<metadata::v1::StatusResponse, Error> {
-        let request = metadata::v1::StatusRequest {};
-        self.metadata(CALL_DEADLINE, async |client| client.status(request).await).await
+    /// Leaders, terms and sizes of the partitions, as each node that answers sees them.
+    pub async fn partitions(&self) -> Vec<(NodeId, Result<metadata::v1::StatusResponse, Error>)> {
+        let asked = self.stores.iter().filter_map(|store| {
+            let channel = store.metadata.clone()?;
+            Some(async move {
+                let mut client = MetadataClient::new(channel);
+                let request = metadata::v1::StatusRequest {};
+                (store.node, self.within(CALL_DEADLINE, client.status(request)).await)
+            })
+        });
+        join_all(asked).await
     }
 
-    /// How full the object store is.
-    ///
-    /// # Errors
-    /// As [`Self::cluster_state`].
-    pub async fn object_store(&self) -> Result<object::v1::StatusResponse, Error> {
-        let request = object::v1::StatusRequest {};
-        self.object(async |client| client.status(request).await).await
+    /// How full each object store is.
+    pub async fn object_stores(&self) -> Vec<(NodeId, Result<object::v1::StatusResponse, Error>)> {
+        let stores = self.stores.iter().filter(|store| store.object.is_some());
+        let asked = stores.map(async |store| {
+            let request = object::v1::StatusRequest {};
+            let call = self.object(store.node, async |client| client.status(request).await);
+            (store.node, call.await)
+        });
+        join_all(asked).await
     }
 
     /// Records of all repositories of a partition, with their manifests.
@@ -105,17 +113,23 @@ impl Connection {
         self.metadata(CHECK_DEADLINE, async |client| client.check_repository(request).await).await
     }
 
-    /// Reads and verifies `segments` whole, in the object store behind this connection.
+    /// Reads and verifies `segments` whole, in the object store of `node`.
     ///
     /// # Errors
     /// As [`Self::cluster_state`].
     pub async fn verify(
         &self,
+        node: NodeId,
         segments: &[SegmentId],
     ) -> Result<Answers<object::v1::VerifyResult>, Error> {
         let segment_ids = segments.iter().map(|id| Bytes::copy_from_slice(&id.0)).collect();
         let request = object::v1::VerifyRequest { segment_ids };
-        let stream = self.object(async |client| client.verify(request).await).await?;
+        let stream = self.object(node, async |client| client.verify(request).await).await?;
         Ok(self.answers(stream))
+    }
+
+    /// Whether the object store of `node` can be asked.
+    pub fn has_store(&self, node: NodeId) -> bool {
+        self.stores.iter().any(|store| store.node == node && store.object.is_some())
     }
 }

@@ -82,7 +82,8 @@ async fn stores_are_offered_by_a_node_only() {
     let double = Double::offer(data.path(), World::default(), Offer::ControlPlane).unwrap();
     let connection = connect(&double).await;
     assert!(connection.cluster_state().await.is_ok());
-    let error = connection.partitions().await.expect_err("because it has no stores");
+    assert!(connection.partitions().await.is_empty());
+    let error = connection.records(0).await.expect_err("because it has no stores");
     assert!(matches!(error, Error::NotOffered(_)), "{error}");
 }
 

@@ -187,7 +187,7 @@ mod tests {
             refusing_writes: "disk is full".to_owned(),
             ..Default::default()
         };
-        put_together(state, Some(partitions), Some(store))
+        put_together(state, &[partitions], &[store])
     }
 
     #[test]

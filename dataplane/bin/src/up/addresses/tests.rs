@@ -13,6 +13,7 @@ fn plan() -> Plan {
         ssh: ANY,
         https: None,
         metrics: ANY,
+        insecure_http: false,
         log_filter: String::new(),
         certificate_lifetime: None,
         offline_grace: None,
