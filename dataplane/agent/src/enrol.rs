@@ -151,7 +151,7 @@ impl Enrolment {
             }
         }
         *self.term.lock() = term;
-        tracing::info!(node = %self.node, until = term.not_after.0, "certificates renewed");
+        tracing::info!(node = %self.node, until = term.not_after.0, "the node's certificates are renewed");
         Ok(())
     }
 
