@@ -137,6 +137,9 @@ fn s46_without_the_control_plane_work_goes_on_for_offline_grace_and_then_says_wh
     let refused = nodes.stratum.try_cli(&["repo", "create", "demo/late"])?;
     ensure!(refused.code != 0, "a repository was made without a control plane");
     ensure!(refused.err.contains("control plane"), "it says why: {}", refused.err);
+    let status = nodes.stratum.try_cli(&["status"])?;
+    let said = format!("{}{}", status.out, status.err);
+    ensure!(said.contains("control plane is not there"), "status says nothing of it: {said}");
     for index in 0..3 {
         let (http, ssh) = (nodes.url(index), nodes.ssh(index));
         nodes.push(&http)?;
