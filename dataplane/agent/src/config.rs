@@ -1,6 +1,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use gitstratum_client::cluster::OFFLINE_GRACE;
+
 /// How an agent works.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -10,6 +12,8 @@ pub struct Config {
     pub socket: PathBuf,
     /// How often the node is reported alive when nothing else is to be told.
     pub heartbeat_every: Duration,
+    /// How long credentials are good without news, unless the cluster has a setting for it.
+    pub offline_grace: Duration,
 }
 
 /// Longest path of a Unix socket that the kernel takes, in bytes.
@@ -19,7 +23,8 @@ impl Config {
     /// The defaults, with everything in `directory`.
     pub fn new(directory: PathBuf) -> Self {
         let socket = directory.join("agent.sock");
-        Self { directory, socket, heartbeat_every: Duration::from_secs(1) }
+        let heartbeat_every = Duration::from_secs(1);
+        Self { directory, socket, heartbeat_every, offline_grace: OFFLINE_GRACE }
     }
 
     /// # Errors

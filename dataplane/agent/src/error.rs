@@ -1,6 +1,8 @@
 use std::path::PathBuf;
 
+use gitstratum_client::fleet;
 use gitstratum_core::ErrorKind;
+use gitstratum_identity::{AuthorityError, TlsError};
 use gitstratum_store::files;
 
 /// Why an agent could not start.
@@ -39,6 +41,37 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// What is on disk is another node's or another cluster's.
+    #[error("{} is of {found}, not of {expected}: the folder is another node's", path.display())]
+    OtherIdentity {
+        /// The file.
+        path: PathBuf,
+        /// Whose it is.
+        found: String,
+        /// Whose it should be.
+        expected: String,
+    },
+    /// The control plane did not give certificates.
+    #[error("enrolling: {0}")]
+    Enrol(#[source] fleet::Error),
+    /// There is no control plane to ask.
+    #[error("enrolling: no control plane is known")]
+    NoControl,
+    /// The first certificates did not come.
+    #[error("not enrolled within {within:?}: the control plane is not in reach; the log says why")]
+    NotEnrolled {
+        /// How long was waited.
+        within: std::time::Duration,
+    },
+    /// The control plane gave something else than was asked for.
+    #[error("an answer to an enrolment {0}")]
+    Answer(&'static str),
+    /// A key or certificate is of no use.
+    #[error(transparent)]
+    Authority(AuthorityError),
+    /// TLS was not set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// A blocking task did not finish.
     #[error("a task did not finish")]
     Interrupted,
@@ -51,7 +84,14 @@ impl Error {
             Self::Config(_) | Self::NewerFormat { .. } => ErrorKind::Invalid,
             Self::Files { source } => source.kind(),
             Self::Incarnation { .. } => ErrorKind::Corrupt,
-            Self::Listen { .. } => ErrorKind::Unavailable,
+            Self::Listen { .. } | Self::NoControl | Self::NotEnrolled { .. } => {
+                ErrorKind::Unavailable
+            }
+            Self::OtherIdentity { .. } => ErrorKind::Conflict,
+            Self::Enrol(source) => source.kind(),
+            Self::Answer(_) => ErrorKind::Denied,
+            Self::Authority(source) => source.kind(),
+            Self::Tls(source) => source.kind(),
             Self::Interrupted => ErrorKind::Bug,
         }
     }

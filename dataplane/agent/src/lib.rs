@@ -1,4 +1,4 @@
-//! The sidecar of a node: it registers the node, holds the one watch stream to the
+//! The sidecar of a node: it enrols the node and renews its certificates, registers the node, holds the one watch stream to the
 //! control plane, keeps the last snapshot on disk and serves it to the other processes
 //! of the node on a Unix socket.
 //!
@@ -8,6 +8,7 @@
 //! sent ever goes back behind it either (S45).
 
 mod config;
+mod enrol;
 mod error;
 mod heartbeat;
 mod incarnation;
@@ -20,5 +21,6 @@ mod snapshot;
 mod watch;
 
 pub use config::Config;
+pub use enrol::{Enrolment, Joining};
 pub use error::Error;
-pub use service::{Deps, Service};
+pub use service::{Deps, News, Service};

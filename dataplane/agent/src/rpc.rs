@@ -92,7 +92,12 @@ impl Agent for Socket {
         request: Request<ProcessReport>,
     ) -> Result<Response<wire::ReportResponse>, Status> {
         match self.reports.put(request.into_inner()) {
-            true => Ok(Response::new(wire::ReportResponse {})),
+            true => {
+                let (_, silent) = self.known.silence();
+                let (silent_millis, grace_millis) =
+                    (millis(silent), millis(self.known.offline_grace()));
+                Ok(Response::new(wire::ReportResponse { silent_millis, grace_millis }))
+            }
             false => Err(Status::resource_exhausted("too many processes report")),
         }
     }
@@ -117,10 +122,15 @@ impl Agent for Socket {
             node: self.node.0,
             incarnation: self.incarnation.0,
             connected,
-            silent_millis: u64::try_from(silent.as_millis()).unwrap_or(u64::MAX),
+            silent_millis: millis(silent),
             version: self.known.current().version().0,
+            grace_millis: millis(self.known.offline_grace()),
         }))
     }
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 type Sender = mpsc::Sender<Result<SnapshotUpdate, Status>>;

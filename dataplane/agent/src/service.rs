@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use gitstratum_client::fleet::Voter;
 use gitstratum_core::{Clock, Incarnation, NodeId};
@@ -8,6 +9,7 @@ use gitstratum_proto::control::v1::Node;
 use gitstratum_store::Files;
 use tokio::net::UnixListener;
 
+use crate::enrol::{self, Enrolment};
 use crate::heartbeat::{self, Reports};
 use crate::refusals::{self, Spool};
 use crate::rpc::{self, Socket};
@@ -30,6 +32,19 @@ pub struct Deps {
     pub files: Arc<dyn Files>,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// The node's certificates, to be kept in force; none where there is no other node.
+    pub enrolment: Option<Arc<Enrolment>>,
+}
+
+/// Whether the control plane is heard, for the other parts of the process.
+#[derive(Clone)]
+pub struct News(Arc<Known>);
+
+impl News {
+    /// How long credentials are good without news (S46).
+    pub fn offline_grace(&self) -> Duration {
+        self.0.offline_grace()
+    }
 }
 
 /// The sidecar of one node.
@@ -42,6 +57,7 @@ pub struct Service {
     known: Arc<Known>,
     silence: Arc<Silence>,
     refusals: Arc<Spool>,
+    enrolment: Option<Arc<Enrolment>>,
     listener: UnixListener,
 }
 
@@ -65,6 +81,7 @@ impl Service {
             opened.await.map_err(|_| Error::Interrupted)??;
         let voter = |node: &NodeId| Voter::new(Arc::clone(&deps.dialer), *node);
         let voters = deps.control.iter().map(voter).collect();
+        let grace = config.offline_grace;
         let record = Node { incarnation: incarnation.0, ..deps.record };
         Ok(Self {
             listener: rpc::listen(&config.socket)?,
@@ -73,15 +90,21 @@ impl Service {
             record,
             incarnation,
             voters,
-            known: Arc::new(Known::new(store, Arc::clone(&silence), deps.clock)),
+            known: Arc::new(Known::new(store, Arc::clone(&silence), deps.clock).with_grace(grace)),
             silence,
             refusals,
+            enrolment: deps.enrolment,
         })
     }
 
     /// How often this node has started.
     pub fn incarnation(&self) -> Incarnation {
         self.incarnation
+    }
+
+    /// Whether the control plane is heard.
+    pub fn news(&self) -> News {
+        News(Arc::clone(&self.known))
     }
 
     /// Works until `drain` starts.
@@ -101,6 +124,10 @@ impl Service {
                 drain.clone(),
             ),
         );
+        let enrolled = self.enrolment.map(|enrolment| {
+            let (known, voters) = (Arc::clone(&self.known), self.voters.clone());
+            spawn("certificates", enrol::keep(enrolment, known, voters, drain.clone()))
+        });
         let shipping =
             refusals::ship(Arc::clone(&self.refusals), self.node, self.voters, drain.clone());
         let shipping = spawn("refusals", shipping);
@@ -113,7 +140,7 @@ impl Service {
             refusals: self.refusals,
         };
         rpc::serve(socket, self.listener, drain).await;
-        drop((watching, beating, counting, shipping));
+        drop((watching, beating, counting, shipping, enrolled));
         silence::keep(&self.silence).await;
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gitstratum_client::cluster::Snapshot;
+use gitstratum_client::cluster::{self, OFFLINE_GRACE, Snapshot};
 use gitstratum_client::fleet::{self, Updates, Voter};
 use gitstratum_core::{Clock, GrantsVersion};
 use gitstratum_process::Drain;
@@ -42,6 +42,7 @@ pub(crate) struct Known {
     versions: broadcast::Sender<Version>,
     news: Mutex<News>,
     silence: Arc<Silence>,
+    grace: Duration,
     clock: Arc<dyn Clock>,
 }
 
@@ -59,7 +60,18 @@ impl Known {
         let (current, _) = watch::channel(Arc::new(store.current().clone()));
         let (versions, _) = broadcast::channel(VERSIONS_KEPT);
         let (store, news) = (Arc::new(Mutex::new(store)), Mutex::default());
-        Self { store, current, versions, news, silence, clock }
+        Self { store, current, versions, news, silence, grace: OFFLINE_GRACE, clock }
+    }
+
+    /// The same, with how long credentials are good without news where the cluster does not
+    /// say.
+    pub(crate) fn with_grace(self, grace: Duration) -> Self {
+        Self { grace, ..self }
+    }
+
+    /// How long credentials are good without news (S46).
+    pub(crate) fn offline_grace(&self) -> Duration {
+        cluster::offline_grace(&self.current()).unwrap_or(self.grace)
     }
 
     /// The newest durable snapshot.

@@ -5,9 +5,11 @@
 mod access;
 mod feed;
 mod follow;
+mod news;
 mod snapshot;
 
 pub use access::allowed;
 pub use feed::{Feed, Publisher};
 pub use follow::{Applied, Follow, follow};
+pub use news::{News, OFFLINE_GRACE, offline_grace};
 pub use snapshot::Snapshot;

@@ -8,9 +8,11 @@ use std::time::Duration;
 use gitstratum_core::{ErrorKind, GrantsVersion, NodeId};
 use gitstratum_identity::{Dialer, Service};
 use gitstratum_proto::MESSAGE_BYTES_MAX;
+use gitstratum_proto::control::v1::enrolment_client::EnrolmentClient;
 use gitstratum_proto::control::v1::fleet_client::FleetClient;
 use gitstratum_proto::control::v1::{
-    LogAuditRequest, Node, RegisterNodeRequest, ReportRequest, SnapshotUpdate, WatchRequest,
+    Certificate, EnrolRequest, EnrolResponse, LogAuditRequest, Node, RegisterNodeRequest,
+    RenewRequest, ReportRequest, SnapshotUpdate, WatchRequest,
 };
 use tonic::{Status, Streaming};
 
@@ -18,6 +20,9 @@ use crate::grpc::{self, Channel};
 
 /// Longest wait for one report or registration, or for a stream to begin.
 const CALL_DEADLINE: Duration = Duration::from_secs(2);
+
+/// Longest wait for an enrolment: a log entry, and a pause when it is refused.
+const ENROL_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Why a call to the control plane failed.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +48,28 @@ impl Error {
     pub fn is_final(&self) -> bool {
         matches!(self, Self::Refused { status, .. } if grpc::kind(status) == ErrorKind::Invalid)
     }
+}
+
+impl Error {
+    /// What kind of failure it is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Refused { status, .. } => grpc::kind(status),
+            Self::Deadline { .. } => ErrorKind::Unavailable,
+        }
+    }
+}
+
+/// Asks the control plane behind `door` for certificates by the join token.
+///
+/// # Errors
+/// When it refuses or does not answer. The node is then unknown: it is called 0.
+pub async fn enrol(door: Arc<dyn Dialer>, request: EnrolRequest) -> Result<EnrolResponse, Error> {
+    let nobody = Voter::new(door, NodeId(request.node));
+    let mut enrolment = EnrolmentClient::new(nobody.channel.clone());
+    let sent = tokio::time::timeout(ENROL_DEADLINE, enrolment.enrol(request)).await;
+    let answer = sent.map_err(|_| nobody.late())?.map_err(|status| nobody.refused(status))?;
+    Ok(answer.into_inner())
 }
 
 /// One voter of the control plane, as an agent sees it.
@@ -95,6 +122,18 @@ impl Voter {
         let sent = sent.map_err(|_| self.late())?;
         let answer = sent.map_err(|status| self.refused(status))?;
         Ok(GrantsVersion(answer.into_inner().version))
+    }
+
+    /// New certificates for the caller's node, by the one that it shows.
+    ///
+    /// # Errors
+    /// When the voter refuses or does not answer.
+    pub async fn renew(&self, request: RenewRequest) -> Result<Vec<Certificate>, Error> {
+        let mut fleet = self.client();
+        let sent = tokio::time::timeout(CALL_DEADLINE, fleet.renew(request)).await;
+        let sent = sent.map_err(|_| self.late())?;
+        let answer = sent.map_err(|status| self.refused(status))?;
+        Ok(answer.into_inner().certificates)
     }
 
     /// Has logins that were refused written to the audit log.

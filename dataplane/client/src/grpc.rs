@@ -1,6 +1,7 @@
 //! tonic over the transport of `identity`, and the one translation between error
 //! kinds and gRPC codes.
 
+mod guests;
 mod request;
 
 use std::fmt::Display;
@@ -20,6 +21,7 @@ use tonic::transport::server::Connected;
 use tonic::transport::{Endpoint, Server, Uri};
 use tonic::{Code, Status};
 
+pub use guests::serve_guests;
 use request::TakeRequestId;
 pub use request::{SendRequestId, as_part_of, sent_request_id};
 

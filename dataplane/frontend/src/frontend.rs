@@ -2,16 +2,16 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use gitstratum_client::audit::{AuditLog, FailedLogin, Shown};
 use gitstratum_client::bulk;
-use gitstratum_client::cluster::Feed;
+use gitstratum_client::cluster::{Feed, News};
 use gitstratum_client::metadata::Partitions;
 use gitstratum_client::objects::{Options, Reader};
-use gitstratum_core::{Clock, ClusterId, Entropy, NodeId};
+use gitstratum_core::{Clock, ClusterId, Entropy, ErrorKind, NodeId, UnixMillis};
 use gitstratum_process::ByteBudget;
 
-use crate::Config;
 use crate::auth::{Origin, Throttle, Verdict, source_of};
 use crate::ingest::{Nodes, Storage};
 use crate::limit::Fetches;
@@ -19,6 +19,7 @@ use crate::metric_names::FrontendMetrics;
 use crate::service::Deps;
 use crate::session::Sessions;
 use crate::view::Views;
+use crate::{Config, Error};
 
 /// The one state behind every connection of a frontend.
 pub(crate) struct Frontend {
@@ -64,7 +65,34 @@ impl fmt::Debug for Frontend {
     }
 }
 
+/// What a client is told whose credentials are too old to be believed.
+fn stale(news: &News, now: UnixMillis) -> String {
+    let silent = u64::try_from(news.silent.as_millis()).unwrap_or(u64::MAX);
+    let since = std::time::UNIX_EPOCH + Duration::from_millis(now.0.saturating_sub(silent));
+    format!(
+        "credentials cannot be checked: no news from the control plane since {}, longer than \
+         offlineGrace ({}); try again when it is back",
+        humantime::format_rfc3339_seconds(since),
+        humantime::format_duration(news.grace),
+    )
+}
+
 impl Frontend {
+    /// Whether credentials can be believed: there was news from the control plane within
+    /// `offlineGrace` (S46).
+    ///
+    /// # Errors
+    /// Since when there was none.
+    pub(crate) fn check_news(&self) -> Result<(), Error> {
+        match self.feed.news().filter(News::is_stale) {
+            None => Ok(()),
+            Some(news) => {
+                let words = stale(&news, self.clock.wall());
+                Err(Error::new(ErrorKind::Unavailable, words))
+            }
+        }
+    }
+
     /// Wires the parts together; nothing is dialled yet.
     pub(crate) fn new(config: Config, deps: &Deps) -> Arc<Self> {
         let partitions = Partitions::new(Arc::clone(&deps.dialer), deps.feed.clone());

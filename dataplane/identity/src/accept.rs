@@ -248,6 +248,9 @@ async fn secure(mut conn: Conn, tls: &ServerTls) -> io::Result<Conn> {
     conn.peer = match tls.audience {
         Audience::Public => None,
         Audience::Nodes => Some(proved_peer(session)?),
+        // Who shows none is nobody; who shows one has proved it.
+        Audience::NodesAndGuests if session.peer_certificates().is_none() => None,
+        Audience::NodesAndGuests => Some(proved_peer(session)?),
     };
     conn.io = ConnStream::Tls(Box::new(stream));
     Ok(conn)

@@ -1,6 +1,8 @@
 //! The cluster's certificate authority and what it issues. Bytes in, bytes out:
 //! files are the caller's.
 
+use std::time::Duration;
+
 use gitstratum_core::{ClusterId, Entropy, UnixMillis};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName,
@@ -23,20 +25,21 @@ mod pem;
 pub(crate) use credentials::certified;
 pub use credentials::{Credentials, NodeKey};
 pub use error::AuthorityError;
+pub(crate) use peer_name::not_after;
 pub use peer_name::parse_peer;
 pub use pem::PemFile;
 
 use moment::{before, later, since_epoch};
 use peer_name::{peer_uri, single_common_name};
 
-/// How long a node's certificate holds (S46).
-pub const NODE_CERTIFICATE_DAYS: u64 = 7;
+/// How long a node's certificate holds, unless it was asked for otherwise (S46).
+pub const NODE_LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// How far before its making a certificate begins, for clocks that are behind (S46).
 pub const BACKDATED_HOURS: u64 = 2;
 /// How long the authority's own certificate holds.
 pub const AUTHORITY_DAYS: u64 = 3_650;
 
-const HOUR_MILLIS: u64 = 3_600_000;
+pub(crate) const HOUR_MILLIS: u64 = 3_600_000;
 const DAY_MILLIS: u64 = 24 * HOUR_MILLIS;
 /// Random bytes of a serial number; 20 are the most that X.509 allows.
 const SERIAL_BYTES: usize = 16;
@@ -44,6 +47,8 @@ const SERIAL_BYTES: usize = 16;
 /// Signs the certificates of one cluster's nodes.
 pub struct Authority {
     cluster: ClusterId,
+    /// How long the certificates that it signs hold.
+    lifetime: Duration,
     issuer: Issuer<'static, KeyPair>,
     certificate_pem: String,
 }
@@ -68,14 +73,15 @@ impl Authority {
         let failed = |source| AuthorityError::Make { what: "cluster authority", source };
         let key = KeyPair::generate().map_err(failed)?;
         let mut params = CertificateParams::default();
-        set_term(&mut params, now, AUTHORITY_DAYS);
+        set_term(&mut params, now, AUTHORITY_DAYS * DAY_MILLIS);
         params.serial_number = Some(random_serial(entropy));
         params.distinguished_name = named(cluster.to_string());
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let certificate = params.self_signed(&key).map_err(failed)?;
         let issuer = Issuer::from_ca_cert_der(certificate.der(), key).map_err(failed)?;
-        Ok(Self { cluster, issuer, certificate_pem: certificate.pem() })
+        let lifetime = NODE_LIFETIME;
+        Ok(Self { cluster, lifetime, issuer, certificate_pem: certificate.pem() })
     }
 
     /// The authority of `cluster` from its two files.
@@ -109,7 +115,18 @@ impl Authority {
         }
         let issuer = Issuer::from_ca_cert_der(&certificate, key).map_err(|_| damaged())?;
         let certificate_pem = String::from_utf8_lossy(certificate_file.bytes).into_owned();
-        Ok(Self { cluster, issuer, certificate_pem })
+        Ok(Self { cluster, lifetime: NODE_LIFETIME, issuer, certificate_pem })
+    }
+
+    /// The same, for certificates that hold for `lifetime`.
+    #[must_use]
+    pub fn with_lifetime(self, lifetime: Duration) -> Self {
+        Self { lifetime, ..self }
+    }
+
+    /// The cluster whose nodes it knows.
+    pub const fn cluster(&self) -> ClusterId {
+        self.cluster
     }
 
     /// Its certificate, which every node trusts.
@@ -122,9 +139,19 @@ impl Authority {
         Zeroizing::new(self.issuer.key().serialize_pem())
     }
 
+    /// Whether `request` (DER of PKCS #10) is one that could be signed.
+    ///
+    /// # Errors
+    /// `Unsigned` when it is malformed or not signed with its own key.
+    pub fn check(&self, request: &[u8]) -> Result<(), AuthorityError> {
+        let request = CertificateSigningRequestDer::from(request);
+        let parsed = CertificateSigningRequestParams::from_der(&request);
+        parsed.map(drop).map_err(AuthorityError::Unsigned)
+    }
+
     /// A certificate for `peer` and the key that made `request` (DER of PKCS #10),
-    /// as PEM. It begins 2 h before `now` and holds for 7 days (S46). The names in
-    /// the request do not count: the caller has found out who asks.
+    /// as PEM. It begins 2 h before `now` and holds for 7 days, or the lifetime that was
+    /// set (S46). The names in the request do not count: the caller has found out who asks.
     ///
     /// # Errors
     /// `Request` when the request is malformed or not signed with its own key,
@@ -142,22 +169,40 @@ impl Authority {
         let request = CertificateSigningRequestDer::from(request);
         let request = CertificateSigningRequestParams::from_der(&request)
             .map_err(|source| AuthorityError::Request { peer, source })?;
-        let params = node_params(peer, now, entropy)?;
+        let params = node_params(peer, (now, self.lifetime), entropy)?;
         let signed = params.signed_by(&request.public_key, &self.issuer);
         let failed = |source| AuthorityError::Make { what: "node certificate", source };
         Ok(signed.map_err(failed)?.pem())
     }
 }
 
+/// The cluster whose authority's certificate is in a file.
+///
+/// # Errors
+/// Names the file when it holds none, a damaged one, or one that is no authority's.
+pub fn authority_cluster(file: &PemFile<'_>) -> Result<ClusterId, AuthorityError> {
+    let certificate = file.certificate()?;
+    let damaged = || file.damaged("certificate");
+    let (_, parsed) = x509_parser::parse_x509_certificate(&certificate).map_err(|_| damaged())?;
+    if !parsed.is_ca() {
+        return Err(AuthorityError::NoAuthority { file: file.name.to_owned() });
+    }
+    if !is_signed_by_itself(&parsed) {
+        return Err(damaged());
+    }
+    single_common_name(parsed.subject()).and_then(ClusterId::parse).ok_or_else(damaged)
+}
+
 fn node_params(
     peer: Peer,
-    now: UnixMillis,
+    (now, lifetime): (UnixMillis, Duration),
     entropy: &dyn Entropy,
 ) -> Result<CertificateParams, AuthorityError> {
     let uri = peer_uri(peer).try_into();
     let uri = uri.map_err(|source| AuthorityError::Make { what: "node name", source })?;
     let mut params = CertificateParams::default();
-    set_term(&mut params, now, NODE_CERTIFICATE_DAYS);
+    let lifetime = u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX);
+    set_term(&mut params, now, lifetime);
     params.serial_number = Some(random_serial(entropy));
     params.distinguished_name = named(format!("{} {}", peer.role, peer.node));
     params.subject_alt_names = vec![SanType::URI(uri)];
@@ -169,10 +214,10 @@ fn node_params(
     Ok(params)
 }
 
-fn set_term(params: &mut CertificateParams, now: UnixMillis, days: u64) {
+fn set_term(params: &mut CertificateParams, now: UnixMillis, millis: u64) {
     let epoch = date_time_ymd(1970, 1, 1);
     params.not_before = epoch + since_epoch(before(now, BACKDATED_HOURS * HOUR_MILLIS));
-    params.not_after = epoch + since_epoch(later(now, days * DAY_MILLIS));
+    params.not_after = epoch + since_epoch(later(now, millis));
 }
 
 fn named(common_name: String) -> DistinguishedName {

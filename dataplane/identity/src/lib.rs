@@ -14,8 +14,8 @@ mod testing;
 pub mod tls;
 pub mod transport;
 
-pub use authority::{Authority, AuthorityError, Credentials, NodeKey, PemFile};
-pub use tls::{ClientTls, InternalTls, PublicTls, ServerTls, TlsError};
+pub use authority::{Authority, AuthorityError, Credentials, NodeKey, PemFile, authority_cluster};
+pub use tls::{ClientTls, GuestTls, InternalTls, PublicTls, ServerTls, TlsError};
 pub use transport::{
-    BoxStream, ByteStream, Dialer, Listener, LocalNetwork, Peer, PeerStream, Service,
+    BoxStream, ByteStream, Dialer, Guest, Guests, Listener, LocalNetwork, Peer, PeerStream, Service,
 };

@@ -63,7 +63,7 @@ impl Cluster {
         roots
     }
 
-    fn authority_file(&self) -> PemFile<'_> {
+    pub(crate) fn authority_file(&self) -> PemFile<'_> {
         PemFile { name: "ca.crt", bytes: self.authority.certificate_pem().as_bytes() }
     }
 }

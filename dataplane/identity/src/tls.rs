@@ -9,10 +9,12 @@ use rustls::crypto::CryptoProvider;
 
 use crate::AuthorityError;
 
+mod guest;
 mod internal;
 mod public;
 mod verify;
 
+pub use guest::GuestTls;
 pub use internal::{ClientTls, InternalTls};
 pub use public::PublicTls;
 
@@ -30,6 +32,8 @@ pub(crate) enum Audience {
     Public,
     /// Nodes of the cluster, by their certificates.
     Nodes,
+    /// Nodes by their certificates, and whoever shows none.
+    NodesAndGuests,
 }
 
 /// Why TLS was not set up.

@@ -8,15 +8,17 @@ use futures::future::BoxFuture;
 use gitstratum_core::{ClusterId, NodeId, ProcessRole};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+mod guests;
 mod listener;
 mod local;
 mod stream;
 mod tcp;
 
+pub use guests::{Guest, Guests};
 pub use listener::Listener;
 pub use local::LocalNetwork;
 pub use stream::PeerStream;
-pub use tcp::{AddressBook, Admitted, TcpDialer, listen_tcp};
+pub use tcp::{AddressBook, Admitted, GuestDialer, TcpDialer, listen_open_tcp, listen_tcp};
 
 /// Connections that wait to be accepted by one listener; the next dial waits.
 const ACCEPT_QUEUE_MAX: usize = 1_024;

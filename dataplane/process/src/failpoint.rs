@@ -34,15 +34,21 @@ pub const fn fails(_name: &'static str) -> bool {
     false
 }
 
+/// How a plan begins by which a place fails as long as a file is there: what a test outside
+/// the process may begin and end.
 #[cfg(feature = "failpoints")]
-pub use enabled::{Action, Plan, clear, configure, fails, passed};
+const FAIL_WHILE: &str = "fail-while:";
+
+#[cfg(feature = "failpoints")]
+pub use enabled::{Action, Plan, clear, configure, fail_while, fails, passed};
 
 /// Text that plans nothing that can happen.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
     /// It is no plan.
     #[error(
-        "a failpoint is PLACE=ACTION, an action kill, panic or fail, then @ and a number or nothing: `{0}`"
+        "a failpoint is PLACE=ACTION, an action kill, panic or fail, then @ and a number or nothing, \
+         or fail-while:FILE: `{0}`"
     )]
     Text(String),
     /// No place is compiled in.
@@ -59,10 +65,15 @@ pub enum PlanError {
 pub fn arrange(plans: &str) -> Result<(), PlanError> {
     let parse = |text: &str| {
         let (name, plan) = text.split_once('=').ok_or_else(|| PlanError::Text(text.to_owned()))?;
-        Ok((name.to_owned(), Plan::parse(plan)?))
+        let file = plan.strip_prefix(FAIL_WHILE).map(std::path::PathBuf::from);
+        let plan = if file.is_none() { Some(Plan::parse(plan)?) } else { None };
+        Ok((name.to_owned(), plan, file))
     };
     let plans: Vec<_> = plans.split(';').map(parse).collect::<Result<_, _>>()?;
-    plans.into_iter().for_each(|(name, plan)| configure(&name, plan));
+    for (name, plan, file) in plans {
+        plan.into_iter().for_each(|plan| configure(&name, plan));
+        file.into_iter().for_each(|file| fail_while(&name, file));
+    }
     Ok(())
 }
 
@@ -77,7 +88,8 @@ pub fn arrange(_plans: &str) -> Result<(), PlanError> {
 
 #[cfg(feature = "failpoints")]
 mod enabled {
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::path::PathBuf;
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use parking_lot::Mutex;
@@ -86,6 +98,8 @@ mod enabled {
     use super::PlanError;
 
     static PASSED: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
+    /// Places that fail while a file is there.
+    static WHILE: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
 
     /// What happens at a place.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,8 +149,14 @@ mod enabled {
         configured.expect("because these are the actions that the library knows");
     }
 
+    /// Place `name` fails whenever `file` is there.
+    pub fn fail_while(name: &str, file: PathBuf) {
+        WHILE.lock().insert(name.to_owned(), file);
+    }
+
     /// Nothing happens at `name` any more.
     pub fn clear(name: &str) {
+        WHILE.lock().remove(name);
         fail::remove(name);
     }
 
@@ -148,6 +168,9 @@ mod enabled {
     #[doc(hidden)]
     pub fn fails(name: &'static str) -> bool {
         PASSED.lock().insert(name);
+        if WHILE.lock().get(name).is_some_and(|file| file.exists()) {
+            return true;
+        }
         fail::fail_point!(name, |_| true);
         false
     }
@@ -186,6 +209,21 @@ mod tests {
         clear("process.test.step");
         assert_eq!(step(), Ok(()));
         assert!(passed().contains(&"process.test.step"));
+    }
+
+    #[test]
+    fn a_place_fails_while_a_file_is_there() {
+        fn step() -> bool {
+            failpoint!("process.test.while", return true);
+            false
+        }
+        let file = std::env::temp_dir().join(format!("gs-while-{}", std::process::id()));
+        arrange(&format!("process.test.while=fail-while:{}", file.display())).unwrap();
+        assert!(!step());
+        std::fs::write(&file, b"").unwrap();
+        assert!(step());
+        std::fs::remove_file(&file).unwrap();
+        assert!(!step());
     }
 
     #[test]

@@ -20,6 +20,8 @@ mod failover_points;
 mod failover_power;
 mod failover_three;
 mod ground;
+mod identity;
+mod identity_ports;
 mod memory;
 mod objects;
 mod observe;

@@ -32,6 +32,9 @@ pub enum Error {
     /// The cluster's authority could not be made.
     #[error("cluster authority: {0}")]
     Authority(#[source] AuthorityError),
+    /// Nobody here signs certificates.
+    #[error("this control plane has no authority: a node that is alone needs none")]
+    NoAuthority,
     /// A linearizable read was not possible.
     #[error("control plane cannot answer now: {0}")]
     Read(#[source] ReadError),
@@ -95,6 +98,7 @@ impl Error {
                 ErrorKind::Conflict
             }
             Self::Authority(source) => source.kind(),
+            Self::NoAuthority => ErrorKind::Conflict,
             Self::Read(source) => source.kind(),
             Self::Propose(source) => source.kind(),
             Self::Answer => ErrorKind::Bug,

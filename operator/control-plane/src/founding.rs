@@ -27,6 +27,8 @@ pub struct Founding {
     pub replication_factor: u8,
     /// Token of user `admin`, scope admin, without end.
     pub admin_token: Token,
+    /// By which nodes enrol.
+    pub join_token: Token,
     /// Signs the certificates of nodes.
     pub authority: Authority,
 }
@@ -57,19 +59,21 @@ impl Founding {
         let cluster = ClusterId::random(entropy);
         let authority =
             Authority::create(cluster, clock.wall(), entropy).map_err(Error::Authority)?;
-        Ok(Self::of(cluster, (nodes, partitions), Token::generate(entropy), authority))
+        let tokens = (Token::generate(entropy), Token::generate(entropy));
+        Ok(Self::of(cluster, (nodes, partitions), tokens, authority))
     }
 
-    /// The same with an id, a token and an authority that were drawn and written down before.
+    /// The same with an id, tokens (the first admin's, that of joining nodes) and an authority
+    /// that were drawn and written down before.
     pub fn of(
         cluster: ClusterId,
         (nodes, partitions): (u8, u32),
-        admin_token: Token,
+        (admin_token, join_token): (Token, Token),
         authority: Authority,
     ) -> Self {
         let replication_factor = nodes.min(3);
         let nodes = (1..=nodes).map(Self::node).collect();
-        Self { cluster, nodes, partitions, replication_factor, admin_token, authority }
+        Self { cluster, nodes, partitions, replication_factor, admin_token, join_token, authority }
     }
 
     /// The id of founding node `number`, counted from 1. It is known before there is a log:
@@ -88,6 +92,7 @@ impl Founding {
             nodes: self.nodes.iter().map(node).collect(),
             admin: ADMIN.to_owned(),
             admin_token: self.admin_token.hash().to_vec(),
+            join_token: self.join_token.hash().to_vec(),
         })
     }
 }

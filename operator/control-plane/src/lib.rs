@@ -10,6 +10,7 @@ mod accounts;
 mod audit;
 mod call;
 mod config;
+mod enrol;
 mod error;
 mod fleet;
 mod founding;

@@ -1,10 +1,11 @@
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use gitstratum_client::audit::{Granted, Shares};
 use gitstratum_consensus::{Group, Host, LogIndex, ProposeError, Role};
 use gitstratum_core::{Clock, Entropy};
+use gitstratum_identity::Authority;
 use gitstratum_process::TaskError;
 use gitstratum_state::command::{Change, Command, Origin, RecordRefusal};
 use gitstratum_state::{Outcome, Preview, Refusal, State};
@@ -42,6 +43,7 @@ pub(crate) struct Plane {
     pub(crate) fleet: Fleet,
     pub(crate) metrics: ControlMetrics,
     pub(crate) streams: Arc<Semaphore>,
+    authority: OnceLock<Arc<Authority>>,
     refusals: Shares<Line>,
 }
 
@@ -60,8 +62,30 @@ impl Plane {
         let Parts { config, group, host, clock, entropy, metrics } = parts;
         let fleet = Fleet::new(config.report_lifetime, clock.monotonic());
         let streams = Arc::new(Semaphore::new(STREAMS_MAX));
-        let refusals = Shares::default();
-        Arc::new(Self { config, group, host, clock, entropy, fleet, metrics, streams, refusals })
+        let (authority, refusals) = (OnceLock::new(), Shares::default());
+        Arc::new(Self {
+            config,
+            group,
+            host,
+            clock,
+            entropy,
+            fleet,
+            metrics,
+            streams,
+            authority,
+            refusals,
+        })
+    }
+
+    /// From now on nodes get their certificates from `authority`; the first one stays.
+    pub(crate) fn sign_with(&self, authority: Arc<Authority>) {
+        if self.authority.set(authority).is_err() {
+            tracing::debug!("there is an authority already");
+        }
+    }
+
+    pub(crate) fn authority(&self) -> Result<&Authority, Error> {
+        self.authority.get().map(Arc::as_ref).ok_or(Error::NoAuthority)
     }
 
     /// What this replica has applied so far. After [`Plane::barrier`] the read is linearizable.

@@ -2,19 +2,22 @@
 
 mod audit_stream;
 mod control;
+mod enrolment;
 mod fleet;
 mod forward;
 mod stream;
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use gitstratum_client::grpc;
 use gitstratum_core::{ProcessRole, Token};
-use gitstratum_identity::{Listener, Peer};
+use gitstratum_identity::{Guests, Listener, Peer};
 use gitstratum_process::{Drain, RequestId, request_span};
 use gitstratum_proto::control::v1::control_server::ControlServer;
+use gitstratum_proto::control::v1::enrolment_server::EnrolmentServer;
 use gitstratum_proto::control::v1::fleet_server::FleetServer;
 use tokio::net::UnixListener;
 use tokio_stream::wrappers::UnixListenerStream;
@@ -53,7 +56,9 @@ pub(crate) async fn serve_nodes(
 ) -> Result<(), Error> {
     let fleet = FleetServer::new(Api { plane: Arc::clone(&plane), drain: drain.clone() });
     let fleet = fleet.max_decoding_message_size(REQUEST_BYTES_MAX);
-    let routes = people_routes(plane, leaders, drain.clone()).add_service(fleet);
+    let enrolment = enrolment(&plane, &leaders, &drain);
+    let routes = people_routes(plane, leaders, drain.clone());
+    let routes = routes.add_service(fleet).add_service(enrolment);
     let served = grpc::serve(listener, ProcessRole::Control, routes, drain).await;
     served.map_err(|source| Error::Serve { door: "nodes", source: source.into() })
 }
@@ -71,6 +76,29 @@ pub(crate) async fn serve_people(
     let server = tonic::transport::Server::builder().add_routes(routes);
     let served = server.serve_with_incoming_shutdown(connections, stopped).await;
     served.map_err(|source| Error::Serve { door: "people", source: source.into() })
+}
+
+/// Serves those who have no certificate yet, and nothing but enrolment, until `drain` starts.
+pub(crate) async fn serve_guests(
+    plane: Arc<Plane>,
+    guests: Guests,
+    leaders: Arc<Leaders>,
+    drain: Drain,
+) -> Result<(), Error> {
+    let routes = Routes::new(enrolment(&plane, &leaders, &drain));
+    let served = grpc::serve_guests(guests, ProcessRole::Control, routes, drain.clone()).await;
+    drain.started().await;
+    served.map_err(|source| Error::Serve { door: "guests", source: source.into() })
+}
+
+fn enrolment(
+    plane: &Arc<Plane>,
+    leaders: &Arc<Leaders>,
+    drain: &Drain,
+) -> Forward<EnrolmentServer<Api>> {
+    let api = Api { plane: Arc::clone(plane), drain: drain.clone() };
+    let enrolment = EnrolmentServer::new(api).max_decoding_message_size(REQUEST_BYTES_MAX);
+    Forward::new(enrolment, Arc::clone(plane), Arc::clone(leaders))
 }
 
 fn people_routes(plane: Arc<Plane>, leaders: Arc<Leaders>, drain: Drain) -> Routes {
@@ -97,6 +125,9 @@ impl Api {
 fn client_addr<T>(request: &Request<T>) -> String {
     if let Some(peer) = request.extensions().get::<Peer>() {
         return format!("node {}", peer.node);
+    }
+    if let Some(guest) = request.extensions().get::<SocketAddr>() {
+        return guest.ip().to_string();
     }
     request.remote_addr().map_or_else(|| "local".to_owned(), |addr| addr.ip().to_string())
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use gitstratum_consensus::{GroupId, Host, HostOptions, Network};
 use gitstratum_core::{Clock, ClusterId, Entropy, GrantsVersion, NodeId};
-use gitstratum_identity::{Dialer, Listener};
+use gitstratum_identity::{Authority, Dialer, Guests, Listener};
 use gitstratum_process::{Drain, Metrics, TaskGroup};
 use gitstratum_store::Engine;
 use tokio::net::UnixListener;
@@ -41,6 +41,8 @@ pub struct Dependencies {
 pub struct Doors {
     /// Nodes, known by their certificates; people with a token too.
     pub nodes: Listener,
+    /// Those who have no certificate yet: they can enrol, and nothing else.
+    pub guests: Guests,
     /// People on this machine: `DIR/control.sock`, mode 0600. They need a token all the same.
     pub people: UnixListener,
 }
@@ -109,6 +111,11 @@ impl Service {
         }
     }
 
+    /// Gives nodes their certificates from `authority`. Without it none can enrol.
+    pub fn sign_with(&self, authority: Arc<Authority>) {
+        self.plane.sign_with(authority);
+    }
+
     /// A way in.
     pub fn handle(&self) -> Handle {
         Handle { plane: Arc::clone(&self.plane) }
@@ -121,10 +128,16 @@ impl Service {
     /// [`Error::Serve`] or [`Error::Task`] when a part of it ends early; the others are
     /// stopped then.
     pub async fn run(self, doors: Doors, drain: Drain) -> Result<(), Error> {
-        let Doors { nodes, people } = doors;
+        let Doors { nodes, guests, people } = doors;
         let mut tasks = TaskGroup::new("control plane");
         let (plane, leaders) = (&self.plane, &self.leaders);
         tasks.spawn(rpc::serve_nodes(Arc::clone(plane), nodes, Arc::clone(leaders), drain.clone()));
+        tasks.spawn(rpc::serve_guests(
+            Arc::clone(plane),
+            guests,
+            Arc::clone(leaders),
+            drain.clone(),
+        ));
         tasks.spawn(rpc::serve_people(
             Arc::clone(plane),
             people,
@@ -196,6 +209,10 @@ impl Handle {
     /// # Errors
     /// [`Error::Log`] if it cannot be understood, or is not for this voter.
     pub async fn receive(&self, sender: NodeId, message: Bytes) -> Result<Bytes, Error> {
+        gitstratum_process::failpoint!(
+            "control.log.receive",
+            return Err(Error::Busy("the control plane's voters"))
+        );
         self.plane.host.receive(sender, message).await.map_err(Error::Log)
     }
 

@@ -12,7 +12,8 @@ pub use access::{
 };
 pub use change::Change;
 pub use cluster::{
-    Found, FoundNode, PartitionApplied, PruneAudit, RecordRefusal, RegisterNode, SetSetting,
+    EnrolNode, Found, FoundNode, PartitionApplied, PruneAudit, RecordRefusal, RegisterNode,
+    SetJoinToken, SetSetting,
 };
 pub use directory::{
     CreateRepository, DeleteRepository, RenameRepository, SetRepository, SettleRepository,
@@ -43,7 +44,7 @@ pub struct Command {
     /// What is asked.
     #[prost(
         oneof = "Change",
-        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30"
+        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 40, 41"
     )]
     pub change: Option<Change>,
 }
@@ -74,6 +75,12 @@ impl Origin {
     /// An agent, known by its certificate.
     pub fn node(id: gitstratum_core::NodeId) -> Self {
         Self { system: format!("node {id}"), ..Self::default() }
+    }
+
+    /// A node that has no certificate yet, from `client_addr`.
+    pub fn joiner(request_id: &str, client_addr: &str) -> Self {
+        let (system, credential) = ("joiner".to_owned(), Vec::new());
+        Self { credential, system, request_id: cut(request_id), client_addr: cut(client_addr) }
     }
 
     /// Whoever showed the token with SHA-256 `credential`. Long texts are cut.

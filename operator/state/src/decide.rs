@@ -1,4 +1,5 @@
 mod cluster;
+mod enrol;
 mod grant;
 mod names;
 mod node;
@@ -140,5 +141,7 @@ fn decide_change(desk: &Desk<'_>, change: &Change) -> Result<Plan, Refusal> {
         Change::SetSetting(set) => cluster::set_setting(desk, set),
         Change::PruneAudit(prune) => cluster::prune_audit(desk, prune),
         Change::RecordRefusal(_) => Ok(Plan::unchanged(Reply::Done)),
+        Change::EnrolNode(enrol) => enrol::enrol(desk, enrol),
+        Change::SetJoinToken(set) => enrol::set_join_token(desk, set),
     }
 }

@@ -103,12 +103,18 @@ pub enum Denial {
     /// Only parts of the system.
     #[error("this is for the system itself")]
     NotSystem,
+    /// Not the token by which nodes enrol.
+    #[error("join token is not the cluster's")]
+    JoinToken,
+    /// A node that was removed does not come back under its id.
+    #[error("the node was removed from the cluster: join as a new one")]
+    RemovedNode,
 }
 
 impl Denial {
     /// Whether nobody is known to ask: the credential itself is bad.
     pub const fn is_unauthenticated(self) -> bool {
-        matches!(self, Self::UnknownToken | Self::ExpiredToken | Self::Suspended)
+        matches!(self, Self::UnknownToken | Self::ExpiredToken | Self::Suspended | Self::JoinToken)
     }
 
     /// The label in metrics.
@@ -121,6 +127,8 @@ impl Denial {
             Self::Limited => "limited",
             Self::NotClusterAdmin | Self::NotOwnerAdmin | Self::NotRepositoryAdmin => "role",
             Self::NotSystem => "not_system",
+            Self::JoinToken => "join_token",
+            Self::RemovedNode => "removed_node",
         }
     }
 }

@@ -58,6 +58,8 @@ pub(crate) struct Header {
     pub(crate) audit_floor: u64,
     /// Bytes of the audit rows that are kept.
     pub(crate) audit_bytes: u64,
+    /// SHA-256 of the token by which nodes enrol; `None`: none can.
+    pub(crate) join_token: Option<[u8; 32]>,
 }
 
 /// An outcome kept for repeats of its request.

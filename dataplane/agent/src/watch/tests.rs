@@ -7,8 +7,8 @@ use gitstratum_identity::{LocalNetwork, Peer, Service as Port};
 use gitstratum_process::{DrainTrigger, Task, spawn};
 use gitstratum_proto::control::v1::fleet_server::{Fleet, FleetServer};
 use gitstratum_proto::control::v1::{
-    LogAuditRequest, LogAuditResponse, RegisterNodeRequest, RegisterNodeResponse, ReportRequest,
-    ReportResponse, WatchRequest,
+    LogAuditRequest, LogAuditResponse, RegisterNodeRequest, RegisterNodeResponse, RenewRequest,
+    RenewResponse, ReportRequest, ReportResponse, WatchRequest,
 };
 use gitstratum_store::{Files as _, MemoryFiles};
 use tonic::{Request, Response, Status};
@@ -111,6 +111,10 @@ impl Fleet for Voice {
         _: Request<LogAuditRequest>,
     ) -> Result<Response<LogAuditResponse>, Status> {
         Ok(Response::new(LogAuditResponse {}))
+    }
+
+    async fn renew(&self, _: Request<RenewRequest>) -> Result<Response<RenewResponse>, Status> {
+        Err(Status::unimplemented("not asked for here"))
     }
 
     async fn register_node(

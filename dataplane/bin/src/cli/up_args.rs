@@ -1,6 +1,7 @@
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 use clap::Args;
@@ -72,6 +73,15 @@ pub(crate) struct UpOptions {
     /// What to log, like `info,gitstratum=debug` [default: warn,openraft=error,gitstratum=info]
     #[arg(long, value_name = "FILTER")]
     log_filter: Option<String>,
+    /// How long certificates inside the cluster hold, in seconds: for tests of their renewal.
+    #[arg(long, hide = true, value_name = "SECONDS")]
+    #[serde(skip)]
+    certificate_lifetime: Option<u64>,
+    /// How long credentials are good without news where the cluster has not set it, in seconds:
+    /// for tests of what happens then.
+    #[arg(long, hide = true, value_name = "SECONDS")]
+    #[serde(skip)]
+    offline_grace: Option<u64>,
 }
 
 /// What `up` shall do, whole and checked.
@@ -101,6 +111,10 @@ pub(crate) struct UpArgs {
     pub(crate) insecure_http: bool,
     /// What is logged.
     pub(crate) log_filter: String,
+    /// How long certificates inside the cluster hold, if it was said.
+    pub(crate) certificate_lifetime: Option<Duration>,
+    /// How long credentials are good without news, if it was said.
+    pub(crate) offline_grace: Option<Duration>,
 }
 
 impl UpOptions {
@@ -124,6 +138,8 @@ impl UpOptions {
                 .log_filter
                 .or(written.log_filter)
                 .unwrap_or_else(|| LogConfig::default().filter),
+            certificate_lifetime: self.certificate_lifetime.map(Duration::from_secs),
+            offline_grace: self.offline_grace.map(Duration::from_secs),
         };
         args.validate().map_err(|error| Failure::usage(error.to_string(), HINT))?;
         Ok(args)

@@ -211,6 +211,13 @@ impl From<&Addresses> for Book {
     }
 }
 
+impl Book {
+    /// Where every node's `service` listens.
+    pub(super) fn all(&self, service: Service) -> impl Iterator<Item = SocketAddr> {
+        self.0.values().map(move |node| node.of(service))
+    }
+}
+
 impl AddressBook for Book {
     fn address(&self, node: NodeId, service: Service) -> Option<SocketAddr> {
         self.0.get(&node).map(|node| node.of(service))

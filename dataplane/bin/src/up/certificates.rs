@@ -1,47 +1,41 @@
-//! The node's certificates, one for each role: made from the cluster's authority, which
-//! lies in the data directory, and renewed in time (S46).
+//! The certificates of a node's roles. The control plane signs its own: it has the cluster's
+//! authority, and no other role is given it. The others enrol with it (S46).
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use gitstratum_core::{Clock, ClusterId, Entropy, NodeId, ProcessRole, UnixMillis};
+use gitstratum_agent::{Enrolment, News};
+use gitstratum_core::{Clock, Entropy, ProcessRole, UnixMillis};
 use gitstratum_identity::{Authority, Credentials, InternalTls, NodeKey, Peer, PemFile};
 use gitstratum_process::Drain;
 use parking_lot::Mutex;
 
-/// How often it is looked whether a certificate is due.
-const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// How often it is looked whether the control plane's certificate is due.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The certificates of all roles of a node, in use.
 pub(super) struct Certificates {
     issuer: Issuer,
-    roles: BTreeMap<ProcessRole, Role>,
-}
-
-struct Role {
-    tls: Arc<InternalTls>,
+    control: Arc<InternalTls>,
     renew_at: Mutex<UnixMillis>,
+    node: OnceLock<Arc<Enrolment>>,
 }
 
-/// What makes certificates for one node.
+/// What makes those of the control plane on this node.
 struct Issuer {
-    authority: Authority,
-    cluster: ClusterId,
-    node: NodeId,
+    authority: Arc<Authority>,
+    peer: Peer,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
 }
 
 impl Issuer {
-    fn issue(&self, role: ProcessRole) -> Result<Credentials> {
+    fn issue(&self) -> Result<Credentials> {
         let key = NodeKey::generate()?;
-        let peer = Peer { cluster: self.cluster, role, node: self.node };
-        let request = key.signing_request()?;
-        let now = self.clock.wall();
-        let certificate = self.authority.sign(peer, &request, now, self.entropy.as_ref())?;
-        let name = format!("the certificate of {peer}");
+        let (request, now) = (key.signing_request()?, self.clock.wall());
+        let certificate = self.authority.sign(self.peer, &request, now, self.entropy.as_ref())?;
+        let name = format!("the certificate of {}", self.peer);
         let key_pem = key.pem();
         let certificate = PemFile { name: &name, bytes: certificate.as_bytes() };
         let key = PemFile { name: &name, bytes: key_pem.as_bytes() };
@@ -50,39 +44,56 @@ impl Issuer {
 }
 
 impl Certificates {
-    /// Makes one for every role of `node`.
-    pub(super) fn issue(
-        authority: Authority,
-        (cluster, node): (ClusterId, NodeId),
+    /// Makes the control plane's, as `peer`. The other roles have none before
+    /// [`Certificates::enrolled`].
+    pub(super) fn of_control(
+        authority: Arc<Authority>,
+        peer: Peer,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Arc<Self>> {
         let trusted = authority.certificate_pem().to_owned();
         let trusted = PemFile { name: "ca.crt", bytes: trusted.as_bytes() };
-        let issuer = Issuer { authority, cluster, node, clock, entropy };
-        let make = |role| {
-            let credentials = issuer.issue(role)?;
-            let tls = InternalTls::new(&credentials, &trusted, Arc::clone(&issuer.clock))?;
-            Ok((role, Role { tls: Arc::new(tls), renew_at: Mutex::new(credentials.renew_at()) }))
-        };
-        let roles = ProcessRole::ALL.into_iter().map(make).collect::<Result<_>>()?;
-        Ok(Arc::new(Self { issuer, roles }))
+        let issuer = Issuer { authority, peer, clock, entropy };
+        let credentials = issuer.issue()?;
+        let control = InternalTls::new(&credentials, &trusted, Arc::clone(&issuer.clock))?;
+        let renew_at = Mutex::new(credentials.renew_at());
+        Ok(Arc::new(Self { issuer, control: Arc::new(control), renew_at, node: OnceLock::new() }))
+    }
+
+    /// What the control plane signs with.
+    pub(super) fn authority(&self) -> Arc<Authority> {
+        Arc::clone(&self.issuer.authority)
+    }
+
+    /// The node has its own.
+    pub(super) fn enrolled(&self, node: Arc<Enrolment>) {
+        if self.node.set(node).is_err() {
+            tracing::debug!("the node has enrolled before");
+        }
+    }
+
+    /// Those that the node's agent keeps.
+    pub(super) fn enrolment(&self) -> Option<Arc<Enrolment>> {
+        self.node.get().cloned()
     }
 
     /// TLS as `role` of this node.
     pub(super) fn tls(&self, role: ProcessRole) -> Result<Arc<InternalTls>> {
-        let role = self.roles.get(&role).with_context(|| format!("{role} has no certificate"))?;
-        Ok(Arc::clone(&role.tls))
+        if role == ProcessRole::Control {
+            return Ok(Arc::clone(&self.control));
+        }
+        let tls = self.node.get().and_then(|node| node.tls(role));
+        tls.with_context(|| format!("{role} has no certificate"))
     }
 
-    /// Renews each at two thirds of its time, until the drain starts. A connection that is
-    /// open stays; the next handshake shows the new one.
-    pub(super) async fn keep(self: Arc<Self>, drain: Drain) {
+    /// Renews the control plane's at two thirds of its time, until the drain starts. Who asks
+    /// it for a new one may show one that ran out during `offlineGrace`.
+    pub(super) async fn keep(self: Arc<Self>, news: News, drain: Drain) {
         loop {
-            for (role, held) in &self.roles {
-                if self.issuer.clock.wall() >= *held.renew_at.lock() {
-                    self.renew(*role, held);
-                }
+            self.control.tolerate(news.offline_grace());
+            if self.issuer.clock.wall() >= *self.renew_at.lock() {
+                self.renew();
             }
             tokio::select! {
                 biased;
@@ -92,15 +103,15 @@ impl Certificates {
         }
     }
 
-    fn renew(&self, role: ProcessRole, held: &Role) {
-        match self.issuer.issue(role) {
+    fn renew(&self) {
+        match self.issuer.issue() {
             Ok(credentials) => {
-                held.tls.replace(&credentials);
-                *held.renew_at.lock() = credentials.renew_at();
-                tracing::info!(%role, "certificate renewed");
+                self.control.replace(&credentials);
+                *self.renew_at.lock() = credentials.renew_at();
+                tracing::info!("the control plane's certificate is renewed");
             }
             Err(error) => {
-                tracing::error!(%role, error = %format!("{error:#}"), "certificate not renewed");
+                tracing::error!(error = %format!("{error:#}"), "certificate not renewed");
             }
         }
     }

@@ -158,14 +158,15 @@ impl Node {
             marked.await;
             Ok(())
         });
+        agent::enrol(plan, &common, &secrets.join).await?;
+        let agent = agent::start(plan, &common, &drain, &mut behind).await?;
         if let Transport::Between(between) = &common.transport {
-            let kept = Arc::clone(&between.certificates).keep(drain.clone());
+            let kept = Arc::clone(&between.certificates).keep(agent.news, drain.clone());
             behind.spawn(async move {
                 kept.await;
                 Ok(())
             });
         }
-        let agent = agent::start(plan, &common, &drain, &mut behind).await?;
         let metadata = metadata::start(plan, &common, &drain, &mut behind).await?;
         let object = object::start(plan, &common, agent.incarnation, &drain, &mut behind).await?;
         let shown = (secrets.host_key, tls);
@@ -278,11 +279,14 @@ fn expected_cluster(folder: &Folder, addresses: Option<&Addresses>) -> Result<Cl
 
 /// The way between this node and the others.
 fn between(plan: &Plan, common: &Common, addresses: &Addresses) -> Result<Transport> {
-    let Secrets { authority, .. } =
-        secrets::read(common.files.as_ref(), &plan.data, common.cluster.id)?;
-    let certificates = Certificates::issue(
-        authority,
-        (common.cluster.id, common.node),
+    let authority = secrets::authority(common.files.as_ref(), &plan.data, common.cluster.id)?;
+    let authority = match plan.certificate_lifetime {
+        Some(lifetime) => authority.with_lifetime(lifetime),
+        None => authority,
+    };
+    let certificates = Certificates::of_control(
+        Arc::new(authority),
+        common.peer(ProcessRole::Control),
         Arc::clone(&common.clock),
         Arc::clone(&common.entropy),
     )?;
@@ -299,8 +303,14 @@ async fn serve_control(
     drain: &Drain,
     behind: &mut TaskGroup<Result<()>>,
 ) -> Result<()> {
+    let (nodes, guests) =
+        common.transport.listen_control(common.node, &common.metrics, drain).await?;
+    if let Transport::Between(between) = &common.transport {
+        service.sign_with(between.certificates.authority());
+    }
     let doors = Doors {
-        nodes: common.listen(Port::Control, drain).await?,
+        nodes,
+        guests,
         people: sockets::listen(&plan.endpoint_folder().join("control.sock"))?,
     };
     // Of several nodes each goes on without the control plane (S46).

@@ -1,5 +1,6 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
@@ -25,6 +26,10 @@ pub(super) struct Plan {
     /// HTTP may be served to other machines.
     pub(super) insecure_http: bool,
     pub(super) log_filter: String,
+    /// How long certificates hold, if not as long as always.
+    pub(super) certificate_lifetime: Option<Duration>,
+    /// How long credentials are good without news, if not as long as always.
+    pub(super) offline_grace: Option<Duration>,
 }
 
 /// Where HTTPS is served, and with what.
@@ -52,7 +57,20 @@ impl Plan {
         let (nodes, node) = (args.nodes, args.node);
         let (http, ssh, metrics) = (args.http, args.ssh, args.metrics);
         let (insecure_http, log_filter) = (args.insecure_http, args.log_filter.clone());
-        Ok(Self { data, nodes, node, http, ssh, https, metrics, insecure_http, log_filter })
+        let (certificate_lifetime, offline_grace) = (args.certificate_lifetime, args.offline_grace);
+        Ok(Self {
+            data,
+            nodes,
+            node,
+            http,
+            ssh,
+            https,
+            metrics,
+            insecure_http,
+            log_filter,
+            certificate_lifetime,
+            offline_grace,
+        })
     }
 
     /// The number of the node that this process is.

@@ -23,10 +23,18 @@ pub(super) struct Secrets {
     pub(super) host_key: Vec<u8>,
     /// `ssh-ed25519 …`, for `endpoint.json`.
     pub(super) host_key_line: String,
-    /// The cluster's authority.
-    pub(super) authority: Authority,
+    /// By which nodes enrol.
+    pub(super) join: Join,
     /// The token in `admin.token`.
     admin_token: Token,
+}
+
+/// What lets a node join, and tells it whom to believe: `join.token`.
+#[derive(Clone)]
+pub(super) struct Join {
+    pub(super) token: Token,
+    /// The certificate of the cluster's authority, PEM.
+    pub(super) authority_pem: String,
 }
 
 impl Secrets {
@@ -36,9 +44,9 @@ impl Secrets {
     }
 
     /// The founding that these were made for.
-    pub(super) fn founding(self, cluster: ClusterId, nodes: u8, partitions: u32) -> Founding {
-        let Self { authority, admin_token, .. } = self;
-        Founding::of(cluster, (nodes, partitions), admin_token, authority)
+    pub(super) fn founding(self, authority: Authority, nodes: u8, partitions: u32) -> Founding {
+        let (cluster, tokens) = (authority.cluster(), (self.admin_token, self.join.token));
+        Founding::of(cluster, (nodes, partitions), tokens, authority)
     }
 
     /// The token in `admin.token` has to be one of this cluster: in force, or at least its
@@ -73,8 +81,10 @@ pub(super) fn write(
             .with_context(|| format!("writing {}", data.join(name).display()))
     };
     put(ADMIN_TOKEN, format!("{}\n", founding.admin_token.expose()).as_bytes())?;
-    put(JOIN_TOKEN, format!("{}\n", Token::generate(entropy).expose()).as_bytes())?;
-    put(CA_CERTIFICATE, founding.authority.certificate_pem().as_bytes())?;
+    let authority = founding.authority.certificate_pem();
+    let join = format!("{}\n{authority}", founding.join_token.expose());
+    put(JOIN_TOKEN, join.as_bytes())?;
+    put(CA_CERTIFICATE, authority.as_bytes())?;
     put(CA_KEY, founding.authority.key_pem().as_bytes())?;
     put(HOST_KEY, &host_key::generate(entropy))
 }
@@ -82,27 +92,46 @@ pub(super) fn write(
 /// Reads and checks every key: a lost or damaged one is named now, not when it is needed.
 pub(super) fn read(files: &dyn Files, data: &Path, cluster: ClusterId) -> Result<Secrets> {
     let admin_token = token(files, &data.join(ADMIN_TOKEN))?;
-    let join_token = token(files, &data.join(JOIN_TOKEN))?;
-    if admin_token.hash() == join_token.hash() {
+    let join = join(files, &data.join(JOIN_TOKEN))?;
+    if admin_token.hash() == join.token.hash() {
         bail!("{ADMIN_TOKEN} and {JOIN_TOKEN} in {} hold the same token", data.display());
     }
-    let (certificate, key) = (data.join(CA_CERTIFICATE), data.join(CA_KEY));
-    let (certificate_bytes, key_bytes) = (get(files, &certificate)?, get(files, &key)?);
-    let (certificate, key) = (certificate.display().to_string(), key.display().to_string());
-    let authority = Authority::load(
-        cluster,
-        &PemFile { name: &certificate, bytes: &certificate_bytes },
-        &PemFile { name: &key, bytes: &key_bytes },
-    )?;
+    if authority(files, data, cluster)?.certificate_pem() != join.authority_pem {
+        bail!("{JOIN_TOKEN} in {} trusts another authority than {CA_CERTIFICATE}", data.display());
+    }
     let host_key = get(files, &data.join(HOST_KEY))?;
     let host_key_line = host_key::public_line(&host_key)
         .with_context(|| format!("reading {}", data.join(HOST_KEY).display()))?;
-    Ok(Secrets { host_key, host_key_line, authority, admin_token })
+    Ok(Secrets { host_key, host_key_line, join, admin_token })
+}
+
+/// Reads the cluster's authority: for the control plane and nobody else.
+pub(super) fn authority(files: &dyn Files, data: &Path, cluster: ClusterId) -> Result<Authority> {
+    let (certificate, key) = (data.join(CA_CERTIFICATE), data.join(CA_KEY));
+    let (certificate_bytes, key_bytes) = (get(files, &certificate)?, get(files, &key)?);
+    let (certificate, key) = (certificate.display().to_string(), key.display().to_string());
+    Ok(Authority::load(
+        cluster,
+        &PemFile { name: &certificate, bytes: &certificate_bytes },
+        &PemFile { name: &key, bytes: &key_bytes },
+    )?)
 }
 
 /// Where the first admin's token is.
 pub(super) fn admin_token(data: &Path) -> PathBuf {
     data.join(ADMIN_TOKEN)
+}
+
+/// A token on a line, then the certificate of the authority.
+fn join(files: &dyn Files, path: &Path) -> Result<Join> {
+    let bytes = get(files, path)?;
+    let text = std::str::from_utf8(&bytes).ok();
+    let lines = text.and_then(|text| text.split_once('\n'));
+    let join = lines.and_then(|(token, authority)| {
+        let authority_pem = authority.to_owned();
+        Some(Join { token: Token::parse(token).ok()?, authority_pem })
+    });
+    join.with_context(|| format!("{} holds no token, or a damaged one", path.display()))
 }
 
 fn token(files: &dyn Files, path: &Path) -> Result<Token> {

@@ -7,8 +7,10 @@ use anyhow::{Context, Result};
 use gitstratum_client::raft;
 use gitstratum_consensus::{BoxFuture, GroupId, Network, NetworkError, NoNetwork};
 use gitstratum_core::{ErrorKind, NodeId, ProcessRole};
-use gitstratum_identity::transport::{Admitted, TcpDialer, listen_tcp};
-use gitstratum_identity::{Dialer, Listener, LocalNetwork, Peer, Service};
+use gitstratum_identity::transport::{
+    Admitted, GuestDialer, TcpDialer, listen_open_tcp, listen_tcp,
+};
+use gitstratum_identity::{Dialer, GuestTls, Guests, Listener, LocalNetwork, Peer, Service};
 use gitstratum_process::{Drain, Metrics};
 
 use super::addresses::{Book, NodeAddresses};
@@ -69,6 +71,27 @@ impl Transport {
         }
     }
 
+    /// A listener of the control plane of `node`, which is this one: for nodes, and for those
+    /// who have yet to enrol.
+    pub(super) async fn listen_control(
+        &self,
+        node: NodeId,
+        metrics: &Metrics,
+        drain: &Drain,
+    ) -> Result<(Listener, Guests)> {
+        let service = Service::Control;
+        let Self::Between(between) = self else {
+            return Ok((self.listen((node, service), metrics, drain).await?, Guests::none()));
+        };
+        let address = between.own.of(service);
+        let bound = tokio::net::TcpListener::bind(address).await;
+        let bound = bound.with_context(|| format!("listening for control on {address}"))?;
+        let tls = between.certificates.tls(ProcessRole::Control)?;
+        let admitted = Admitted { roles: guests(service), connections_max: CONNECTIONS_MAX };
+        listen_open_tcp(bound, service, &tls, admitted, metrics, drain.clone())
+            .context("listening for control")
+    }
+
     /// The way between the voters that serve `service`, as `peer`.
     pub(super) fn raft(&self, peer: Peer, service: Service) -> Result<Arc<dyn Network>> {
         match self {
@@ -77,6 +100,17 @@ impl Transport {
                 Ok(Arc::new(Voters(raft::Voters::new(self.dialer(peer)?, service))))
             }
         }
+    }
+}
+
+impl Between {
+    /// The ways to the control planes of all nodes, this one's first, for who has no
+    /// certificate yet.
+    pub(super) fn doors(&self, tls: &GuestTls) -> Vec<Arc<dyn Dialer>> {
+        let own = self.own.of(Service::Control);
+        let others = self.book.all(Service::Control).filter(|address| *address != own);
+        let all = std::iter::once(own).chain(others);
+        all.map(|address| Arc::new(GuestDialer::new(tls.clone(), address)) as _).collect()
     }
 }
 

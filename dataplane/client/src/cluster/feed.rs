@@ -4,30 +4,40 @@ use gitstratum_core::GrantsVersion;
 use tokio::sync::watch;
 
 use super::Snapshot;
+use super::news::{News, Told};
 
 /// Reads the newest snapshot. A request takes one and keeps it to its end.
 #[derive(Clone, Debug)]
 pub struct Feed {
     current: watch::Receiver<Arc<Snapshot>>,
+    news: Arc<Told>,
 }
 
 /// Writes the newest snapshot; there is one writer.
 #[derive(Debug)]
 pub struct Publisher {
     current: watch::Sender<Arc<Snapshot>>,
+    news: Arc<Told>,
 }
 
 impl Feed {
     /// A feed that starts empty, and its writer.
     pub fn channel() -> (Publisher, Self) {
         let (sender, receiver) = watch::channel(Arc::new(Snapshot::empty()));
-        (Publisher { current: sender }, Self { current: receiver })
+        let news = Arc::<Told>::default();
+        let publisher = Publisher { current: sender, news: Arc::clone(&news) };
+        (publisher, Self { current: receiver, news })
     }
 
     /// A feed that always shows `snapshot`.
     pub fn fixed(snapshot: Snapshot) -> Self {
         let (_, receiver) = watch::channel(Arc::new(snapshot));
-        Self { current: receiver }
+        Self { current: receiver, news: Arc::default() }
+    }
+
+    /// Whether there is news from the control plane; `None` where nobody says so.
+    pub fn news(&self) -> Option<News> {
+        self.news.get()
     }
 
     /// The newest snapshot.
@@ -57,6 +67,11 @@ impl Feed {
 }
 
 impl Publisher {
+    /// What the agent says of the control plane.
+    pub fn tell(&self, news: News) {
+        self.news.set(news);
+    }
+
     /// Makes `snapshot` the newest.
     pub fn publish(&self, snapshot: Snapshot) {
         self.current.send_replace(Arc::new(snapshot));
@@ -69,6 +84,6 @@ impl Publisher {
 
     /// A reader.
     pub fn feed(&self) -> Feed {
-        Feed { current: self.current.subscribe() }
+        Feed { current: self.current.subscribe(), news: Arc::clone(&self.news) }
     }
 }

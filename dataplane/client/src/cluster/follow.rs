@@ -3,11 +3,11 @@ use std::time::Duration;
 
 use gitstratum_core::{GrantsVersion, ProcessRole};
 use gitstratum_process::Drain;
-use gitstratum_proto::agent::v1::WatchRequest;
+use gitstratum_proto::agent::v1::{StatusRequest, WatchRequest};
 use gitstratum_proto::control::v1::{ProcessReport, SnapshotUpdate};
 use tokio::sync::watch;
 
-use super::{Publisher, Snapshot};
+use super::{News, Publisher, Snapshot};
 use crate::agent::{self, RETRY_FIRST, RETRY_LONGEST};
 
 /// How often a process tells the agent that it is alive, when nothing else is told.
@@ -65,6 +65,9 @@ async fn session(following: &mut Follow) -> Result<(), tonic::Status> {
     let mut agent = agent::connect(following.socket.clone());
     let role = following.role.as_str().to_owned();
     let from_version = following.publisher.current().version().0;
+    // Before anything can be decided by the snapshot: it may be too old for that (S46).
+    let status = agent::in_time(agent.status(StatusRequest {})).await?.into_inner();
+    following.publisher.tell(news(status.silent_millis, status.grace_millis));
     let begun = agent.watch(WatchRequest { role, from_version });
     let mut updates = agent::in_time(begun).await?.into_inner();
     let mut gathered: Option<Snapshot> = None;
@@ -82,7 +85,9 @@ async fn session(following: &mut Follow) -> Result<(), tonic::Status> {
         }
         let applied = applied(following);
         if told != Some(applied) {
-            agent::in_time(agent.report(report(following.role, applied))).await?;
+            let answer = agent.report(report(following.role, applied));
+            let answer = agent::in_time(answer).await?.into_inner();
+            following.publisher.tell(news(answer.silent_millis, answer.grace_millis));
             told = Some(applied);
         }
     }
@@ -97,6 +102,12 @@ fn gather(publisher: &Publisher, gathered: &mut Option<Snapshot>, update: &Snaps
     } else {
         publisher.publish(next);
     }
+}
+
+fn news(silent_millis: u64, grace_millis: u64) -> News {
+    let (silent, grace) =
+        (Duration::from_millis(silent_millis), Duration::from_millis(grace_millis));
+    News { silent, grace }
 }
 
 async fn changed(applied: &mut Applied) {

@@ -253,3 +253,32 @@ async fn bad_input_033_p_l2_a_busy_partition_is_told_with_retry_after() {
     assert_eq!(answer.header("retry-after"), Some("1"));
     running.stop().await;
 }
+
+#[tokio::test]
+async fn s46_past_offline_grace_credentials_are_refused_and_it_is_said_since_when() {
+    use gitstratum_client::cluster::News;
+    use std::time::Duration;
+
+    let Tenants { world, ann, .. } = tenants();
+    let spool = tempfile::tempdir().unwrap();
+    let running = world.frontend(spool.path().to_owned(), |_| {}, None).await;
+    let grace = Duration::from_secs(3_600);
+    let tell = |silent| world.publisher.tell(News { silent, grace });
+    let path = target("ann/public", "upload-pack");
+    let ann = login(&ann);
+    tell(grace - Duration::from_secs(60));
+    assert_eq!(get(running.http(), &path, &[&ann]).await.status, 200, "within it all goes on");
+    tell(grace);
+    let refused = get(running.http(), &path, &[&ann]).await;
+    assert_eq!(refused.status, 503, "not 401: git would throw the good credential away");
+    let words = refused.text();
+    assert!(words.contains("no news from the control plane since 20"), "{words}");
+    assert!(words.contains("offlineGrace (1h)"), "{words}");
+    assert!(refused.header("retry-after").is_some());
+    let wrong = login(&Token::generate(&*SeededEntropy::new(99)));
+    assert_eq!(get(running.http(), &path, &[&wrong]).await.status, 503, "good or not: unknown");
+    assert_eq!(get(running.http(), &path, &[]).await.status, 200, "nothing was to be checked");
+    tell(Duration::ZERO);
+    assert_eq!(get(running.http(), &path, &[&ann]).await.status, 200);
+    running.stop().await;
+}

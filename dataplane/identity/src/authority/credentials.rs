@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::moment::from_date;
 use super::peer_name::peer_of;
-use super::{AuthorityError, PemFile};
+use super::{AuthorityError, BACKDATED_HOURS, HOUR_MILLIS, PemFile};
 use crate::Peer;
 use crate::tls::provider;
 
@@ -99,10 +99,11 @@ impl Credentials {
         self.not_after
     }
 
-    /// When to ask for new ones: at two thirds of their time (S46).
+    /// When to ask for new ones: at two thirds of their time, counted from when they were
+    /// made and not from the hours before (S46).
     pub const fn renew_at(&self) -> UnixMillis {
-        let term = self.not_after.0.saturating_sub(self.not_before.0);
-        UnixMillis(self.not_before.0 + term / 3 * 2)
+        let made = self.not_before.0 + BACKDATED_HOURS * HOUR_MILLIS;
+        UnixMillis(made + self.not_after.0.saturating_sub(made) / 3 * 2)
     }
 
     pub(crate) fn certified(&self) -> Arc<CertifiedKey> {

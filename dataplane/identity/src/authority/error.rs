@@ -68,6 +68,9 @@ pub enum AuthorityError {
         #[source]
         source: rcgen::Error,
     },
+    /// The same, before it is known who sent it.
+    #[error("read a signing request")]
+    Unsigned(#[source] rcgen::Error),
     /// The crypto library failed.
     #[error("make a {what}")]
     Make {
@@ -89,7 +92,7 @@ impl AuthorityError {
             | Self::OtherCluster { .. }
             | Self::NoAuthority { .. } => ErrorKind::Corrupt,
             Self::NoNode { .. } | Self::Stranger { .. } => ErrorKind::Denied,
-            Self::Request { .. } => ErrorKind::Invalid,
+            Self::Request { .. } | Self::Unsigned(_) => ErrorKind::Invalid,
             Self::Make { .. } => ErrorKind::Bug,
         }
     }

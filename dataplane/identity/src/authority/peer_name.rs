@@ -1,9 +1,13 @@
+use std::time::Duration;
+
 use gitstratum_core::{ClusterId, NodeId, ProcessRole};
+use rustls_pki_types::UnixTime;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::x509::X509Name;
 
 use super::AuthorityError;
+use super::moment::from_date;
 use crate::Peer;
 
 const SCHEME: &str = "gitstratum://";
@@ -24,6 +28,18 @@ pub fn parse_peer(certificate_der: &[u8]) -> Result<Peer, AuthorityError> {
     let parsed = x509_parser::parse_x509_certificate(certificate_der);
     let (_, certificate) = parsed.map_err(|_| refused("not a certificate"))?;
     peer_of(&certificate)
+}
+
+/// The last moment at which a certificate holds.
+///
+/// # Errors
+/// `NoNode` when it is no certificate.
+pub(crate) fn not_after(certificate_der: &[u8]) -> Result<UnixTime, AuthorityError> {
+    let parsed = x509_parser::parse_x509_certificate(certificate_der);
+    let (_, certificate) =
+        parsed.map_err(|_| AuthorityError::NoNode { rule: "not a certificate" })?;
+    let end = from_date(certificate.validity().not_after);
+    Ok(UnixTime::since_unix_epoch(Duration::from_millis(end.0)))
 }
 
 pub(super) fn peer_of(certificate: &X509Certificate<'_>) -> Result<Peer, AuthorityError> {

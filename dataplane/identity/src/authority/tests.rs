@@ -40,8 +40,19 @@ fn s46_a_node_certificate_names_its_peer_for_seven_days() {
         Credentials::load(&file("node.crt", &certificate), &file("node.key", &key.pem())).unwrap();
     assert_eq!(credentials.peer(), peer());
     assert_eq!(credentials.not_after().0, NOW.0 + 7 * DAY_MILLIS);
-    let two_thirds = NOW.0 - 2 * HOUR_MILLIS + (7 * 24 + 2) * HOUR_MILLIS / 3 * 2;
-    assert_eq!(credentials.renew_at().0, two_thirds);
+    assert_eq!(credentials.renew_at().0, NOW.0 + 7 * DAY_MILLIS / 3 * 2);
+}
+
+#[test]
+fn s46_certificates_of_seconds_renew_at_two_thirds_too() {
+    let authority = authority(CLUSTER).with_lifetime(Duration::from_secs(9));
+    let key = NodeKey::generate().unwrap();
+    let request = key.signing_request().unwrap();
+    let certificate = authority.sign(peer(), &request, NOW, &*entropy()).unwrap();
+    let credentials =
+        Credentials::load(&file("node.crt", &certificate), &file("node.key", &key.pem())).unwrap();
+    assert_eq!(credentials.not_after().0, NOW.0 + 9_000);
+    assert_eq!(credentials.renew_at().0, NOW.0 + 6_000);
 }
 
 #[test]

@@ -15,7 +15,7 @@ use rustls_pki_types::{ServerName, UnixTime};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::verify::{Expected, Verifier};
+use super::verify::{Expected, Tolerance, Verifier};
 use super::{Audience, ServerTls, TlsError, provider};
 use crate::{ByteStream, Credentials, Peer, PemFile};
 
@@ -28,6 +28,7 @@ pub struct InternalTls {
     cluster: ClusterId,
     roots: Arc<RootCertStore>,
     time: Arc<ClockTime>,
+    tolerance: Arc<Tolerance>,
 }
 
 #[derive(Debug)]
@@ -50,7 +51,7 @@ impl ResolvesClientCert for Current {
 }
 
 /// The wall clock that certificates are judged by.
-struct ClockTime(Arc<dyn Clock>);
+pub(super) struct ClockTime(pub(super) Arc<dyn Clock>);
 
 impl fmt::Debug for ClockTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -74,15 +75,12 @@ impl InternalTls {
         authority_file: &PemFile<'_>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, TlsError> {
-        let mut roots = RootCertStore::empty();
-        for certificate in authority_file.certificates().map_err(TlsError::Files)? {
-            roots.add(certificate).map_err(TlsError::Trust)?;
-        }
         Ok(Self {
             current: Arc::new(Current(ArcSwap::new(credentials.certified()))),
             cluster: credentials.peer().cluster,
-            roots: Arc::new(roots),
+            roots: roots(authority_file)?,
             time: Arc::new(ClockTime(clock)),
+            tolerance: Arc::default(),
         })
     }
 
@@ -91,14 +89,32 @@ impl InternalTls {
         self.current.0.store(credentials.certified());
     }
 
+    /// From now on, certificates of others that ran out no longer ago than this are
+    /// believed too: what a node without news does (S46).
+    pub fn tolerate(&self, expired_by: Duration) {
+        self.tolerance.set(expired_by);
+    }
+
     /// For a server that nodes of `roles` may use.
     ///
     /// # Errors
     /// When the TLS library refuses the settings.
     pub fn server(&self, roles: &[ProcessRole]) -> Result<ServerTls, TlsError> {
+        self.serve(roles, Audience::Nodes)
+    }
+
+    /// The same, where those who show no certificate may come in as nobody.
+    ///
+    /// # Errors
+    /// When the TLS library refuses the settings.
+    pub fn open_server(&self, roles: &[ProcessRole]) -> Result<ServerTls, TlsError> {
+        self.serve(roles, Audience::NodesAndGuests)
+    }
+
+    fn serve(&self, roles: &[ProcessRole], audience: Audience) -> Result<ServerTls, TlsError> {
         let provider = provider();
         let expected = Expected::Roles { cluster: self.cluster, roles: roles.to_vec() };
-        let verifier = self.verifier(expected);
+        let verifier = self.verifier(expected, audience);
         let mut config = ServerConfig::builder_with_details(provider, self.time.clone())
             .with_protocol_versions(&[&TLS13])
             .map_err(TlsError::Configure)?
@@ -106,7 +122,7 @@ impl InternalTls {
             .with_cert_resolver(self.current.clone());
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
-        Ok(ServerTls { config: Arc::new(config), audience: Audience::Nodes })
+        Ok(ServerTls { config: Arc::new(config), audience })
     }
 
     /// For connections to `expected` and nobody else.
@@ -114,7 +130,7 @@ impl InternalTls {
     /// # Errors
     /// When the TLS library refuses the settings.
     pub fn client(&self, expected: Peer) -> Result<ClientTls, TlsError> {
-        let verifier = self.verifier(Expected::One(expected));
+        let verifier = self.verifier(Expected::One(expected), Audience::Nodes);
         let mut config = ClientConfig::builder_with_details(provider(), self.time.clone())
             .with_protocol_versions(&[&TLS13])
             .map_err(TlsError::Configure)?
@@ -131,16 +147,30 @@ impl InternalTls {
         self.cluster
     }
 
-    fn verifier(&self, expected: Expected) -> Arc<Verifier> {
-        let algorithms = provider().signature_verification_algorithms;
-        Arc::new(Verifier { roots: Arc::clone(&self.roots), algorithms, expected })
+    fn verifier(&self, expected: Expected, audience: Audience) -> Arc<Verifier> {
+        Arc::new(Verifier {
+            roots: Arc::clone(&self.roots),
+            algorithms: provider().signature_verification_algorithms,
+            expected,
+            tolerance: Arc::clone(&self.tolerance),
+            guests: audience == Audience::NodesAndGuests,
+        })
     }
+}
+
+/// The authorities whose certificates are in a file.
+pub(super) fn roots(file: &PemFile<'_>) -> Result<Arc<RootCertStore>, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in file.certificates().map_err(TlsError::Files)? {
+        roots.add(certificate).map_err(TlsError::Trust)?;
+    }
+    Ok(Arc::new(roots))
 }
 
 /// Opens TLS to one certain peer.
 #[derive(Clone)]
 pub struct ClientTls {
-    connector: TlsConnector,
+    pub(super) connector: TlsConnector,
 }
 
 impl fmt::Debug for ClientTls {

@@ -129,6 +129,87 @@ async fn s46_an_expired_certificate_is_refused_and_a_renewed_one_taken() {
 }
 
 #[tokio::test]
+async fn s46_without_news_certificates_that_ran_out_are_believed_for_so_long_and_no_longer() {
+    let pair = pair();
+    let grace = Duration::from_secs(3_600);
+    let server = pair.object.server(&[ProcessRole::Metadata]).unwrap();
+    let client = pair.metadata.client(pair.cluster.peer(ProcessRole::Object, OBJECT)).unwrap();
+    pair.clock.advance(7 * DAY + grace);
+    assert!(meet(&client, &server).await.0.is_err(), "there is news");
+    pair.object.tolerate(grace);
+    assert!(meet(&client, &server).await.0.is_err(), "each side decides for itself");
+    pair.metadata.tolerate(grace);
+    let (asked, answered) = meet(&client, &server).await;
+    asked.unwrap();
+    answered.unwrap();
+    pair.clock.advance(Duration::from_secs(1));
+    let message = meet(&client, &server).await.0.unwrap_err().to_string();
+    assert!(message.contains("certificate expired"), "{message}");
+    assert!(message.contains("is not valid after"), "it says since when: {message}");
+}
+
+#[tokio::test]
+async fn s46_what_was_tolerated_is_still_of_one_authority_and_peer() {
+    let pair = pair();
+    pair.clock.advance(7 * DAY + Duration::from_secs(60));
+    for tls in [&pair.object, &pair.metadata] {
+        tls.tolerate(Duration::from_secs(3_600));
+    }
+    let server = pair.object.server(&[ProcessRole::Frontend]).unwrap();
+    let client = pair.metadata.client(pair.cluster.peer(ProcessRole::Object, OBJECT)).unwrap();
+    assert!(meet(&client, &server).await.1.is_err(), "another role");
+    let forged = Cluster::new(0xc1).tls(ProcessRole::Metadata, METADATA, pair.clock.clone());
+    forged.tolerate(Duration::from_secs(3_600));
+    let server = pair.object.server(&[ProcessRole::Metadata]).unwrap();
+    let client = forged.client(pair.cluster.peer(ProcessRole::Object, OBJECT)).unwrap();
+    assert!(meet(&client, &server).await.1.is_err(), "another authority");
+}
+
+/// A recorded handshake, sent once more byte by byte, admits nobody: the server's part of
+/// it is fresh every time (bad input 161, replay).
+#[tokio::test]
+async fn bad_input_161_a_replayed_handshake_is_refused() {
+    let pair = pair();
+    let server = pair.object.server(&[ProcessRole::Metadata]).unwrap();
+    let client = pair.metadata.client(pair.cluster.peer(ProcessRole::Object, OBJECT)).unwrap();
+    let (near, mut wire_near) = duplex(64 * 1024);
+    let (mut wire_far, far) = duplex(64 * 1024);
+    let relay = async {
+        let (mut heard, mut said, mut back) = (Vec::new(), [0; 4_096], [0; 4_096]);
+        loop {
+            tokio::select! {
+                read = wire_near.read(&mut said) => match read.unwrap_or(0) {
+                    0 => return heard,
+                    count => {
+                        heard.extend_from_slice(&said[..count]);
+                        if wire_far.write_all(&said[..count]).await.is_err() {
+                            return heard;
+                        }
+                    }
+                },
+                read = wire_far.read(&mut back) => match read.unwrap_or(0) {
+                    0 => return heard,
+                    count => wire_near.write_all(&back[..count]).await.unwrap(),
+                },
+            }
+        }
+    };
+    let (asked, answered, recorded) = tokio::join!(ask(&client, near), answer(&server, far), relay);
+    asked.unwrap();
+    answered.unwrap();
+    assert!(recorded.len() > 500, "hello, certificate and word were heard");
+    let (mut attacker, far) = duplex(64 * 1024);
+    let replay = async {
+        // The server may hang up at the first wrong record.
+        drop(attacker.write_all(&recorded).await);
+        let mut said = Vec::new();
+        drop(attacker.read_to_end(&mut said).await);
+    };
+    let (answered, ()) = tokio::join!(answer(&server, far), replay);
+    assert!(answered.is_err());
+}
+
+#[tokio::test]
 async fn s46_a_clock_two_hours_behind_still_accepts() {
     let pair = pair();
     pair.clock.set_wall(UnixMillis(NOW.0 - 2 * 3_600_000));
@@ -159,6 +240,8 @@ async fn gf_22_a_client_without_a_certificate_is_refused() {
             roots: Arc::new(pair.cluster.roots()),
             algorithms: provider().signature_verification_algorithms,
             expected: verify::Expected::One(pair.cluster.peer(ProcessRole::Object, OBJECT)),
+            tolerance: Arc::default(),
+            guests: false,
         }))
         .with_no_client_auth();
     let (near, far) = duplex(64 * 1024);

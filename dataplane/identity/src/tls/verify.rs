@@ -1,5 +1,7 @@
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use gitstratum_core::{ClusterId, ProcessRole};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -14,7 +16,7 @@ use rustls::{
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 use crate::Peer;
-use crate::authority::parse_peer;
+use crate::authority::{not_after, parse_peer};
 
 /// Whom a side of a connection wants to meet.
 #[derive(Clone, Debug)]
@@ -48,6 +50,28 @@ impl Expected {
     }
 }
 
+/// How long ago a certificate may have run out and still be believed (S46). Nothing, while
+/// there is news from the control plane, which would have renewed it.
+#[derive(Debug, Default)]
+pub(super) struct Tolerance(AtomicU64);
+
+impl Tolerance {
+    pub(super) fn set(&self, tolerated: Duration) {
+        let millis = u64::try_from(tolerated.as_millis()).unwrap_or(u64::MAX);
+        self.0.store(millis, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> Duration {
+        Duration::from_millis(self.0.load(Ordering::Relaxed))
+    }
+
+    /// The moment by which to judge a certificate that holds until `not_after`.
+    fn judged_at(&self, not_after: UnixTime, now: UnixTime) -> UnixTime {
+        let late = now.as_secs().saturating_sub(not_after.as_secs());
+        if late > 0 && Duration::from_secs(late) <= self.get() { not_after } else { now }
+    }
+}
+
 /// Checks the other side's certificate: signed by the authority, in its time, fit
 /// for a node, of an expected peer. Host names play no part.
 #[derive(Debug)]
@@ -55,6 +79,9 @@ pub(super) struct Verifier {
     pub(super) roots: Arc<RootCertStore>,
     pub(super) algorithms: WebPkiSupportedAlgorithms,
     pub(super) expected: Expected,
+    pub(super) tolerance: Arc<Tolerance>,
+    /// Whether who shows none may come in all the same, as nobody.
+    pub(super) guests: bool,
 }
 
 impl Verifier {
@@ -67,6 +94,8 @@ impl Verifier {
     ) -> Result<(), Error> {
         let parsed = ParsedCertificate::try_from(certificate)?;
         let algorithms = self.algorithms.all;
+        let end = not_after(certificate).map_err(|error| refuse(error.to_string()))?;
+        let now = self.tolerance.judged_at(end, now);
         verify_server_cert_signed_by_trust_anchor(
             &parsed,
             &self.roots,
@@ -126,6 +155,10 @@ impl ClientCertVerifier for Verifier {
     /// No hints: a node has one certificate.
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &[]
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        !self.guests
     }
 
     fn verify_client_cert(

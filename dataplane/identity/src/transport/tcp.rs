@@ -10,9 +10,12 @@ use gitstratum_process::{Drain, Metrics, spawn};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
-use super::{ACCEPT_QUEUE_MAX, BoxStream, Dialer, Listener, Peer, PeerStream, Service};
+use super::guests::GUESTS_MAX;
+use super::{
+    ACCEPT_QUEUE_MAX, BoxStream, Dialer, Guest, Guests, Listener, Peer, PeerStream, Service,
+};
 use crate::accept::{AcceptConfig, Conn, Server, Transport};
-use crate::{InternalTls, TlsError};
+use crate::{GuestTls, InternalTls, ServerTls, TlsError};
 
 /// Longest TLS handshake between nodes.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -60,6 +63,32 @@ impl Dialer for TcpDialer {
     }
 }
 
+/// Dials one control plane as somebody who has no certificate yet, whichever node it is.
+#[derive(Debug)]
+pub struct GuestDialer {
+    tls: GuestTls,
+    address: SocketAddr,
+}
+
+impl GuestDialer {
+    /// To the control plane that listens on `address`.
+    pub fn new(tls: GuestTls, address: SocketAddr) -> Self {
+        Self { tls, address }
+    }
+}
+
+impl Dialer for GuestDialer {
+    fn dial(&self, _: NodeId, _: Service) -> BoxFuture<'static, io::Result<BoxStream>> {
+        let (tls, address) = (self.tls.client(), self.address);
+        async move {
+            let stream = TcpStream::connect(address).await?;
+            stream.set_nodelay(true)?;
+            Ok(Box::new(tls.connect(stream).await?) as BoxStream)
+        }
+        .boxed()
+    }
+}
+
 /// Who may connect to a service, and how many.
 #[derive(Clone, Copy, Debug)]
 pub struct Admitted<'a> {
@@ -82,6 +111,46 @@ pub fn listen_tcp(
     metrics: &Metrics,
     drain: Drain,
 ) -> Result<Listener, TlsError> {
+    let tls = tls.server(admitted.roles)?;
+    let (guests, _) = mpsc::channel(1);
+    Ok(accept(Port { listener, service, tls, metrics }, guests, admitted, drain))
+}
+
+/// The same on a port where those who have no certificate may come too: they are told
+/// apart, as [`Guests`], and are never taken for a node.
+///
+/// # Errors
+/// When the TLS library refuses the settings.
+pub fn listen_open_tcp(
+    listener: TcpListener,
+    service: Service,
+    tls: &InternalTls,
+    admitted: Admitted<'_>,
+    metrics: &Metrics,
+    drain: Drain,
+) -> Result<(Listener, Guests), TlsError> {
+    let tls = tls.open_server(admitted.roles)?;
+    let (sender, incoming) = mpsc::channel(GUESTS_MAX);
+    let guests = Guests::new(incoming, drain.clone());
+    let port = Port { listener, service, tls, metrics };
+    Ok((accept(port, sender, admitted, drain), guests))
+}
+
+/// A port that is about to be served.
+struct Port<'a> {
+    listener: TcpListener,
+    service: Service,
+    tls: ServerTls,
+    metrics: &'a Metrics,
+}
+
+fn accept(
+    port: Port<'_>,
+    guests: mpsc::Sender<Guest>,
+    admitted: Admitted<'_>,
+    drain: Drain,
+) -> Listener {
+    let Port { listener, service, tls, metrics } = port;
     let config = AcceptConfig {
         name: service.as_str(),
         // Handshakes under way: a handler ends as soon as its connection is queued.
@@ -92,21 +161,28 @@ pub fn listen_tcp(
         drain_within: Duration::ZERO,
         refusal: b"",
     };
-    let transport = Transport::Tls(tls.server(admitted.roles)?);
-    let server = Server::new(listener, transport, config, metrics);
-    let (sender, incoming) = mpsc::channel(ACCEPT_QUEUE_MAX);
-    let accepting = spawn(
-        service.as_str(),
-        server.run(move |conn| hand_over(conn, sender.clone()), drain.clone()),
-    );
-    Ok(Listener::new(incoming, admitted.connections_max, drain, accepting))
+    let server = Server::new(listener, Transport::Tls(tls), config, metrics);
+    let (nodes, incoming) = mpsc::channel(ACCEPT_QUEUE_MAX);
+    let hand_over = move |conn| hand_over(conn, nodes.clone(), guests.clone());
+    let accepting = spawn(service.as_str(), server.run(hand_over, drain.clone()));
+    Listener::new(incoming, admitted.connections_max, drain, accepting)
 }
 
-/// Queues an accepted connection. Should the listener be gone, so is the connection.
-async fn hand_over(conn: Conn, queue: mpsc::Sender<PeerStream>) {
-    let Some(peer) = conn.peer else { return };
-    if queue.send(PeerStream::new(peer, Box::new(conn.io))).await.is_err() {
-        tracing::debug!(%peer, "listener is gone");
+/// Queues an accepted connection. Should the listener be gone, so is the connection; so is
+/// a guest for whom there is no room.
+async fn hand_over(conn: Conn, nodes: mpsc::Sender<PeerStream>, guests: mpsc::Sender<Guest>) {
+    let client = conn.client;
+    match conn.peer {
+        Some(peer) => {
+            if nodes.send(PeerStream::new(peer, Box::new(conn.io))).await.is_err() {
+                tracing::debug!(%peer, "listener is gone");
+            }
+        }
+        None => {
+            if guests.try_send(Guest::new(client, Box::new(conn.io))).is_err() {
+                tracing::debug!(%client, "there is no room for another guest");
+            }
+        }
     }
 }
 

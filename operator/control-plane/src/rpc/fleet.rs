@@ -6,7 +6,7 @@ use gitstratum_process::spawn;
 use gitstratum_proto::control::v1::fleet_server::Fleet;
 use gitstratum_proto::control::v1::{
     LogAuditRequest, LogAuditResponse, ProcessReport, RegisterNodeRequest, RegisterNodeResponse,
-    ReportRequest, ReportResponse, SnapshotUpdate, WatchRequest,
+    RenewRequest, RenewResponse, ReportRequest, ReportResponse, SnapshotUpdate, WatchRequest,
 };
 use gitstratum_state::Reply;
 use gitstratum_state::command::{Change, Origin, PartitionApplied, RegisterNode};
@@ -15,6 +15,7 @@ use tonic::{Request, Response, Status};
 
 use super::stream::TaskStream;
 use super::{Api, SEND_DEADLINE, in_time, status};
+use crate::enrol;
 use crate::error::Error;
 use crate::fleet::{Moment, Report};
 use crate::logins;
@@ -63,6 +64,15 @@ impl Fleet for Api {
         logged.map(|()| Response::new(LogAuditResponse {})).map_err(|error| status(&error))
     }
 
+    async fn renew(
+        &self,
+        request: Request<RenewRequest>,
+    ) -> Result<Response<RenewResponse>, Status> {
+        let node = agent_of(&request, request.get_ref().node)?;
+        let renewed = in_time(enrol::renew(&self.plane, node, request.into_inner())).await;
+        renewed.map(Response::new).map_err(|error| status(&error))
+    }
+
     async fn register_node(
         &self,
         request: Request<RegisterNodeRequest>,
@@ -86,6 +96,10 @@ impl Fleet for Api {
 
 /// The node whose agent asks; it speaks for no other one.
 fn agent_of<T>(request: &Request<T>, claimed: u64) -> Result<NodeId, Status> {
+    gitstratum_process::failpoint!(
+        "control.call.answer",
+        return Err(Status::unavailable("the control plane is not there"))
+    );
     let peer = grpc::peer(request)?;
     if peer.role != ProcessRole::Agent || peer.node.0 != claimed {
         let message = format!("{peer} does not speak for node {}", NodeId(claimed));

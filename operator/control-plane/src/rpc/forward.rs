@@ -82,6 +82,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        gitstratum_process::failpoint!("control.call.answer", return not_there());
         let Some(leader) = self.other_leader() else {
             return self.inner.call(request).boxed();
         };
@@ -92,6 +93,12 @@ where
         let channel = self.leaders.channel(leader);
         async move { Ok(pass_on(channel, leader, request).await) }.boxed()
     }
+}
+
+/// What a caller hears who reaches nothing.
+fn not_there() -> BoxFuture<'static, Result<Response<Body>, Infallible>> {
+    std::future::ready(Ok(Status::unavailable("the control plane is not there").into_http()))
+        .boxed()
 }
 
 async fn pass_on(channel: Channel, leader: NodeId, request: Request<Body>) -> Response<Body> {

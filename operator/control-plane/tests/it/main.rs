@@ -6,6 +6,7 @@ mod access;
 mod audit;
 mod deadlines;
 mod directory;
+mod enrolment;
 mod founding;
 mod nodes;
 mod restart;

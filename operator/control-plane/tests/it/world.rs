@@ -9,7 +9,7 @@ use gitstratum_core::{
     Clock, ClusterId, ManualClock, NodeId, ProcessRole, SeededEntropy, SystemEntropy, Token,
     UnixMillis,
 };
-use gitstratum_identity::{LocalNetwork, Peer, Service as Port};
+use gitstratum_identity::{Authority, Guests, LocalNetwork, Peer, Service as Port};
 use gitstratum_process::{Drain, DrainTrigger, Metrics, Task, spawn};
 use gitstratum_proto::control::v1::control_client::ControlClient;
 use gitstratum_proto::control::v1::fleet_client::FleetClient;
@@ -37,6 +37,8 @@ pub(crate) struct World {
     pub(crate) handle: Handle,
     pub(crate) cluster: ClusterId,
     pub(crate) admin: Token,
+    /// By which nodes enrol.
+    pub(crate) join: Token,
     pub(crate) network: LocalNetwork,
     socket: PathBuf,
     _directory: tempfile::TempDir,
@@ -99,7 +101,9 @@ impl World {
         let founding = Founding::draw(1, 4, &*clock, &*SeededEntropy::new(3)).expect("a founding");
         let cluster = service.handle().found(&founding).await.expect("a new cluster");
         service.stop().await;
-        Self::again(engine, clock, cluster.id, founding.admin_token).await
+        let mut world = Self::again(engine, clock, cluster.id, founding.admin_token).await;
+        world.join = founding.join_token;
+        world
     }
 
     /// Opens what is on `engine` and serves it.
@@ -130,7 +134,12 @@ impl World {
         let people = UnixListener::bind(&socket).expect("a socket");
         let nodes = network.listen(NODE, Port::Control, 100, drain.clone()).expect("a door");
         let handle = service.handle();
-        let running = Some(spawn("control plane", service.run(Doors { nodes, people }, drain)));
+        let entropy = SeededEntropy::new(5);
+        let authority = Authority::create(cluster, clock.wall(), &*entropy).expect("an authority");
+        service.sign_with(Arc::new(authority));
+        let doors = Doors { nodes, guests: Guests::none(), people };
+        let running = Some(spawn("control plane", service.run(doors, drain)));
+        let join = Token::generate(&*entropy);
         let (memory, _directory) = (None, directory);
         Self {
             engine,
@@ -140,6 +149,7 @@ impl World {
             handle,
             cluster,
             admin,
+            join,
             network,
             socket,
             _directory,

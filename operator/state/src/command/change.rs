@@ -6,7 +6,8 @@ use super::access::{
     SetUser,
 };
 use super::cluster::{
-    Found, PartitionApplied, PruneAudit, RecordRefusal, RegisterNode, SetSetting,
+    EnrolNode, Found, PartitionApplied, PruneAudit, RecordRefusal, RegisterNode, SetJoinToken,
+    SetSetting,
 };
 use super::directory::{
     CreateRepository, DeleteRepository, RenameRepository, SetRepository, SettleRepository,
@@ -61,6 +62,10 @@ pub enum Change {
     PruneAudit(PruneAudit),
     #[prost(message, tag = "30")]
     RecordRefusal(RecordRefusal),
+    #[prost(message, tag = "40")]
+    EnrolNode(EnrolNode),
+    #[prost(message, tag = "41")]
+    SetJoinToken(SetJoinToken),
 }
 
 impl Change {
@@ -88,6 +93,8 @@ impl Change {
             Self::SetSetting(_) => "setting.set",
             Self::PruneAudit(_) => "audit.prune",
             Self::RecordRefusal(_) => "call.refused",
+            Self::EnrolNode(_) => "node.enrol",
+            Self::SetJoinToken(_) => "join-token.set",
         }
     }
 
@@ -121,6 +128,14 @@ impl Change {
             Self::SetSetting(set) => format!("{}={}", set.key, set.value),
             Self::PruneAudit(prune) => prune.floor.to_string(),
             Self::RecordRefusal(refusal) => refusal.subject.clone(),
+            Self::EnrolNode(EnrolNode { id: 0, roles, .. }) => two("new", &roles.join(",")),
+            Self::EnrolNode(EnrolNode { id, roles, .. }) => {
+                two(&NodeId(*id).to_string(), &roles.join(","))
+            }
+            Self::SetJoinToken(SetJoinToken { hash }) => match token_id(hash) {
+                id if id.is_empty() => "none".to_owned(),
+                id => id,
+            },
         }
     }
 

@@ -24,6 +24,9 @@ pub struct Found {
     /// SHA-256 of that user's first token, scope admin, without end.
     #[prost(bytes = "vec", tag = "7")]
     pub admin_token: Vec<u8>,
+    /// SHA-256 of the token by which nodes enrol; empty: none can.
+    #[prost(bytes = "vec", tag = "8")]
+    pub join_token: Vec<u8>,
 }
 
 /// A node of a new cluster; it has every data role.
@@ -61,6 +64,28 @@ pub struct RegisterNode {
     /// Version of its software.
     #[prost(string, tag = "7")]
     pub software: String,
+}
+
+/// A node asks for certificates by the join token.
+#[derive(Clone, PartialEq, Message)]
+pub struct EnrolNode {
+    /// SHA-256 of the token shown.
+    #[prost(bytes = "vec", tag = "1")]
+    pub join_token: Vec<u8>,
+    /// 0: a new node.
+    #[prost(uint64, tag = "2")]
+    pub id: u64,
+    /// frontend, metadata, object: those it asks for besides its agent's.
+    #[prost(string, repeated, tag = "3")]
+    pub roles: Vec<String>,
+}
+
+/// Replaces the token by which nodes enrol.
+#[derive(Clone, PartialEq, Message)]
+pub struct SetJoinToken {
+    /// SHA-256 of the new one; empty: none can enrol any more.
+    #[prost(bytes = "vec", tag = "1")]
+    pub hash: Vec<u8>,
 }
 
 /// A partition has applied the directory up to a version (S42).

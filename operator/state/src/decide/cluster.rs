@@ -44,6 +44,7 @@ pub(super) fn found(desk: &Desk<'_>, found: &Found) -> Result<Plan, Refusal> {
         generation,
         version: stamp(generation, at.index),
         change_floor: stamp(generation, at.index),
+        join_token: super::enrol::parse_hash(&found.join_token)?,
         ..desk.state.header.clone()
     };
     let reply = Reply::User(user.id);

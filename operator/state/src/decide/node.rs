@@ -22,7 +22,7 @@ pub(super) fn register(desk: &Desk<'_>, register: &RegisterNode) -> Result<Plan,
         return Err(Refusal::invalid("node", "has a text that is too long or not one line"));
     }
     if register.id == 0 {
-        return admit(desk, register, roles);
+        return admit(desk, register, NodeState::Up);
     }
     let id = NodeId(register.id);
     let old = desk.state.node(id).ok_or_else(|| Refusal::missing("node", id.to_string()))?;
@@ -38,11 +38,13 @@ pub(super) fn register(desk: &Desk<'_>, register: &RegisterNode) -> Result<Plan,
     Ok(Plan::new(reply, vec![Mutation::PutNode(new)]))
 }
 
-fn admit(
+/// A node that was not known before.
+pub(super) fn admit(
     desk: &Desk<'_>,
     register: &RegisterNode,
-    roles: BTreeSet<ProcessRole>,
+    state: NodeState,
 ) -> Result<Plan, Refusal> {
+    let roles = parse_roles(&register.roles)?;
     let id = NodeId::allocate(desk.at.generation, desk.at.index);
     if desk.state.nodes.contains_key(&id) {
         // A founding node has the id of this log index: the next index is free.
@@ -59,13 +61,13 @@ fn admit(
         region: String::new(),
         zone: String::new(),
         weight: 1,
-        state: NodeState::Up,
+        state: NodeState::Joining,
         incarnation: Incarnation(0),
         software: String::new(),
         in_ring: false,
         version: desk.at.stamp(),
     };
-    let node = described(&blank, register);
+    let node = Node { state, ..described(&blank, register) };
     Ok(Plan::new(Reply::Node(id), vec![Mutation::PutNode(node)]))
 }
 

@@ -20,6 +20,8 @@ pub(crate) struct HeaderMessage {
     audit_floor: u64,
     #[prost(uint64, tag = "6")]
     audit_bytes: u64,
+    #[prost(bytes = "vec", tag = "7")]
+    join_token: Vec<u8>,
 }
 
 impl Stored for Header {
@@ -33,6 +35,7 @@ impl Stored for Header {
             change_floor: self.change_floor.0,
             audit_floor: self.audit_floor,
             audit_bytes: self.audit_bytes,
+            join_token: self.join_token.map(|hash| hash.to_vec()).unwrap_or_default(),
         }
     }
 
@@ -44,6 +47,10 @@ impl Stored for Header {
             change_floor: GrantsVersion(message.change_floor),
             audit_floor: message.audit_floor,
             audit_bytes: message.audit_bytes,
+            join_token: match message.join_token.as_slice() {
+                [] => None,
+                hash => Some(hash.try_into().map_err(|_| BadField("join token"))?),
+            },
         })
     }
 }

@@ -6,6 +6,7 @@ mod authorization;
 mod determinism;
 mod differences;
 mod directory;
+mod enrolment;
 mod format;
 mod founding;
 mod users;

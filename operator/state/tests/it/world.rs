@@ -118,6 +118,7 @@ pub(crate) fn found(nodes: u64) -> Found {
             .collect(),
         admin: "admin".to_owned(),
         admin_token: vec![1; 32],
+        join_token: vec![0xee; 32],
     }
 }
 

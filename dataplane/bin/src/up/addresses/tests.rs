@@ -15,6 +15,8 @@ fn plan() -> Plan {
         metrics: ANY,
         insecure_http: false,
         log_filter: String::new(),
+        certificate_lifetime: None,
+        offline_grace: None,
     }
 }
 

@@ -118,7 +118,8 @@ fn drawn(plan: &Plan, common: &Common) -> Result<Founding> {
     let (files, nodes) = (common.files.as_ref(), u8::try_from(common.cluster.nodes.len())?);
     if nodes > 1 {
         let secrets = secrets::read(files, &plan.data, common.cluster.id)?;
-        return Ok(secrets.founding(common.cluster.id, nodes, PARTITIONS));
+        let authority = secrets::authority(files, &plan.data, common.cluster.id)?;
+        return Ok(secrets.founding(authority, nodes, PARTITIONS));
     }
     let (clock, entropy) = (common.clock.as_ref(), common.entropy.as_ref());
     let founding = Founding::draw(nodes, PARTITIONS, clock, entropy)?;

@@ -86,6 +86,12 @@ pub(super) fn arguments(plan: &Plan, addresses: &Addresses, number: u8) -> Resul
         named.push(("--tls-cert", text(&https.certificate)?));
         named.push(("--tls-key", text(&https.key)?));
     }
+    for (name, span) in [
+        ("--certificate-lifetime", plan.certificate_lifetime),
+        ("--offline-grace", plan.offline_grace),
+    ] {
+        named.extend(span.map(|span| (name, span.as_secs().to_string())));
+    }
     let insecure = plan.insecure_http.then(|| "--insecure-http".to_owned());
     let named = named.into_iter().flat_map(|(name, value)| [name.to_owned(), value]);
     Ok(named.chain(insecure).collect())

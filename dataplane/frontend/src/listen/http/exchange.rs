@@ -101,6 +101,9 @@ fn identify(
     headers: &HeaderMap,
 ) -> Result<Caller, (Failure, Error)> {
     let presented = Presented::of(headers);
+    if !matches!(presented, Presented::Nothing) {
+        frontend.check_news().map_err(|error| (Failure::of(&error), error))?;
+    }
     let found = match &presented {
         Presented::Nothing => return Ok(auth::anonymous(snapshot, origin)),
         Presented::Token(token) => {

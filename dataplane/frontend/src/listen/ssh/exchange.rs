@@ -103,6 +103,11 @@ async fn carry_out(
             return refuse(writer, &words).await;
         }
     };
+    if let Err(error) = frontend.check_news() {
+        let words = error.to_string();
+        record.fail(&error);
+        return refuse(writer, &words).await;
+    }
     let snapshot = frontend.feed.current();
     let Ok(caller) = auth::by_key(&snapshot, &wanted.fingerprint, origin) else {
         record.fail(&Error::new(ErrorKind::Denied, "key revoked"));

@@ -64,7 +64,7 @@ async fn p_s9_a_role_that_may_not_use_the_port_never_arrives() {
 }
 
 #[tokio::test]
-async fn p_s9_an_address_where_another_node_answers_is_refused() {
+async fn bad_input_160_an_address_where_another_node_answers_is_refused() {
     let cluster = Cluster::new(0xc1);
     let (_listener, book) = listen(&cluster, Drain::never()).await;
     let dialer = dialer(&cluster, ProcessRole::Frontend, book);
@@ -90,4 +90,61 @@ async fn a_drain_ends_the_listener() {
     let (mut listener, _book) = listen(&Cluster::new(0xc1), drain).await;
     trigger.start();
     assert!(listener.accept().await.is_none());
+}
+
+/// A control port, the cluster's authority in `ca.crt`, and both ways in.
+async fn open_port(cluster: &Cluster) -> (Listener, Guests, SocketAddr) {
+    let tls = cluster.tls(ProcessRole::Control, OBJECT, ManualClock::new(NOW));
+    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = port.local_addr().unwrap();
+    let admitted = Admitted { roles: &[ProcessRole::Agent], connections_max: 4 };
+    let (service, metrics) = (Service::Control, Metrics::new());
+    let opened = listen_open_tcp(port, service, &tls, admitted, &metrics, Drain::never());
+    let (nodes, guests) = opened.unwrap();
+    (nodes, guests, address)
+}
+
+async fn visit(cluster: &Cluster, address: SocketAddr) -> io::Result<impl tokio::io::AsyncRead> {
+    let tls = crate::GuestTls::new(&cluster.authority_file(), ManualClock::new(NOW)).unwrap();
+    tls.client().connect(TcpStream::connect(address).await.unwrap()).await
+}
+
+#[tokio::test]
+async fn p_s9_who_has_no_certificate_is_a_guest_and_never_a_node() {
+    let cluster = Cluster::new(0xc1);
+    let (mut nodes, mut guests, address) = open_port(&cluster).await;
+    let _near = visit(&cluster, address).await.unwrap();
+    let guest = guests.accept().await.unwrap();
+    assert!(guest.client().ip().is_loopback());
+    let book = Book([((OBJECT, Service::Control), address)].into());
+    let agent = dialer(&cluster, ProcessRole::Agent, Arc::new(book));
+    let _node = agent.dial(OBJECT, Service::Control).await.unwrap();
+    assert_eq!(nodes.accept().await.unwrap().peer().role, ProcessRole::Agent);
+}
+
+#[tokio::test]
+async fn p_s9_a_guest_believes_only_a_control_plane_of_its_authority() {
+    let cluster = Cluster::new(0xc1);
+    let (_nodes, _guests, address) = open_port(&cluster).await;
+    // The same id under another key, as one who listens in between would have.
+    assert!(visit(&Cluster::new(0xc1), address).await.is_err());
+    let (listener, book) = listen(&cluster, Drain::never()).await;
+    let bulk = book.address(OBJECT, Service::Bulk).unwrap();
+    let error = visit(&cluster, bulk).await.err().unwrap().to_string();
+    assert!(error.contains("not expected here"), "{error}");
+    drop(listener);
+}
+
+#[tokio::test]
+async fn bad_input_161_guests_are_bounded_and_leave_the_nodes_room() {
+    let cluster = Cluster::new(0xc1);
+    let (mut nodes, _guests, address) = open_port(&cluster).await;
+    let mut held = Vec::new();
+    for _ in 0..GUESTS_MAX + 8 {
+        held.extend(visit(&cluster, address).await.ok());
+    }
+    let book = Book([((OBJECT, Service::Control), address)].into());
+    let agent = dialer(&cluster, ProcessRole::Agent, Arc::new(book));
+    let _node = agent.dial(OBJECT, Service::Control).await.unwrap();
+    assert_eq!(nodes.accept().await.unwrap().peer().role, ProcessRole::Agent);
 }
