@@ -15,8 +15,8 @@ use crate::Error;
 
 /// Name of the socket in the data directory.
 const SOCKET: &str = "supervisor.sock";
-/// Longest wait: a node may take a minute to stop.
-const DEADLINE: Duration = Duration::from_secs(90);
+/// Longest wait: a node may take 100 s to stop, and a start waits for that.
+const DEADLINE: Duration = Duration::from_secs(180);
 
 /// Stops a node of the `up` on `data`; it stays down until it is started.
 ///
