@@ -7,6 +7,7 @@
 mod bulk;
 mod config;
 mod error;
+mod gauge;
 mod metric_names;
 mod pull;
 mod rate;
@@ -17,5 +18,6 @@ mod sweep;
 
 pub use config::Config;
 pub use error::Error;
+pub use gauge::{Gauge, Usage};
 pub use segments::FAMILIES;
 pub use service::{Deps, Service};

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use gitstratum_client::cluster::Feed;
+use gitstratum_core::parse_bytes;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -24,7 +25,7 @@ impl Share {
     /// Bytes a second, at least 1.
     pub(crate) fn bytes_per_second(&self) -> u64 {
         let snapshot = self.feed.current();
-        let set = snapshot.setting(SETTING).and_then(|value| value.parse().ok());
+        let set = snapshot.setting(SETTING).and_then(parse_bytes);
         let nodes = snapshot.layout().nodes.iter();
         let nodes = nodes.filter(|node| node.in_ring && node.roles.iter().any(|r| r == ROLE));
         (set.unwrap_or(self.otherwise) / (nodes.count().max(1) as u64)).max(1)

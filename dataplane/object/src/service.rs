@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use crate::bulk::{self, Bulk};
 use crate::config::Config;
 use crate::error::Error;
+use crate::gauge::Gauge;
 use crate::metric_names::ObjectMetrics;
 use crate::pull::Puller;
 use crate::rate::Share;
@@ -87,6 +88,11 @@ impl Service {
             partitions: deps.partitions,
             puller: Arc::new(puller),
         })
+    }
+
+    /// Looks at what it holds, also while it runs.
+    pub fn gauge(&self) -> Gauge {
+        Gauge { segments: Arc::clone(&self.segments) }
     }
 
     /// Serves control calls on `control` and bytes on `bytes` until `drain` starts.

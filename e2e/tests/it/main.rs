@@ -23,6 +23,7 @@ mod ground;
 mod identity;
 mod identity_ports;
 mod memory;
+mod nodes;
 mod objects;
 mod observe;
 mod push_basics;

@@ -10,6 +10,7 @@ use gitstratum_store::Engine;
 use tokio::net::UnixListener;
 
 use crate::config::Config;
+use crate::emptying;
 use crate::error::Error;
 use crate::founding::{self, Cluster, Founding};
 use crate::housekeeping;
@@ -101,7 +102,9 @@ impl Service {
             }
         };
         let metrics = ControlMetrics::new(&metrics);
-        let plane = Plane::new(Parts { config, group, host, clock, entropy, metrics });
+        let parts =
+            Parts { config, group, host, clock, entropy, metrics, dialer: Arc::clone(&dialer) };
+        let plane = Plane::new(parts);
         match begin(&plane).await {
             Ok(()) => Ok(Self { plane, leaders: Leaders::new(dialer) }),
             Err(error) => {
@@ -144,9 +147,10 @@ impl Service {
             Arc::clone(leaders),
             drain.clone(),
         ));
-        let kept = housekeeping::run(Arc::clone(&self.plane), drain);
+        let kept = housekeeping::run(Arc::clone(&self.plane), drain.clone());
+        let emptied = emptying::run(Arc::clone(&self.plane), drain);
         tasks.spawn(async move {
-            kept.await;
+            tokio::join!(kept, emptied);
             Ok(())
         });
         let mut result = Ok(());

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::Error;
 use crate::moment::Moment;
+use crate::node::state_name;
 use crate::rpc::Connection;
 
 pub use show::text;
@@ -63,6 +64,8 @@ pub struct NodeStatus {
     pub roles: Vec<String>,
     /// `joining`, `up`, `suspect`, `down`, `leaving`, `removed`.
     pub state: &'static str,
+    /// Since when.
+    pub state_since_at: Option<Moment>,
     /// Whether new segments may go to it.
     pub in_ring: bool,
     /// Its share of the ring.
@@ -204,7 +207,8 @@ fn node_status(node: wire::Node, stores: &[object::v1::StatusResponse]) -> NodeS
     NodeStatus {
         id: NodeId(node.id).to_string(),
         roles: node.roles,
-        state: node_state(node.state),
+        state: state_name(node.state),
+        state_since_at: Moment::from_millis(node.state_since_millis),
         in_ring: node.in_ring,
         weight: node.weight,
         address: node.address,
@@ -243,16 +247,4 @@ fn partition_status(
 /// Node 0 is nobody.
 fn node_name(node: u64) -> Option<String> {
     (node != 0).then(|| NodeId(node).to_string())
-}
-
-const fn node_state(number: u32) -> &'static str {
-    match number {
-        1 => "joining",
-        2 => "up",
-        3 => "suspect",
-        4 => "down",
-        5 => "leaving",
-        6 => "removed",
-        _ => "unknown",
-    }
 }

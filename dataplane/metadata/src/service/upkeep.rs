@@ -28,6 +28,8 @@ use job::Job;
 pub(super) use nodes::Nodes;
 use walk::Walk;
 
+/// The flag by which an operator holds copies where they are.
+const MOVES_FLAG: &str = "flag.moves";
 /// Segments whose copies are made at once, of one partition.
 const JOBS_MAX: usize = 8;
 /// Segments of the repair list read at once.
@@ -126,10 +128,13 @@ impl Crew {
         let Some(nodes) = self.nodes().await? else { return Ok(()) };
         let layout = self.deps.feed.current().layout().epoch;
         let now = self.deps.clock.monotonic();
+        if !self.may_move() {
+            return Ok(());
+        }
         if !walk.is_due((term, layout), &nodes, (now, self.walk_interval)) {
             return Ok(());
         }
-        loop {
+        while self.may_move() {
             self.hosted.leading_term()?;
             let from = walk.next();
             let page = self.hosted.read(move |rows| walk::read_page(rows, from.as_ref())).await?;
@@ -142,6 +147,12 @@ impl Crew {
                 return Ok(());
             }
         }
+        Ok(())
+    }
+
+    /// Whether copies are to follow the ring: `rebalance stop` holds them where they are.
+    fn may_move(&self) -> bool {
+        self.deps.feed.current().setting(MOVES_FLAG) != Some("off")
     }
 
     /// Does the jobs, some at a time; says how many changed their segment's list.

@@ -77,8 +77,14 @@ impl View for NodeRow<'_> {
     fn cells(&self) -> Vec<String> {
         let (node, store) = (self.node, self.node.store.as_ref());
         let refuses = store.is_some_and(|store| !store.refusing_writes.is_empty());
-        let state =
-            if refuses { format!("{}, refuses writes", node.state) } else { node.state.to_owned() };
+        let mut state = node.state.to_owned();
+        // Since when a node is as it should be is of no use here.
+        if let Some(since) = node.state_since_at.filter(|_| node.state != "up") {
+            state.push_str(&format!(" since {}", since.ago(self.now)));
+        }
+        if refuses {
+            state.push_str(", refuses writes");
+        }
         vec![
             node.id.clone(),
             state,

@@ -1,13 +1,16 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use gitstratum_client::bulk;
+use gitstratum_client::cluster::StoreUse;
 use gitstratum_client::metadata::Partitions;
 use gitstratum_core::{Incarnation, ProcessRole};
 use gitstratum_identity::Service as Port;
-use gitstratum_object::{Config, Deps, FAMILIES, Service};
+use gitstratum_object::{Config, Deps, FAMILIES, Gauge, Service, Usage};
 use gitstratum_process::{Drain, TaskGroup};
 use gitstratum_store::{Committer, RocksEngine, SpaceGuard, commit};
+use tokio::sync::watch;
 
 use super::super::node::Common;
 use super::super::plan::Plan;
@@ -15,6 +18,8 @@ use super::super::sockets;
 
 /// Free bytes below which no segment is begun, so that logs and rows still fit (P-D6).
 pub(super) const RESERVE_BYTES: u64 = 64 << 20;
+/// How often it is looked what the store holds.
+const MEASURE_EVERY: Duration = Duration::from_secs(1);
 
 /// The object node, running.
 pub(in super::super) struct Started {
@@ -35,7 +40,8 @@ pub(in super::super) async fn start(
     let clock = Arc::clone(&common.clock);
     let committer =
         Committer::start(Arc::clone(&engine) as _, Arc::clone(&clock), commit::Config::default())?;
-    let feed = super::feed::published(plan, ProcessRole::Object, drain, running);
+    let (measured, store) = watch::channel(StoreUse::default());
+    let feed = super::feed::stored(plan, store, drain, running);
     let dialer = common.dialer(ProcessRole::Object)?;
     let files = Arc::clone(&common.files);
     let space = SpaceGuard::new(files, &directory, RESERVE_BYTES, Arc::clone(&clock));
@@ -57,6 +63,11 @@ pub(in super::super) async fn start(
     let service = Service::open(config, deps).await.context("opening the segments")?;
     let control = common.listen(Port::Object, drain).await?;
     let bulk = common.listen(Port::Bulk, drain).await?;
+    let measuring = measure(service.gauge(), measured, drain.clone());
+    running.spawn(async move {
+        measuring.await;
+        Ok(())
+    });
     let served = service.run(control, bulk, drain.clone());
     running.spawn(async move {
         served.await;
@@ -70,4 +81,17 @@ pub(in super::super) async fn start(
         Ok(())
     });
     Ok(Started { engine })
+}
+
+/// Says what the store holds, until `drain` starts.
+async fn measure(gauge: Gauge, measured: watch::Sender<StoreUse>, drain: Drain) {
+    loop {
+        let Usage { segments, stored_bytes, free_bytes } = gauge.read().await;
+        measured.send_replace(StoreUse { segments, stored_bytes, free_bytes });
+        tokio::select! {
+            biased;
+            () = drain.started() => return,
+            () = tokio::time::sleep(MEASURE_EVERY) => {}
+        }
+    }
 }
