@@ -73,6 +73,9 @@ impl Puller {
 
     /// Has the segment here when it returns. A repeat finds it and only verifies it.
     pub(crate) async fn pull(&self, order: Order) -> Result<Pulled, Error> {
+        if let Some(why) = self.segments.refusing() {
+            return Err(Error::RefusingWrites { why });
+        }
         self.note_term(&order)?;
         let place = timeout(PLACE_DEADLINE, self.places.acquire()).await;
         let _place = place.map_err(|_| Error::Busy)?.map_err(|_| Error::Busy)?;

@@ -51,23 +51,52 @@ fn wait_for_copies(three: &Three) -> Result<Duration> {
     }
 }
 
+/// How a node goes away.
+#[derive(Clone, Copy, Debug)]
+enum Away {
+    /// An operator stops it.
+    Stopped,
+    /// It hangs, and is killed after that: what it had not made durable is gone.
+    Hung,
+}
+
+/// Pushes while a node is away; it is back at the end, and had missed something.
+fn push_without(three: &mut Three, victim: usize, away: Away) -> Result<()> {
+    let id = three.node(victim).id.clone();
+    let old = match away {
+        Away::Hung => three.signal(victim, Signal::STOP)?,
+        Away::Stopped => {
+            three.stratum.cli(&["node", "stop", &id])?;
+            0
+        }
+    };
+    for push in 0..PUSHES {
+        three.push_until_taken(victim + 1 + push % 2, HUNG_WITHIN)?;
+    }
+    match away {
+        Away::Hung => {
+            three.signal(victim, Signal::KILL)?;
+            three.wait_for_new(victim, old)
+        }
+        Away::Stopped => {
+            let lacking = missing(three)?;
+            ensure!(lacking > 0, "status does not tell what is missing");
+            three.stratum.cli(&["node", "start", &id]).map(drop)
+        }
+    }
+}
+
 #[test]
 fn s18_s21_a_node_that_was_away_has_all_segments_within_60_s_of_its_return() -> Result<()> {
     let mut three = Three::start()?;
     three.push(0)?;
     let first = wait_for_copies(&three)?;
     eprintln!("all copies are there after {first:?}");
-    for victim in [2, 1] {
-        let old = three.signal(victim, Signal::STOP)?;
-        for push in 0..PUSHES {
-            three.push_until_taken(victim + 1 + push % 2, HUNG_WITHIN)?;
-        }
-        // What it had not taken when it hung it may not have when it is gone for good.
-        three.signal(victim, Signal::KILL)?;
-        three.wait_for_new(victim, old)?;
+    for (victim, away) in [(2, Away::Stopped), (1, Away::Hung)] {
+        push_without(&mut three, victim, away)?;
         let took = wait_for_copies(&three)?;
         let pulled = Page::at(&three.node(victim).metrics)?.get(PULLED);
-        eprintln!("node {victim} was away: all copies are back after {took:?}, {pulled} pulled");
+        eprintln!("{away:?} node {victim}: copies are back after {took:?}, {pulled} pulled");
         ensure!(pulled >= 1.0, "nothing was missing: the test proves nothing");
     }
     let checked = three.stratum.try_cli(&["check"])?;

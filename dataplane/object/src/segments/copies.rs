@@ -91,6 +91,11 @@ impl Segments {
 
     /// Takes a damaged copy out of what is served, and keeps its bytes. Blocking.
     fn set_aside(&self, segment: SegmentId) -> Result<(), Error> {
+        // What a crash cut short was never counted as held.
+        let counted = match self.open_segment(segment) {
+            Ok(opened) => Some(opened.layout.total_len()),
+            Err(_) => self.record(segment)?.map(|record| record.length),
+        };
         let (path, aside) = (self.path(segment), self.aside(segment));
         if self.deps.files.metadata(&path)?.is_some() {
             self.deps.files.rename(&path, &aside)?;
@@ -98,18 +103,15 @@ impl Segments {
         if let Some(row) = self.deps.engine.get(INLINE, &segment.0)? {
             write_atomically(self.deps.files.as_ref(), &aside, &row, Permissions::Private)?;
         }
-        let opened = self.opened.get(&segment);
-        let length = match opened.as_deref() {
-            Some(opened) => opened.layout.total_len(),
-            None => self.record(segment)?.map_or(0, |record| record.length),
-        };
         let mut batch = Batch::new();
         batch.delete(INLINE, segment.0.to_vec());
         self.deps.engine.write(batch, Durability::Buffered)?;
         self.opened.invalidate(&segment);
         self.unlisted.lock().remove(&segment);
-        self.deps.metrics.segments.dec();
-        self.deps.metrics.stored_bytes.add(-i64::try_from(length).unwrap_or(0));
+        if let Some(length) = counted {
+            self.deps.metrics.segments.dec();
+            self.deps.metrics.stored_bytes.add(-i64::try_from(length).unwrap_or(0));
+        }
         Ok(())
     }
 

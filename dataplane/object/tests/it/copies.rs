@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use gitstratum_client::bulk::Span;
 use gitstratum_core::{ErrorKind, NodeId, ProcessRole};
-use gitstratum_proto::object::v1::{GiveUpRequest, PullRequest};
+use gitstratum_proto::object::v1::{GiveUpRequest, PullRequest, StatusRequest};
 use gitstratum_store::files::{read_whole, write_atomically};
 use gitstratum_store::{Fault, FaultyEngine, Files, MemoryFiles, Permissions};
 use tonic::Code;
@@ -62,7 +62,9 @@ async fn s21_a_damaged_source_is_found_and_the_next_is_taken() {
     world.write(&made).await.unwrap();
     let sound = world.start_beside(OTHER, &second).await;
     sound.pull(made.id, &[NODE], 1).await.unwrap();
+    world.stop().await;
     flip(&disk.files, &made, 700_000);
+    let world = sound.start_beside(NODE, &disk).await;
     let beside = world.start_beside(THIRD, &third).await;
     let refused = beside.pull(made.id, &[NODE], 1).await.unwrap_err();
     assert_eq!(refused.code(), Code::ResourceExhausted, "{refused}");
@@ -192,6 +194,26 @@ async fn p_d5_a_copy_is_not_acknowledged_after_a_failed_sync() {
     assert!(beside.pull(made.id, &[NODE], 1).await.is_err());
     let after = beside.pull(segment(3, SMALL, CLUSTER).id, &[NODE], 1).await.unwrap_err();
     assert_eq!(after.code(), Code::Unavailable, "{after}");
+    world.stop().await;
+    beside.stop().await;
+}
+
+#[tokio::test]
+async fn s4_what_a_crash_cut_short_gives_way_to_a_copy() {
+    let (disk, other) = (Disk::new(), Disk::new());
+    let world = World::start(&disk).await;
+    let made = segment(2, LARGE, CLUSTER);
+    world.write(&made).await.unwrap();
+    // The folders are made by a first start.
+    world.start_beside(OTHER, &other).await.stop().await;
+    let torn = &made.bytes[..LARGE / 2];
+    write_atomically(other.files.as_ref(), &path(&made), torn, Permissions::Private).unwrap();
+    let beside = world.start_beside(OTHER, &other).await;
+    assert!(!beside.pull(made.id, &[NODE], 1).await.unwrap().was_held);
+    assert_eq!(beside.read(made.id, whole(&made)).await.unwrap(), made.entries);
+    let mut calls = beside.calls(ProcessRole::Control);
+    let status = calls.status(StatusRequest {}).await.unwrap().into_inner();
+    assert_eq!((status.segments, status.stored_bytes), (1, made.bytes.len() as u64));
     world.stop().await;
     beside.stop().await;
 }

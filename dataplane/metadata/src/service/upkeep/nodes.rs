@@ -32,7 +32,11 @@ impl Nodes {
         let stores = |node: &&wire::Node| node.roles.iter().any(|role| role == ROLE);
         let nodes: Vec<&wire::Node> = layout.nodes.iter().filter(stores).collect();
         let gone = |node: &&&wire::Node| matches!(node.state, STATE_DOWN | STATE_REMOVED);
-        let copies = u8::try_from(layout.replication_factor.max(1)).unwrap_or(u8::MAX);
+        // A layout that says nothing is no reason to let copies go.
+        if layout.replication_factor == 0 {
+            return None;
+        }
+        let copies = u8::try_from(layout.replication_factor).unwrap_or(u8::MAX);
         let chosen = nodes.iter().filter(|node| node.in_ring);
         let chosen = chosen.filter(|node| !fenced.contains(&NodeId(node.id)));
         let ring = Ring::new(&Layout {
@@ -76,33 +80,19 @@ impl Nodes {
     }
 
     /// The owner list that `held` makes: the ring's answer once all of it holds the segment. Until
-    /// then nothing is dropped that is needed to have copies enough; a fenced node's copy is not,
-    /// when the ring has too few nodes to replace it.
+    /// then nobody is dropped but fenced nodes, and they only when the others are as many as the
+    /// ring has to offer.
     pub(super) fn settled(&self, segment: SegmentId, held: &[NodeId]) -> Vec<NodeId> {
         let preference = self.preference(segment);
-        let place = |node: &NodeId| preference.iter().position(|chosen| chosen == node);
-        let worth = |node: &NodeId| {
-            let place = place(node).unwrap_or(usize::MAX);
-            let rank = match (self.fenced.contains(node), place < self.copies) {
-                (true, _) => 3,
-                (false, true) => 0,
-                (false, false) if place < usize::MAX && !self.down.contains(node) => 1,
-                (false, false) => 2,
-            };
-            (rank, place)
-        };
-        let mut ranked = held.to_vec();
-        ranked.sort_by_key(worth);
-        let enough = |node: &NodeId| match self.fenced.contains(node) {
-            true => self.copies.min(preference.len()),
-            false => self.copies,
-        };
-        let mut list: Vec<NodeId> = Vec::with_capacity(self.copies);
-        for node in ranked {
-            if list.len() < enough(&node) {
-                list.push(node);
-            }
+        let ideal = &preference[..self.copies.min(preference.len())];
+        if ideal.len() == self.copies && ideal.iter().all(|node| held.contains(node)) {
+            return ideal.to_vec();
         }
+        let (fenced, mut list): (Vec<NodeId>, Vec<NodeId>) =
+            held.iter().copied().partition(|node| self.fenced.contains(node));
+        list.sort_by_key(|node| preference.iter().position(|chosen| chosen == node).is_none());
+        let lacking = ideal.len().max(1).saturating_sub(list.len());
+        list.extend(fenced.into_iter().take(lacking));
         list
     }
 

@@ -79,6 +79,16 @@ fn s20_a_copy_is_lost_when_its_node_is_fenced_and_gone() {
     assert!(!nodes.is_lost(NodeId(3)));
 }
 
+#[test]
+fn a_layout_with_few_nodes_or_none_drops_nothing() {
+    let owners = [1, 2, 3].map(NodeId);
+    for states in [&[UP; 0][..], &[UP; 1], &[UP; 2]] {
+        let nodes = nodes(3, states, &[]);
+        assert_eq!(nodes.settled(SEGMENT, &owners).len(), 3, "{states:?}");
+    }
+    assert!(Nodes::new(&wire::Layout::default(), BTreeSet::new()).is_none());
+}
+
 proptest! {
     /// Whatever is held and whoever is down or fenced: doing what is wanted and settling ends,
     /// with the ring's answer where its nodes are up, and never drops a copy that is needed.
@@ -104,7 +114,7 @@ proptest! {
             let next = nodes.settled(segment, &all);
             let kept = next.iter().filter(|node| !nodes.fenced.contains(node)).count();
             let could = all.iter().filter(|node| !nodes.fenced.contains(node)).count();
-            prop_assert_eq!(kept, could.min(nodes.copies));
+            prop_assert!(kept >= could.min(nodes.copies));
             prop_assert!(next.iter().all(|node| all.contains(node)));
             owners = next;
         }
