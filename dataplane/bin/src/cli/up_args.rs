@@ -12,6 +12,8 @@ use super::console::DATA;
 
 /// Most bytes of a settings file.
 const CONFIG_BYTES_MAX: u64 = 1024 * 1024;
+/// How often everything that is stored is verified, where nothing was said (P-I2).
+const SCRUB_EVERY_SECONDS: u32 = 7 * 24 * 3_600;
 
 /// Run the whole system here
 ///
@@ -72,6 +74,9 @@ pub(crate) struct UpOptions {
     /// What to log, like `info,gitstratum=debug` [default: warn,openraft=error,gitstratum=info]
     #[arg(long, value_name = "FILTER")]
     log_filter: Option<String>,
+    /// How often everything that is stored is read and verified [default: 604800, a week]
+    #[arg(long, value_name = "SECONDS")]
+    scrub_every: Option<u32>,
 }
 
 /// What `up` shall do, whole and checked.
@@ -101,6 +106,8 @@ pub(crate) struct UpArgs {
     pub(crate) insecure_http: bool,
     /// What is logged.
     pub(crate) log_filter: String,
+    /// How often everything stored is verified, seconds.
+    pub(crate) scrub_every: u32,
 }
 
 impl UpOptions {
@@ -124,6 +131,7 @@ impl UpOptions {
                 .log_filter
                 .or(written.log_filter)
                 .unwrap_or_else(|| LogConfig::default().filter),
+            scrub_every: self.scrub_every.or(written.scrub_every).unwrap_or(SCRUB_EVERY_SECONDS),
         };
         args.validate().map_err(|error| Failure::usage(error.to_string(), HINT))?;
         Ok(args)
@@ -143,6 +151,7 @@ impl UpArgs {
             None | Some(1 | 3) => {}
             Some(other) => bail!("--nodes {other}: there can be 1 or 3"),
         }
+        ensure!(self.scrub_every > 0, "--scrub-every 0: the disk would do nothing else");
         ensure!(
             self.http.ip().is_loopback() || self.insecure_http,
             "--http {}: tokens would cross the network in clear; use --https, or allow it with \
@@ -215,6 +224,7 @@ mod tests {
             ("--https 0.0.0.0:443", "needs --tls-cert and --tls-key"),
             ("--https 0.0.0.0:443 --tls-cert a", "needs --tls-cert and --tls-key"),
             ("--tls-key a", "are for --https"),
+            ("--scrub-every 0", "would do nothing else"),
             ("--http here", "an address is IP:PORT"),
             ("--config /nowhere/at/all", "does not read"),
         ] {

@@ -1,5 +1,6 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
@@ -25,6 +26,8 @@ pub(super) struct Plan {
     /// HTTP may be served to other machines.
     pub(super) insecure_http: bool,
     pub(super) log_filter: String,
+    /// How often everything stored is verified.
+    pub(super) scrub_every: Duration,
 }
 
 /// Where HTTPS is served, and with what.
@@ -52,7 +55,19 @@ impl Plan {
         let (nodes, node) = (args.nodes, args.node);
         let (http, ssh, metrics) = (args.http, args.ssh, args.metrics);
         let (insecure_http, log_filter) = (args.insecure_http, args.log_filter.clone());
-        Ok(Self { data, nodes, node, http, ssh, https, metrics, insecure_http, log_filter })
+        let scrub_every = Duration::from_secs(args.scrub_every.into());
+        Ok(Self {
+            data,
+            nodes,
+            node,
+            http,
+            ssh,
+            https,
+            metrics,
+            insecure_http,
+            log_filter,
+            scrub_every,
+        })
     }
 
     /// The number of the node that this process is.

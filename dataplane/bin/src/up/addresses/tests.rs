@@ -15,6 +15,7 @@ fn plan() -> Plan {
         metrics: ANY,
         insecure_http: false,
         log_filter: String::new(),
+        scrub_every: std::time::Duration::from_secs(3_600),
     }
 }
 
