@@ -47,7 +47,7 @@ impl Segments {
         let (segments, segment) = (Arc::clone(self), hold.segment);
         let layout = match blocking(move || segments.verify(segment)).await {
             Ok(layout) => layout,
-            Err(Error::NotHeld { .. }) => return Ok(None),
+            Err(Error::NotHeld { .. } | Error::PutAside { .. }) => return Ok(None),
             Err(error) if error.kind() == ErrorKind::Corrupt => {
                 tracing::error!(%segment, %error, "a damaged copy is put aside for a sound one");
                 let segments = Arc::clone(self);
@@ -57,7 +57,12 @@ impl Segments {
             Err(error) => return Err(error),
         };
         let held = self.record(segment)?.unwrap_or_default();
-        let record = Record { length: layout.total_len(), pulled: held.pulled.max(list), ..held };
+        let record = Record {
+            length: layout.total_len(),
+            pulled: held.pulled.max(list),
+            partition: Some(layout.header().partition),
+            ..held
+        };
         let mut batch = Batch::new();
         batch.put(RECORDS, segment.0.to_vec(), record.encode());
         let committed = self.deps.committer.commit(batch, Durability::Synced).await;
@@ -90,7 +95,7 @@ impl Segments {
     }
 
     /// Takes a damaged copy out of what is served, and keeps its bytes. Blocking.
-    fn set_aside(&self, segment: SegmentId) -> Result<(), Error> {
+    pub(super) fn set_aside(&self, segment: SegmentId) -> Result<(), Error> {
         // What a crash cut short was never counted as held.
         let counted = match self.open_segment(segment) {
             Ok(opened) => Some(opened.layout.total_len()),
@@ -103,8 +108,13 @@ impl Segments {
         if let Some(row) = self.deps.engine.get(INLINE, &segment.0)? {
             write_atomically(self.deps.files.as_ref(), &aside, &row, Permissions::Private)?;
         }
+        let is_kept = self.is_aside(segment)?;
         let mut batch = Batch::new();
         batch.delete(INLINE, segment.0.to_vec());
+        if !is_kept {
+            // Nothing was there but the record.
+            batch.delete(RECORDS, segment.0.to_vec());
+        }
         self.deps.engine.write(batch, Durability::Buffered)?;
         self.opened.invalidate(&segment);
         self.unlisted.lock().remove(&segment);
@@ -115,7 +125,17 @@ impl Segments {
         Ok(())
     }
 
+    /// Whether a damaged copy of `segment` is kept here. Blocking.
+    pub(super) fn is_aside(&self, segment: SegmentId) -> Result<bool, Error> {
+        Ok(self.deps.files.metadata(&self.aside(segment))?.is_some())
+    }
+
     fn aside(&self, segment: SegmentId) -> PathBuf {
         self.path(segment).with_extension(ASIDE_ENDING)
     }
+}
+
+/// The segment that a file put aside was of.
+pub(super) fn aside_of(name: &str) -> Option<SegmentId> {
+    SegmentId::parse(name.strip_suffix(ASIDE_ENDING)?.strip_suffix('.')?)
 }

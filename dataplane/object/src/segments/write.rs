@@ -82,6 +82,7 @@ impl Segments {
         if error.kind() != gitstratum_core::ErrorKind::Busy {
             tracing::error!(%error, "a sync failed: writes are refused from now on");
             *self.refusing.lock() = Some(error.to_string());
+            self.unsound.send_replace(Some(super::Unsound::Sync(error.to_string())));
         }
         error
     }
@@ -123,6 +124,7 @@ impl SegmentWrite {
         let opened = Arc::new(Opened { layout: layout.clone(), place });
         self.segments.opened.insert(self.segment, opened);
         self.segments.note_unlisted(self.segment, *layout.header());
+        self.segments.forget_lost(self.segment);
         let metrics = &self.segments.deps.metrics;
         metrics.segments.inc();
         metrics.stored_bytes.add(i64::try_from(layout.total_len()).unwrap_or(0));
@@ -172,7 +174,12 @@ impl SegmentWrite {
     }
 
     fn record(&self, layout: &Layout) -> Batch {
-        let record = Record { length: layout.total_len(), listed: false, pulled: self.pulled };
+        let record = Record {
+            length: layout.total_len(),
+            listed: false,
+            pulled: self.pulled,
+            partition: Some(layout.header().partition),
+        };
         let mut batch = Batch::new();
         batch.put(RECORDS, self.segment.0.to_vec(), record.encode());
         batch
