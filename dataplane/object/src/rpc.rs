@@ -154,9 +154,11 @@ impl Object for Rpc {
 
 /// S12: a frontend gives up only a whole push, before any `UpdateRefs` of it was sent. Only
 /// segments that carry the caller's own session and number are touched.
-fn give_up(segments: &Segments, ids: &[SegmentId], writer: (u64, u64)) -> Result<u32, Error> {
+fn give_up(segments: &Arc<Segments>, ids: &[SegmentId], writer: (u64, u64)) -> Result<u32, Error> {
     let mut swept = 0;
     for id in ids {
+        // One that is being written or copied here is its writer's; what it leaves is swept.
+        let Ok(_hold) = segments.hold(*id) else { continue };
         let Ok(opened) = segments.open_segment(*id) else { continue };
         // A copy that was pulled may be listed: it ends by S21 only.
         if push_of(&opened.layout) == Some(writer) && !segments.is_pulled(*id)? {

@@ -28,7 +28,7 @@ pub(crate) use copies::Hold;
 pub(crate) use doubt::settle as settle_doubts;
 pub(crate) use place::Place;
 pub(crate) use record::Record;
-pub(crate) use write::blocking;
+pub(crate) use write::{SegmentWrite, blocking};
 
 /// Whole segments of at most `inline_bytes_max`, by id.
 const INLINE: Family = Family("segments_inline");
@@ -57,9 +57,8 @@ pub(crate) struct Segments {
     inline_bytes_max: usize,
     puts_damage_aside: bool,
     opened: Cache<SegmentId, Arc<Opened>>,
-    writing: Mutex<BTreeSet<SegmentId>>,
-    /// Those that are being copied here or removed as unwanted.
-    held: Mutex<BTreeSet<SegmentId>>,
+    /// Those that are being written, copied here, looked at anew or removed: each by one alone.
+    taken: Mutex<BTreeSet<SegmentId>>,
     unlisted: Mutex<BTreeMap<SegmentId, Unlisted>>,
     refusing: Mutex<Option<String>>,
     /// Served only once they were verified whole.
@@ -110,8 +109,7 @@ impl Segments {
             inline_bytes_max: config.inline_bytes_max,
             puts_damage_aside: config.puts_damage_aside,
             opened,
-            writing: Mutex::new(BTreeSet::new()),
-            held: Mutex::new(BTreeSet::new()),
+            taken: Mutex::new(BTreeSet::new()),
             unlisted: Mutex::new(BTreeMap::new()),
             refusing: Mutex::new(None),
             doubted: Mutex::new(BTreeMap::new()),

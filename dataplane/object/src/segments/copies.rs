@@ -15,23 +15,28 @@ use crate::error::Error;
 /// Ending of what was damaged, kept until a sound copy is here.
 const ASIDE_ENDING: &str = "damaged";
 
-/// A segment that is being copied here, or removed because nobody wants it: one at a time.
-pub(crate) struct Hold {
+/// A segment that one alone writes, copies here, looks at anew or removes. What is being written
+/// is nobody else's to confirm: until it is sealed its bytes may be in no more than memory, and
+/// go when the writer gives up.
+#[derive(Clone)]
+pub(crate) struct Hold(Arc<Held>);
+
+struct Held {
     segments: Arc<Segments>,
     segment: SegmentId,
 }
 
-impl Drop for Hold {
+impl Drop for Held {
     fn drop(&mut self) {
-        self.segments.held.lock().remove(&self.segment);
+        self.segments.taken.lock().remove(&self.segment);
     }
 }
 
 impl Segments {
-    /// Keeps others from copying or removing `segment` until the answer is dropped.
+    /// Keeps others from `segment` until the answer and all its clones are dropped.
     pub(crate) fn hold(self: &Arc<Self>, segment: SegmentId) -> Result<Hold, Error> {
-        match self.held.lock().insert(segment) {
-            true => Ok(Hold { segments: Arc::clone(self), segment }),
+        match self.taken.lock().insert(segment) {
+            true => Ok(Hold(Arc::new(Held { segments: Arc::clone(self), segment }))),
             false => Err(Error::Exists { segment }),
         }
     }
@@ -44,7 +49,7 @@ impl Segments {
         hold: &Hold,
         list: u64,
     ) -> Result<Option<Layout>, Error> {
-        let (segments, segment) = (Arc::clone(self), hold.segment);
+        let (segments, segment) = (Arc::clone(self), hold.0.segment);
         let layout = match blocking(move || segments.verify(segment)).await {
             Ok(layout) => layout,
             Err(Error::NotHeld { .. } | Error::PutAside { .. }) => return Ok(None),
@@ -77,7 +82,7 @@ impl Segments {
         list: u64,
     ) -> Result<SegmentWrite, Error> {
         // A list's number is never 0; if it were, the copy would still be no push's.
-        self.begin_of(hold.segment, list.max(1)).await
+        self.begin_of(hold.0.segment, hold.clone(), list.max(1)).await
     }
 
     /// Whether the copy came, or was asked for, by an owner list: no push gives it up (S12).
@@ -102,11 +107,13 @@ impl Segments {
             Err(_) => self.record(segment)?.map(|record| record.length),
         };
         let (path, aside) = (self.path(segment), self.aside(segment));
-        if self.deps.files.metadata(&path)?.is_some() {
+        let has_file = self.deps.files.metadata(&path)?.is_some();
+        if has_file {
             self.deps.files.rename(&path, &aside)?;
         }
-        if let Some(row) = self.deps.engine.get(INLINE, &segment.0)? {
-            write_atomically(self.deps.files.as_ref(), &aside, &row, Permissions::Private)?;
+        let row = self.deps.engine.get(INLINE, &segment.0)?;
+        if let Some(row) = &row {
+            write_atomically(self.deps.files.as_ref(), &aside, row, Permissions::Private)?;
         }
         let is_kept = self.is_aside(segment)?;
         let mut batch = Batch::new();
@@ -118,7 +125,8 @@ impl Segments {
         self.deps.engine.write(batch, Durability::Buffered)?;
         self.opened.invalidate(&segment);
         self.unlisted.lock().remove(&segment);
-        if let Some(length) = counted {
+        // One that is gone altogether was counted off when that was first seen.
+        if let Some(length) = counted.filter(|_| has_file || row.is_some()) {
             self.deps.metrics.segments.dec();
             self.deps.metrics.stored_bytes.add(-i64::try_from(length).unwrap_or(0));
         }

@@ -48,7 +48,7 @@ impl Segments {
 
     /// Whether it is told already, or not sealed yet and so no damage.
     fn is_known_bad(&self, segment: SegmentId) -> bool {
-        self.lost.lock().contains_key(&segment) || self.writing.lock().contains(&segment)
+        self.lost.lock().contains_key(&segment) || self.taken.lock().contains(&segment)
     }
 
     /// `segment` is listed for this node and not here: its partition is to know.
