@@ -27,7 +27,10 @@ impl Nodes {
         create(&stratum, "demo/three", "sha1")?;
         let source = folder(&stratum, "source");
         history(&stratum.git(), &source, 3, "sha1")?;
-        Ok(Self { stratum, source, pushed: 0 })
+        let mut nodes = Self { stratum, source, pushed: 0 };
+        let url = nodes.url(0);
+        nodes.push(&url)?;
+        Ok(nodes)
     }
 
     fn url(&self, index: usize) -> String {

@@ -126,7 +126,7 @@ fn parse(bytes: &[u8], path: &Path) -> Result<(Cluster, Option<String>)> {
 /// A directory with other things in it is not ours to fill.
 fn check_ours(files: &dyn Files, path: &Path) -> Result<()> {
     let entries = files.list(path).with_context(|| format!("reading {}", path.display()))?;
-    let foreign = entries.iter().find(|entry| !OURS.contains(&entry.name.as_str()));
+    let foreign = entries.iter().find(|entry| !is_ours(&entry.name));
     match foreign {
         Some(entry) if !entries.iter().any(|entry| entry.name == FILE) => bail!(
             "{} is not empty and not a data directory of gitstratum: it holds {}",
@@ -135,6 +135,13 @@ fn check_ours(files: &dyn Files, path: &Path) -> Result<()> {
         ),
         _ => Ok(()),
     }
+}
+
+/// Whether the name is of something of ours, or of what is about to become it: another node
+/// may write at this moment.
+fn is_ours(name: &str) -> bool {
+    let written = name.strip_prefix('.').and_then(|name| name.strip_suffix(".tmp"));
+    OURS.contains(&written.unwrap_or(name))
 }
 
 /// Whether a data role has ever been started here. Their directories are made earlier.
