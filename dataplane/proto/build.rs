@@ -7,6 +7,7 @@ const FILES: &[&str] = &[
     "gitstratum/metadata/v1/metadata.proto",
     "gitstratum/object/v1/object.proto",
     "gitstratum/control/v1/control.proto",
+    "gitstratum/control/v1/administration.proto",
     "gitstratum/agent/v1/agent.proto",
     "gitstratum/raft/v1/raft.proto",
     "gitstratum/local/v1/local.proto",

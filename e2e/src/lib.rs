@@ -4,6 +4,7 @@
 //! This crate must never look inside the system: it sees what a user sees. Its one
 //! invariant: everything it starts or makes is gone when its owner is dropped.
 
+mod apart;
 pub mod fetch;
 mod git;
 mod moment;
@@ -13,6 +14,7 @@ mod skip;
 mod stratum;
 pub mod wire;
 
+pub use apart::Apart;
 pub use git::{Git, Ran};
 pub use moment::now;
 pub use repos::bundle;

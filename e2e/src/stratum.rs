@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
 use crate::git::{Git, Ran, code};
@@ -18,7 +18,7 @@ const STOP_WITHIN: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// Where a running system is found: `endpoint.json`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Endpoint {
     /// `http://HOST:PORT`.
     pub http: String,
@@ -30,6 +30,8 @@ pub struct Endpoint {
     pub metrics: String,
     /// `ssh-ed25519 …`.
     pub ssh_host_key: String,
+    /// The Unix socket of the control plane.
+    pub control: PathBuf,
     /// The file with the first admin's token.
     pub admin_token_file: PathBuf,
     /// The process.
@@ -39,12 +41,16 @@ pub struct Endpoint {
 }
 
 /// One node of it.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct NodeEndpoint {
+    /// Its id.
+    pub id: String,
     /// `http://HOST:PORT`.
     pub http: String,
     /// `ssh://git@HOST:PORT`.
     pub ssh: String,
+    /// `http://HOST:PORT` of its probes and metrics.
+    pub metrics: String,
     /// Its folder.
     pub dir: PathBuf,
     /// Its process, when the system got ready.

@@ -52,13 +52,21 @@ pub(crate) async fn run(
     every: Duration,
     drain: Drain,
 ) {
-    let mut refused = 0;
+    let (mut refused, mut round_trip_micros) = (0, 0);
     for voter in voters.iter().cycle() {
         loop {
             let processes = reports.all();
-            let request = ReportRequest { node: node.0, incarnation: incarnation.0, processes };
+            let request = ReportRequest {
+                node: node.0,
+                incarnation: incarnation.0,
+                processes,
+                round_trip_micros,
+            };
+            let sent = known.monotonic();
             let error = match voter.report(request).await {
                 Ok(version) => {
+                    let took = known.monotonic().saturating_sub(sent);
+                    round_trip_micros = u32::try_from(took.as_micros()).unwrap_or(u32::MAX);
                     known.told(version);
                     None
                 }

@@ -87,6 +87,11 @@ impl Known {
         (self.current(), versions)
     }
 
+    /// The agent's monotonic clock.
+    pub(crate) fn monotonic(&self) -> Duration {
+        self.clock.monotonic()
+    }
+
     /// Whether a stream is open, and how long the control plane has not been heard (S46).
     pub(crate) fn silence(&self) -> (bool, Duration) {
         (self.news.lock().connected, self.silence.lasted())

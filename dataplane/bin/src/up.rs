@@ -9,6 +9,7 @@ mod endpoint;
 mod folder;
 mod greeting;
 mod inspection;
+mod leading;
 mod node;
 mod plan;
 mod roles;

@@ -12,16 +12,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use futures::stream::{BoxStream, StreamExt};
+use futures::stream::{self, BoxStream, StreamExt};
 use gitstratum_core::{ErrorKind, Incarnation, NodeId, SegmentId};
 use gitstratum_identity::Dialer;
 use gitstratum_process::RequestId;
 use gitstratum_proto::bulk::{RANGES_MAX, READ_PATH, segment_path};
 use gitstratum_proto::object::v1::{Range, ReadRequest, WriteResponse};
-use http_body_util::{Full, StreamBody};
+use http_body_util::{Empty, Full, StreamBody};
 use hyper::body::Frame;
 use prost::Message;
 
+use crate::cluster::Feed;
 pub use error::Error;
 pub use failover::read_any;
 use pool::{Pool, RequestBody};
@@ -59,8 +60,22 @@ pub struct Chunk {
     pub bytes: Bytes,
 }
 
+/// The bytes of a whole segment, in order.
+pub type Pieces = BoxStream<'static, Result<Bytes, Error>>;
+
 /// The pieces of a read's answer.
 pub type Chunks = BoxStream<'static, Result<Chunk, Error>>;
+
+/// How far away a node is, nearest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Distance {
+    /// It is on this very node.
+    Here,
+    /// In the same zone.
+    SameZone,
+    /// In another zone, or nobody knows.
+    Far,
+}
 
 /// Reads of segments. A trait so that a room can count calls and a test can answer them.
 pub trait BulkRead: Send + Sync {
@@ -78,6 +93,11 @@ pub trait BulkRead: Send + Sync {
         false
     }
 
+    /// How far away `node` is: of those that are fit the nearest is asked first (GS-OB-19).
+    fn distance(&self, _node: NodeId) -> Distance {
+        Distance::Far
+    }
+
     /// Notes that `node` kept somebody waiting who did not wait any longer.
     fn note_slow(&self, _node: NodeId) {}
 }
@@ -87,12 +107,19 @@ pub trait BulkRead: Send + Sync {
 pub struct Client {
     pool: Arc<Pool>,
     standings: Arc<Standings>,
+    here: Option<(NodeId, Feed)>,
 }
 
 impl Client {
     /// A client that dials through `dialer`.
     pub fn new(dialer: Arc<dyn Dialer>) -> Self {
-        Self { pool: Arc::new(Pool::new(dialer)), standings: Arc::default() }
+        Self { pool: Arc::new(Pool::new(dialer)), standings: Arc::default(), here: None }
+    }
+
+    /// The same on `node`, with the layout to know what is near.
+    #[must_use]
+    pub fn on(self, node: NodeId, feed: Feed) -> Self {
+        Self { here: Some((node, feed)), ..self }
     }
 
     /// Streams a segment to `node` and waits until it is durable there.
@@ -123,6 +150,26 @@ impl Client {
     }
 }
 
+impl Client {
+    /// The bytes of a whole segment, header and footer included, as `node` has them: whether they
+    /// are sound, and all, is for the caller to verify.
+    ///
+    /// # Errors
+    /// When the node refuses, breaks off, or does not begin in time.
+    pub async fn fetch(&self, node: NodeId, segment: SegmentId) -> Result<Pieces, Error> {
+        let request = named(hyper::Request::get(segment_path(segment)))
+            .body(RequestBody::new(Empty::new()))
+            .map_err(|source| Error::Request { source })?;
+        let sent = tokio::time::timeout(ANSWER_DEADLINE, self.pool.send(node, request)).await;
+        let sent = sent.unwrap_or(Err(Error::Deadline { node }));
+        let answer = error::check(node, noted(&self.standings, node, sent)?).await?;
+        Ok(stream::try_unfold(answer, |mut answer| async move {
+            Ok(answer.next_data().await?.map(|bytes| (bytes, answer)))
+        })
+        .boxed())
+    }
+}
+
 impl BulkRead for Client {
     fn read(
         &self,
@@ -149,6 +196,20 @@ impl BulkRead for Client {
 
     fn is_out(&self, node: NodeId) -> bool {
         self.standings.is_out(node)
+    }
+
+    fn distance(&self, node: NodeId) -> Distance {
+        let Some((here, feed)) = &self.here else { return Distance::Far };
+        let snapshot = feed.current();
+        let zone = |id: NodeId| {
+            let node = snapshot.layout().nodes.iter().find(|node| node.id == id.0)?;
+            Some(node.zone.clone())
+        };
+        match zone(node) {
+            _ if node == *here => Distance::Here,
+            Some(found) if zone(*here) == Some(found.clone()) => Distance::SameZone,
+            _ => Distance::Far,
+        }
     }
 
     fn note_slow(&self, node: NodeId) {

@@ -10,6 +10,6 @@ mod snapshot;
 
 pub use access::allowed;
 pub use feed::{Feed, Publisher};
-pub use follow::{Applied, Follow, follow};
+pub use follow::{Applied, Follow, StoreUse, follow};
 pub use news::{News, OFFLINE_GRACE, offline_grace};
 pub use snapshot::Snapshot;

@@ -1,6 +1,8 @@
 //! Calls to partitions: the leader is found through the layout, each call has a
 //! deadline, and what may be tried again is.
 
+mod reach;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::future::Future;
@@ -22,6 +24,9 @@ use crate::grpc::{self, Channel};
 
 /// Response metadata in which a voter that is not the leader names the leader.
 pub const LEADER_HEADER: &str = "gs-leader";
+
+/// Response metadata of a voter that has no majority within its reach.
+pub const QUORUM_HEADER: &str = "gs-quorum";
 
 /// After so long no call is tried again: an election is over by then, and a minority has to
 /// say so soon (P-A8).
@@ -46,6 +51,8 @@ struct Limit {
 const READ: Limit = Limit { deadline: Duration::from_secs(10), any_voter: true };
 const PLAN: Limit = Limit { deadline: Duration::from_secs(60), any_voter: false };
 const SESSION: Limit = Limit { deadline: Duration::from_secs(10), any_voter: false };
+/// The partition reads all its manifests for an answer now and then.
+const INVENTORY: Limit = Limit { deadline: Duration::from_secs(20), any_voter: false };
 const UPDATE: Limit = Limit { deadline: Duration::from_secs(60), any_voter: false };
 
 /// Why a call to a partition failed.
@@ -63,6 +70,12 @@ pub enum Error {
         /// The partition.
         partition: PartitionId,
     },
+    /// A majority of its voters is out of reach (P-A8).
+    #[error("partition {partition}: a majority of its voters is out of reach")]
+    NoQuorum {
+        /// The partition.
+        partition: PartitionId,
+    },
     /// The partition refused.
     #[error("partition {partition}: {}", status.message())]
     Refused {
@@ -77,15 +90,25 @@ impl Error {
     /// What kind of failure it is.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::NoVoters { .. } | Self::Deadline { .. } => ErrorKind::Unavailable,
+            Self::NoVoters { .. } | Self::Deadline { .. } | Self::NoQuorum { .. } => {
+                ErrorKind::Unavailable
+            }
             Self::Refused { status, .. } => grpc::kind(status),
         }
+    }
+
+    fn is_of_quorum(&self) -> bool {
+        matches!(self, Self::Refused { status, .. } if has_no_quorum(status))
     }
 
     fn leader_hint(&self) -> Option<NodeId> {
         let Self::Refused { status, .. } = self else { return None };
         NodeId::parse(status.metadata().get(LEADER_HEADER)?.to_str().ok()?)
     }
+}
+
+fn has_no_quorum(status: &Status) -> bool {
+    status.metadata().contains_key(QUORUM_HEADER)
 }
 
 /// Channels to the metadata service of every node, and the last known leaders.
@@ -232,6 +255,111 @@ impl Partitions {
         .await
     }
 
+    /// Fences a node in the partition (S20); the number of its fence as it then is.
+    ///
+    /// # Errors
+    /// After the last try; a refusal says why.
+    pub async fn fence_node(
+        &self,
+        partition: PartitionId,
+        request: wire::FenceNodeRequest,
+    ) -> Result<wire::FenceNodeResponse, Error> {
+        self.call(partition, SESSION, request, |mut client, request| async move {
+            client.fence_node(request).await
+        })
+        .await
+    }
+
+    /// Lifts a node's fence in the partition.
+    ///
+    /// # Errors
+    /// As [`Partitions::fence_node`].
+    pub async fn unfence_node(
+        &self,
+        partition: PartitionId,
+        request: wire::UnfenceNodeRequest,
+    ) -> Result<wire::FenceNodeResponse, Error> {
+        self.call(partition, SESSION, request, |mut client, request| async move {
+            client.unfence_node(request).await
+        })
+        .await
+    }
+
+    /// What still names a node in the partition (S20).
+    ///
+    /// # Errors
+    /// After the last try.
+    pub async fn show_node_use(
+        &self,
+        partition: PartitionId,
+        request: wire::ShowNodeUseRequest,
+    ) -> Result<wire::ShowNodeUseResponse, Error> {
+        self.call(partition, PLAN, request, |mut client, request| async move {
+            client.show_node_use(request).await
+        })
+        .await
+    }
+
+    /// Gives up a segment whose owners are all lost (S20).
+    ///
+    /// # Errors
+    /// After the last try.
+    pub async fn accept_loss(
+        &self,
+        partition: PartitionId,
+        request: wire::AcceptLossRequest,
+    ) -> Result<wire::AcceptLossResponse, Error> {
+        self.call(partition, SESSION, request, |mut client, request| async move {
+            client.accept_loss(request).await
+        })
+        .await
+    }
+
+    /// Shows the caller's incarnation, or only asks for the one it showed last (S23).
+    ///
+    /// # Errors
+    /// After the last try.
+    pub async fn show_incarnation(
+        &self,
+        partition: PartitionId,
+        request: wire::ShowIncarnationRequest,
+    ) -> Result<wire::ShowIncarnationResponse, Error> {
+        self.call(partition, SESSION, request, |mut client, request| async move {
+            client.show_incarnation(request).await
+        })
+        .await
+    }
+
+    /// Compares what the caller holds with what the partition lists for it (S21).
+    ///
+    /// # Errors
+    /// After the last try.
+    pub async fn compare_inventory(
+        &self,
+        partition: PartitionId,
+        request: wire::CompareInventoryRequest,
+    ) -> Result<wire::CompareInventoryResponse, Error> {
+        self.call(partition, INVENTORY, request, |mut client, request| async move {
+            client.compare_inventory(request).await
+        })
+        .await
+    }
+
+    /// Says which copies the caller has lost (S21).
+    ///
+    /// # Errors
+    /// After the last try.
+    pub async fn report_lost(
+        &self,
+        partition: PartitionId,
+        request: wire::ReportLostRequest,
+    ) -> Result<wire::ReportLostResponse, Error> {
+        self.call(partition, SESSION, request, |mut client, request| async move {
+            client.report_lost(request).await
+        })
+        .await
+    }
+
     /// A client of the partition's leader as far as it is known, for calls that need no retry.
     ///
     /// # Errors
@@ -241,7 +369,26 @@ impl Partitions {
         Ok(self.client(node))
     }
 
+    /// Asks until there is an answer, or it is known that there can be none.
     async fn call<Q, A, F>(
+        &self,
+        partition: PartitionId,
+        limit: Limit,
+        request: Q,
+        send: impl Fn(Client, Request<Q>) -> F,
+    ) -> Result<A, Error>
+    where
+        Q: Clone,
+        F: Future<Output = Result<tonic::Response<A>, Status>>,
+    {
+        tokio::select! {
+            biased;
+            asked = self.ask(partition, limit, request, send) => asked,
+            () = self.out_of_reach(partition) => Err(Error::NoQuorum { partition }),
+        }
+    }
+
+    async fn ask<Q, A, F>(
         &self,
         partition: PartitionId,
         limit: Limit,
@@ -279,7 +426,11 @@ impl Partitions {
             self.learn_leader(partition, node, &error, &mut silent);
             let is_over = tries >= TRIES_MIN && began.elapsed() >= TRY_FOR;
             if error.kind() != ErrorKind::Unavailable || is_over {
-                return Err(error);
+                return Err(if error.is_of_quorum() {
+                    Error::NoQuorum { partition }
+                } else {
+                    error
+                });
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(PAUSE_LONGEST);

@@ -10,6 +10,9 @@ pub struct Config {
     /// Longest such silence; each follower draws its own in between. Also a leader's
     /// lease: without a quorum's answers for that long it takes no more proposals.
     pub election_timeout_max: Duration,
+    /// Without a sign of a majority for so long proposals and reads end, and new ones are
+    /// refused (P-A8).
+    pub quorum_silence_max: Duration,
     /// Longest a read waits for the quorum or for the log to be applied.
     pub read_timeout: Duration,
     /// Longest a proposal waits to be applied; whether it will be is unknown afterwards.
@@ -38,6 +41,7 @@ impl Default for Config {
             heartbeat_interval: Duration::from_millis(150),
             election_timeout_min: Duration::from_millis(600),
             election_timeout_max: Duration::from_millis(1_200),
+            quorum_silence_max: Duration::from_millis(1_400),
             read_timeout: Duration::from_secs(2),
             propose_timeout: Duration::from_secs(10),
             call_timeout: Duration::from_secs(30),
@@ -88,6 +92,7 @@ impl Config {
                 "below log_entries_max",
             ),
             (self.log_bytes_kept < self.log_bytes_max, "log_bytes_kept", "below log_bytes_max"),
+            (!self.quorum_silence_max.is_zero(), "quorum_silence_max", "above 0"),
             (!self.propose_timeout.is_zero(), "propose_timeout", "above 0"),
             (!self.call_timeout.is_zero(), "call_timeout", "above 0"),
             (self.command_bytes_max > 0, "command_bytes_max", "above 0"),

@@ -105,6 +105,14 @@ pub enum Error {
         /// How long.
         within: Duration,
     },
+    /// No majority of the voters has answered here for too long.
+    #[error("group {group}: no majority of its voters has answered for {silence:?}")]
+    NoQuorum {
+        /// The group.
+        group: GroupId,
+        /// For how long.
+        silence: Duration,
+    },
     /// The group has stopped.
     #[error("group {group} has stopped{}", because(cause.as_deref()))]
     Stopped {
@@ -134,9 +142,10 @@ impl Error {
             Self::Log { .. } | Self::Record { .. } | Self::Snapshot { .. } => ErrorKind::Corrupt,
             Self::Machine { source, .. } => source.kind(),
             Self::Open { .. } => ErrorKind::Conflict,
-            Self::NotLeader { .. } | Self::Timeout { .. } | Self::Stopped { .. } => {
-                ErrorKind::Unavailable
-            }
+            Self::NotLeader { .. }
+            | Self::Timeout { .. }
+            | Self::NoQuorum { .. }
+            | Self::Stopped { .. } => ErrorKind::Unavailable,
             Self::Task { .. } => ErrorKind::Bug,
         }
     }
@@ -216,6 +225,15 @@ pub enum ProposeError {
         /// What the engine says.
         source: engine::Error,
     },
+    /// This node leads as far as it knows, but no majority has answered for too long. The
+    /// command was not proposed.
+    #[error("group {group}: no majority of its voters has answered for {silence:?}")]
+    NoQuorum {
+        /// The group.
+        group: GroupId,
+        /// For how long.
+        silence: Duration,
+    },
     /// The command was proposed, and whether it was or will be applied is not known:
     /// leadership changed, the group stopped, or it took too long.
     #[error("group {group}: outcome of the proposal is unknown{}", because(cause.as_deref()))]
@@ -231,11 +249,21 @@ impl ProposeError {
     /// What kind of failure it is.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::NotLeader { .. } | Self::Stopped { .. } | Self::Unknown { .. } => {
-                ErrorKind::Unavailable
-            }
+            Self::NotLeader { .. }
+            | Self::Stopped { .. }
+            | Self::NoQuorum { .. }
+            | Self::Unknown { .. } => ErrorKind::Unavailable,
             Self::TooLarge { .. } => ErrorKind::Invalid,
             Self::Full { source, .. } => source.kind(),
+        }
+    }
+
+    /// Whether it failed because no majority of the voters answers here.
+    pub fn is_of_quorum(&self) -> bool {
+        match self {
+            Self::NoQuorum { .. } => true,
+            Self::Unknown { cause, .. } => matches!(cause.as_deref(), Some(Error::NoQuorum { .. })),
+            _ => false,
         }
     }
 
@@ -256,6 +284,14 @@ pub enum ReadError {
         group: GroupId,
         /// Who leads, as far as this node knows.
         leader: Option<NodeId>,
+    },
+    /// No majority of the voters has answered here for too long.
+    #[error("group {group}: no majority of its voters has answered for {silence:?}")]
+    NoQuorum {
+        /// The group.
+        group: GroupId,
+        /// For how long.
+        silence: Duration,
     },
     /// The leader could not reach a quorum, or this replica is too far behind.
     #[error("group {group}: read not confirmed within {within:?}")]

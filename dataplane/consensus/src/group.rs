@@ -1,11 +1,13 @@
 //! A handle on one group of this node.
 
 mod compact;
+mod contact;
 mod driver;
 mod failure;
 mod limits;
 mod reads;
 mod status;
+mod steering;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,6 +15,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gitstratum_core::NodeId;
+use openraft::ServerState;
+use openraft::async_runtime::watch::WatchReceiver as _;
 use openraft::errors::{ClientWriteError, InitializeError, RaftError};
 use tokio::sync::watch;
 
@@ -25,11 +29,13 @@ use crate::machine::{State, StateMachine};
 use crate::raft::{Raft, Types};
 
 pub(crate) use compact::Compactor;
+pub(crate) use contact::Contact;
 pub(crate) use driver::Driver;
 pub(crate) use failure::Failure;
 pub(crate) use limits::Limits;
 pub(crate) use reads::Reads;
 pub use status::{LeaderView, Role, Status};
+pub(crate) use steering::Steering;
 
 /// What a proposal was answered with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +67,8 @@ pub(crate) struct Inner<M: StateMachine> {
     pub(crate) status: watch::Receiver<Status>,
     pub(crate) failure: Failure,
     pub(crate) limits: Limits,
+    pub(crate) contact: Contact,
+    pub(crate) steering: Steering<M>,
     pub(crate) registration: Registration,
 }
 
@@ -104,14 +112,16 @@ impl<M: StateMachine> Group<M> {
     }
 
     /// Proposes `command` and returns once it is durable on a majority and applied here.
-    /// It always returns: as soon as the group has ended, and within
+    /// It always returns: as soon as the group has ended, once no majority has answered for
+    /// [`crate::Config::quorum_silence_max`] (P-A8), and within
     /// [`crate::Config::propose_timeout`].
     ///
     /// Dropping the future does not take the proposal back.
     ///
     /// # Errors
-    /// [`ProposeError::NotLeader`], [`ProposeError::TooLarge`], [`ProposeError::Full`] and
-    /// [`ProposeError::Stopped`]: it was not proposed and never will be.
+    /// [`ProposeError::NotLeader`], [`ProposeError::TooLarge`], [`ProposeError::Full`],
+    /// [`ProposeError::NoQuorum`] and [`ProposeError::Stopped`]: it was not proposed and
+    /// never will be.
     /// [`ProposeError::Unknown`]: it may be applied, now or later (S11).
     pub async fn propose(&self, command: impl Into<Bytes>) -> Result<Reply, ProposeError> {
         let command = command.into();
@@ -125,10 +135,20 @@ impl<M: StateMachine> Group<M> {
         }
         // A log must not meet a full disk: that would be its end (P-D6).
         self.inner.applied.admit().map_err(|source| ProposeError::Full { group, source })?;
+        if let Some(silence) = self.leads_in_vain() {
+            return Err(ProposeError::NoQuorum { group, silence });
+        }
         let unknown = |cause| ProposeError::Unknown { group, cause };
         let write = |raft: Raft<M>| async move { raft.client_write(Opaque(command)).await };
-        let outcome = self.inner.driver.call(write);
-        match tokio::time::timeout(within, outcome).await {
+        let outcome = tokio::time::timeout(within, self.inner.driver.call(write));
+        let outcome = tokio::select! {
+            biased;
+            outcome = outcome => outcome,
+            silence = self.inner.contact.wait_lost_leading(self.inner.driver.metrics()) => {
+                return Err(unknown(Some(Arc::new(Error::NoQuorum { group, silence }))));
+            }
+        };
+        match outcome {
             Ok(Some(Ok(written))) => {
                 Ok(Reply { index: LogIndex(written.log_id.index), bytes: written.data.0 })
             }
@@ -186,6 +206,18 @@ impl<M: StateMachine> Group<M> {
         self.inner.status.borrow().role == Role::Leader
     }
 
+    /// Whether this node has had a sign of a majority of the voters lately (GS-CP-34).
+    pub fn has_quorum(&self) -> bool {
+        self.inner.contact.lost(&self.inner.driver.metrics().borrow_watched()).is_none()
+    }
+
+    /// For how long no majority has answered this leader, if that is too long.
+    fn leads_in_vain(&self) -> Option<Duration> {
+        let metrics = self.inner.driver.metrics();
+        let metrics = metrics.borrow_watched();
+        self.inner.contact.lost(&metrics).filter(|_| metrics.state == ServerState::Leader)
+    }
+
     /// Waits until somebody leads.
     ///
     /// # Errors
@@ -200,16 +232,15 @@ impl<M: StateMachine> Group<M> {
         }
     }
 
-    /// Hands leadership to `target`, which must be a voter. Returns when the hand-over has
-    /// begun; [`Group::watch`] tells when it is done.
+    /// Hands leadership to `target`, a voter, and returns when somebody else leads. Without
+    /// effect if the target cannot lead now: it does not answer, is about to stop, or is too
+    /// far behind.
     ///
     /// # Errors
-    /// [`Error::Stopped`]; [`Error::Timeout`].
+    /// [`Error::NotLeader`]; [`Error::Membership`] says why it cannot; [`Error::Timeout`]:
+    /// the voters will elect somebody.
     pub async fn transfer_leader(&self, target: NodeId) -> Result<(), Error> {
-        let begin =
-            move |raft: Raft<M>| async move { raft.trigger().transfer_leader(target.0).await };
-        let begun = self.within(self.inner.limits.call, "hand-over", begin).await?;
-        begun.map_err(|_| self.stopped())
+        self.inner.steering.move_to(target).await
     }
 
     /// Adds `node` as a learner and returns when it has caught up.

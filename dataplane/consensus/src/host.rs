@@ -4,9 +4,11 @@ mod open;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
+use futures::future::join_all;
 use gitstratum_core::{Clock, NodeId};
 use gitstratum_store::{Committer, Engine, Family, commit};
 use parking_lot::Mutex;
@@ -57,6 +59,7 @@ pub struct Host {
     committer: Arc<Committer>,
     transfers: Arc<AtomicU64>,
     members: Arc<Members>,
+    leaving: Arc<AtomicBool>,
 }
 
 #[derive(Default)]
@@ -97,6 +100,7 @@ impl Host {
             committer,
             transfers: Arc::default(),
             members: Arc::default(),
+            leaving: Arc::default(),
         }))
     }
 
@@ -129,6 +133,25 @@ impl Host {
     pub fn stats(&self) -> Stats {
         let groups = self.members.open.lock().len() as u64;
         Stats { commit: self.committer.stats(), groups }
+    }
+
+    /// Hands the leadership of every group to another voter, as far as one is ready within
+    /// `within`, and takes none any more: to be called before the process stops (S39).
+    /// Returns how many groups are led here still.
+    pub async fn leave(&self, within: Duration) -> usize {
+        self.leaving.store(true, Ordering::SeqCst);
+        let open: Vec<_> = self.members.open.lock().values().flatten().map(Arc::clone).collect();
+        let total = open.len();
+        let moved = std::sync::atomic::AtomicUsize::new(0);
+        let moving = open.iter().map(|member| async {
+            if member.hand_over().await {
+                moved.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        if tokio::time::timeout(within, join_all(moving)).await.is_err() {
+            tracing::warn!("not every leadership was handed over in time");
+        }
+        total - moved.into_inner()
     }
 
     /// Stops all groups, then the commit thread.

@@ -21,7 +21,7 @@ use prost::Message as _;
 
 use crate::id::GroupId;
 use crate::network::{Network, NetworkError};
-use crate::raft::{LogId, Types, Vote};
+use crate::raft::{LogId, Metrics, Types, Vote};
 use crate::snapshot::{self, Snapshot};
 use crate::wire::{self, Answer, Ask};
 
@@ -42,6 +42,21 @@ pub(crate) struct Peers {
 }
 
 impl Peers {
+    /// Who leads, as far as `metrics` know.
+    pub(crate) fn leader(&self, metrics: &Metrics) -> Option<NodeId> {
+        metrics.current_leader.map(|leader| self.node_of(metrics, leader))
+    }
+
+    /// The node that a replica is on.
+    pub(crate) fn node_of(&self, _: &Metrics, replica: u64) -> NodeId {
+        NodeId(replica)
+    }
+
+    /// The replica on `node`, if it has a vote.
+    pub(crate) fn voter_on(&self, metrics: &Metrics, node: NodeId) -> Option<u64> {
+        metrics.membership_config.voter_ids().find(|id| self.node_of(metrics, *id) == node)
+    }
+
     /// Asks `target` and waits up to `within` for its answer.
     pub(crate) async fn ask(
         &self,

@@ -99,7 +99,7 @@ pub(crate) struct Request {
     pub(crate) from: u64,
     #[prost(uint64, tag = "3")]
     pub(crate) to: u64,
-    #[prost(oneof = "Ask", tags = "4, 5, 6, 7, 8, 9")]
+    #[prost(oneof = "Ask", tags = "4, 5, 6, 7, 8, 9, 10")]
     pub(crate) ask: Option<Ask>,
 }
 
@@ -117,6 +117,8 @@ pub(crate) enum Ask {
     TransferLeader(TransferAsk),
     #[prost(message, tag = "9")]
     ReadIndex(ReadIndexAsk),
+    #[prost(message, tag = "10")]
+    Standing(StandingAsk),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -166,10 +168,14 @@ pub(crate) struct TransferAsk {
 #[derive(Clone, Copy, PartialEq, prost::Message)]
 pub(crate) struct ReadIndexAsk {}
 
+/// Whether the receiver could lead now.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub(crate) struct StandingAsk {}
+
 /// What it answers.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Response {
-    #[prost(oneof = "Answer", tags = "1, 2, 3, 4, 5, 6")]
+    #[prost(oneof = "Answer", tags = "1, 2, 3, 4, 5, 6, 7")]
     pub(crate) answer: Option<Answer>,
 }
 
@@ -188,6 +194,8 @@ pub(crate) enum Answer {
     /// The request was understood and refused.
     #[prost(string, tag = "6")]
     Refused(String),
+    #[prost(message, tag = "7")]
+    Standing(StandingAnswer),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -230,4 +238,14 @@ pub(crate) struct TransferAnswer {
 pub(crate) struct ReadIndexAnswer {
     #[prost(uint64, tag = "1")]
     pub(crate) index: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub(crate) struct StandingAnswer {
+    /// Index of its last log entry.
+    #[prost(uint64, tag = "1")]
+    pub(crate) last: u64,
+    /// It is about to stop.
+    #[prost(bool, tag = "2")]
+    pub(crate) leaving: bool,
 }

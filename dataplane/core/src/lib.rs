@@ -12,6 +12,7 @@ mod hex;
 mod id;
 mod object;
 mod path;
+mod quantity;
 mod ref_name;
 mod role;
 mod token;
@@ -26,6 +27,7 @@ pub use id::{
 };
 pub use object::{ObjectFormat, ObjectId, ObjectIdError, ObjectKind};
 pub use path::{RepoPath, RepoPathError};
+pub use quantity::{parse_bytes, parse_span};
 pub use ref_name::{RefName, RefNameError};
 pub use role::{ProcessRole, Role, RoleError, Visibility};
 pub use token::{Token, TokenError};

@@ -8,6 +8,10 @@ use crate::conversation::{InputError, OutputError};
 /// Said of a repository that does not exist and of one that may not be known (HIDE).
 const NO_REPOSITORY: &str = "repository not found, or you may not read it";
 
+/// Said when the replicas that can be reached are no majority (P-A8).
+const NO_QUORUM: &str =
+    "too few replicas of this repository's refs can be reached now; try again later";
+
 /// Why a request failed, in words for the client and a kind for the edge.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
@@ -95,7 +99,11 @@ impl From<protocol::Error> for Error {
 
 impl From<gitstratum_client::metadata::Error> for Error {
     fn from(error: gitstratum_client::metadata::Error) -> Self {
-        Self::caused(error.kind(), words(error.kind()), error)
+        let words = match error {
+            gitstratum_client::metadata::Error::NoQuorum { .. } => NO_QUORUM,
+            _ => words(error.kind()),
+        };
+        Self::caused(error.kind(), words, error)
     }
 }
 

@@ -10,8 +10,10 @@ mod error;
 mod layout;
 mod moves;
 mod ring;
+mod share;
 
 pub use error::LayoutError;
 pub use layout::{Layout, NodeState, RingNode, WEIGHT_MAX};
 pub use moves::{Move, plan};
 pub use ring::{Key, POINTS_PER_WEIGHT, Ring, write_quorum};
+pub use share::{Share, WHOLE, moved};

@@ -65,6 +65,7 @@ type NodeIndex = u32;
 struct Member {
     id: NodeId,
     zone: usize,
+    weight: u16,
 }
 
 impl Ring {
@@ -82,7 +83,7 @@ impl Ring {
         for (index, node) in (0..).zip(chosen) {
             let next_zone = zones.len();
             let zone = *zones.entry(node.zone.as_str()).or_insert(next_zone);
-            members.push(Member { id: node.id, zone });
+            members.push(Member { id: node.id, zone, weight: node.weight });
             let count = u32::from(node.weight) * POINTS_PER_WEIGHT;
             points.extend((0..count).map(|point| (Key::of_point(node.id, point), index)));
         }
@@ -114,6 +115,16 @@ impl Ring {
     /// Whether no node is on the ring.
     pub const fn is_empty(&self) -> bool {
         self.members.is_empty()
+    }
+
+    /// The nodes on the ring in order of their ids, each with the number of its points.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = (NodeId, u32)> {
+        self.members.iter().map(|member| (member.id, u32::from(member.weight) * POINTS_PER_WEIGHT))
+    }
+
+    /// Every point.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = Key> {
+        self.points.iter().map(|(key, _)| *key)
     }
 
     /// The first `count` owners of `key`, best first; fewer when the ring has fewer

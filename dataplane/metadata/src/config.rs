@@ -13,6 +13,10 @@ pub struct Config {
     pub session_timeout: Duration,
     /// How often a leader looks after its partition: sessions, floors, log time.
     pub keep_interval: Duration,
+    /// How often a leader looks after copies of segments (S21).
+    pub upkeep_interval: Duration,
+    /// How often it compares all owner lists with the ring when nothing has changed (S20).
+    pub walk_interval: Duration,
     /// Least time between two entries that only raise floors.
     pub floor_interval: Duration,
     /// How long a request waits for this node to learn what its caller already knows: grants, a
@@ -42,6 +46,8 @@ impl Default for Config {
             live_packs_wait: Duration::from_secs(2),
             session_timeout: Duration::from_secs(10),
             keep_interval: Duration::from_secs(1),
+            upkeep_interval: Duration::from_secs(1),
+            walk_interval: Duration::from_secs(600),
             floor_interval: Duration::from_secs(5),
             catch_up_wait: Duration::from_secs(2),
             audit_age_max: Duration::from_secs(90 * 24 * 3_600),
@@ -64,6 +70,7 @@ impl Config {
                 "keep_interval",
                 "below half of session_timeout",
             ),
+            (!self.upkeep_interval.is_zero(), "upkeep_interval", "above 0"),
             (self.audit_bytes_max > 0, "audit_bytes_max", "above 0"),
         ];
         match rules.into_iter().find(|(holds, _, _)| !holds) {

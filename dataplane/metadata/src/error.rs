@@ -91,6 +91,14 @@ pub enum Error {
         /// What was attempted.
         action: &'static str,
     },
+    /// A node could not be fenced, or its fence not be lifted.
+    #[error("fence of node {node}: {why}")]
+    Fence {
+        /// The node.
+        node: NodeId,
+        /// Why.
+        why: String,
+    },
     /// This node has not heard of grants that the caller decided by (S44).
     #[error("grants are at version {held} here, the request was decided at {needed}")]
     GrantsBehind {
@@ -142,10 +150,19 @@ impl Error {
             Self::Plan(error) => error.kind(),
             Self::Field(_) => ErrorKind::Invalid,
             Self::NoRepository { .. } => ErrorKind::NotFound,
-            Self::Renamed { .. } => ErrorKind::Conflict,
+            Self::Renamed { .. } | Self::Fence { .. } => ErrorKind::Conflict,
             Self::Denied { .. } => ErrorKind::Denied,
             Self::GrantsBehind { .. } | Self::Behind { .. } => ErrorKind::Busy,
             Self::Answer { .. } => ErrorKind::Bug,
+        }
+    }
+
+    /// Whether it failed because this voter has no majority within its reach (P-A8).
+    pub fn is_of_quorum(&self) -> bool {
+        match self {
+            Self::Barrier { source, .. } => matches!(source, consensus::ReadError::NoQuorum { .. }),
+            Self::Propose { source, .. } => source.is_of_quorum(),
+            _ => false,
         }
     }
 

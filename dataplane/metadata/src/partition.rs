@@ -8,6 +8,8 @@
 //! | `push` | what becomes of a push as a whole (S11, S13, S15) |
 //! | `verdict` | what becomes of each of its commands |
 //! | `owners` | which nodes may be named as owners (S19, S20, S23) |
+//! | `fence` | which nodes may not be newly named (S20) |
+//! | `loss` | what becomes of copies that an owner has lost (S21) |
 //! | `listing` | what listing a pack writes (S9, S18) |
 //! | `ref_change` | what moving refs writes: the refs log, the grace of replaced tips (S24, S31) |
 //! | `repository` | rows that follow the directory (S42, S43) |
@@ -17,8 +19,10 @@
 mod audit;
 pub mod entry;
 mod error;
+mod fence;
 pub(crate) mod keys;
 mod listing;
+mod loss;
 mod owners;
 mod push;
 pub mod query;
@@ -39,6 +43,8 @@ use prost::Message;
 
 pub use entry::{Change, Entry};
 pub use error::Error;
+pub use fence::FenceAnswer;
+pub use loss::LossAnswer;
 pub use owners::OwnersAnswer;
 pub use rows::{Rows, RowsMut};
 
@@ -108,7 +114,15 @@ fn dispatch(scope: &mut Scope<'_>, change: Change) -> Result<Bytes, Error> {
         Change::ChangeOwners(change) => {
             owners::change(scope, &change).map(|answer| answer.encode_to_vec().into())
         }
-        Change::Fence(fence) => quiet(owners::fence(scope, &fence)),
+        Change::Fence(fence) => {
+            fence::set(scope, &fence).map(|answer| answer.encode_to_vec().into())
+        }
+        Change::AcceptLoss(accept) => {
+            owners::accept_loss(scope, &accept).map(|answer| answer.encode_to_vec().into())
+        }
+        Change::LoseCopies(lost) => {
+            loss::note(scope, &lost).map(|answer| answer.encode_to_vec().into())
+        }
         Change::Tick(_) => {
             ref_change::end_graces(scope)?;
             quiet(session::expire(scope))

@@ -8,15 +8,16 @@ use std::sync::Arc;
 
 use futures::Stream;
 use gitstratum_client::grpc;
-use gitstratum_client::metadata::LEADER_HEADER;
+use gitstratum_client::metadata::{LEADER_HEADER, QUORUM_HEADER};
 use gitstratum_core::{
-    ErrorKind, Incarnation, PartitionId, ProcessRole, RepoId, SessionId, Version,
+    ErrorKind, Incarnation, NodeId, PartitionId, ProcessRole, RepoId, SessionId, Version,
 };
 use gitstratum_identity::Peer;
 use gitstratum_proto::MESSAGE_BYTES_MAX;
 use gitstratum_proto::metadata::v1 as wire;
 use gitstratum_proto::metadata::v1::metadata_server::{Metadata, MetadataServer};
 use tokio_stream::StreamExt;
+use tonic::metadata::MetadataValue;
 use tonic::{Request, Response, Status};
 
 use crate::error::{Error, chain};
@@ -59,6 +60,9 @@ fn refused(error: Error) -> Status {
     let leader = error.leader_hint().and_then(|node| node.to_string().parse().ok());
     if let Some(leader) = leader {
         status.metadata_mut().insert(LEADER_HEADER, leader);
+    }
+    if error.is_of_quorum() {
+        status.metadata_mut().insert(QUORUM_HEADER, MetadataValue::from_static("none"));
     }
     if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Bug) {
         tracing::error!(error = %chain(&error), "a request failed");
@@ -118,8 +122,31 @@ impl Metadata for Rpc {
         let partition = PartitionId(request.partition);
         let incarnation = Incarnation(request.incarnation);
         let shown = self.service.show_incarnation(partition, peer.node, incarnation).await;
-        shown.map_err(refused)?;
-        Ok(Response::new(wire::ShowIncarnationResponse {}))
+        let shown = shown.map_err(refused)?.0;
+        Ok(Response::new(wire::ShowIncarnationResponse { shown }))
+    }
+
+    async fn compare_inventory(
+        &self,
+        request: Request<wire::CompareInventoryRequest>,
+    ) -> Answer<wire::CompareInventoryResponse> {
+        let peer = caller(&request, ProcessRole::Object)?;
+        let request = request.into_inner();
+        let partition = PartitionId(request.partition);
+        let compared = self.service.compare_inventory(partition, peer.node, request).await;
+        compared.map(Response::new).map_err(refused)
+    }
+
+    async fn report_lost(
+        &self,
+        request: Request<wire::ReportLostRequest>,
+    ) -> Answer<wire::ReportLostResponse> {
+        let peer = caller(&request, ProcessRole::Object)?;
+        let request = request.into_inner();
+        let partition = PartitionId(request.partition);
+        let noted = self.service.report_lost(partition, peer.node, request.copies).await;
+        let noted = noted.map_err(refused)?;
+        Ok(Response::new(wire::ReportLostResponse { noted }))
     }
 
     async fn get_refs(
@@ -210,6 +237,50 @@ impl Metadata for Rpc {
         let partitions = self.service.status().await;
         let node = self.service.node().0;
         Ok(Response::new(wire::StatusResponse { node, partitions }))
+    }
+
+    async fn fence_node(
+        &self,
+        request: Request<wire::FenceNodeRequest>,
+    ) -> Answer<wire::FenceNodeResponse> {
+        caller(&request, ProcessRole::Control)?;
+        let request = request.into_inner();
+        let (partition, node) = (PartitionId(request.partition), NodeId(request.node));
+        let fenced = self.service.fence_node(partition, node, request.number).await;
+        let number = fenced.map_err(refused)?;
+        Ok(Response::new(wire::FenceNodeResponse { number }))
+    }
+
+    async fn unfence_node(
+        &self,
+        request: Request<wire::UnfenceNodeRequest>,
+    ) -> Answer<wire::FenceNodeResponse> {
+        caller(&request, ProcessRole::Control)?;
+        let request = request.into_inner();
+        let (partition, node) = (PartitionId(request.partition), NodeId(request.node));
+        let lifted = self.service.unfence_node(partition, node, request.number).await;
+        let number = lifted.map_err(refused)?;
+        Ok(Response::new(wire::FenceNodeResponse { number }))
+    }
+
+    async fn show_node_use(
+        &self,
+        request: Request<wire::ShowNodeUseRequest>,
+    ) -> Answer<wire::ShowNodeUseResponse> {
+        anyone(&request)?;
+        let request = request.into_inner();
+        let (partition, node) = (PartitionId(request.partition), NodeId(request.node));
+        let used = self.service.node_use(partition, node).await.map_err(refused)?;
+        Ok(Response::new(used))
+    }
+
+    async fn accept_loss(
+        &self,
+        request: Request<wire::AcceptLossRequest>,
+    ) -> Answer<wire::AcceptLossResponse> {
+        caller(&request, ProcessRole::Control)?;
+        let accepted = self.service.accept_loss(request.into_inner()).await.map_err(refused)?;
+        Ok(Response::new(wire::AcceptLossResponse { accepted }))
     }
 
     async fn audit(&self, request: Request<wire::AuditRequest>) -> Answer<Self::AuditStream> {

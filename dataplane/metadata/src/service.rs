@@ -5,14 +5,20 @@
 //! |---|---|
 //! | `hosted` | one partition: reads, barriers, proposals, log time |
 //! | `hosting` | opens partitions, makes repository rows from the directory (S43) |
+//! | `homing` | when leadership returns to the preferred node (S39) |
 //! | `keeper` | what a leader does every second (S10, S14, S41) |
+//! | `upkeep` | what a leader does about copies: repairs, moves (S18–S21) |
+//! | `fences` | nodes that leave, and what still names them (S20) |
 //! | `access` | authorises (S44) and checks names (S42) |
 //! | `views` | refs and manifests in memory (GS-MD-08) |
 //! | `get_refs`, `update_refs`, `sessions`, `segments`, `inspect` | the requests |
 
 mod access;
 mod barrier;
+mod copies;
+mod fences;
 mod get_refs;
+mod homing;
 mod hosted;
 mod hosting;
 mod inspect;
@@ -20,12 +26,14 @@ mod keeper;
 mod renewals;
 mod sessions;
 mod update_refs;
+mod upkeep;
 mod views;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use gitstratum_client::cluster::Feed;
+use gitstratum_client::copies::Copies;
 use gitstratum_consensus::Host;
 use gitstratum_core::{Clock, GrantsVersion, NodeId, PartitionId, RepoId, Role, Version};
 use gitstratum_process::{Drain, Metrics};
@@ -62,6 +70,8 @@ pub struct Deps {
     pub clock: Arc<dyn Clock>,
     /// Answers questions about history.
     pub planner: Arc<dyn Planner>,
+    /// Has object nodes make copies of segments.
+    pub copies: Arc<dyn Copies>,
     /// Where figures go.
     pub metrics: Metrics,
 }
@@ -78,6 +88,8 @@ pub struct Service {
     /// Directory version whose rows are in all partitions here.
     applied: watch::Sender<GrantsVersion>,
     checksums: inspect::Checksums,
+    lists: copies::Lists,
+    moves: homing::Moves,
 }
 
 impl Service {
@@ -97,6 +109,8 @@ impl Service {
             damaged: RwLock::default(),
             applied: watch::Sender::new(GrantsVersion(0)),
             checksums: inspect::Checksums::default(),
+            lists: copies::Lists::default(),
+            moves: homing::Moves::default(),
         }))
     }
 

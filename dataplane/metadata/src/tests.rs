@@ -6,4 +6,5 @@ mod listing;
 mod pushes;
 mod rig;
 mod sessions;
+mod upkeep;
 mod wire;

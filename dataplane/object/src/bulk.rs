@@ -3,6 +3,7 @@
 
 mod answer;
 mod read;
+mod whole;
 mod write;
 
 use std::convert::Infallible;
@@ -21,6 +22,7 @@ use hyper::{Method, Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::Semaphore;
 
+use crate::admission::Admissions;
 use crate::error::Error;
 use crate::segments::Segments;
 use answer::AnswerBody;
@@ -36,8 +38,10 @@ pub(crate) struct Bulk {
     pub(crate) segments: Arc<Segments>,
     pub(crate) writes: Arc<Semaphore>,
     pub(crate) write_idle: Duration,
+    /// Whole segments that are given out at once.
+    pub(crate) transfers: Arc<Semaphore>,
     pub(crate) node: gitstratum_core::NodeId,
-    pub(crate) incarnation: gitstratum_core::Incarnation,
+    pub(crate) admissions: Arc<Admissions>,
 }
 
 /// Serves until the drain starts, then finishes the open calls.
@@ -88,6 +92,10 @@ async fn route(bulk: Bulk, peer: Peer, request: Request<Incoming>) -> Response<A
             true => read::answer(bulk, request).await,
             false => Err(Error::NotAllowed),
         },
+        (&Method::GET, Some(id)) => match may_copy(peer) {
+            true => whole::answer(bulk, id).await,
+            false => Err(Error::NotAllowed),
+        },
         (&Method::PUT, Some(id)) => match may_write(peer) {
             true => write::answer(bulk, id, request).await,
             false => Err(Error::NotAllowed),
@@ -97,9 +105,14 @@ async fn route(bulk: Bulk, peer: Peer, request: Request<Incoming>) -> Response<A
     answered.unwrap_or_else(|error| answer::refusal(&error))
 }
 
-/// Frontends and metadata nodes read; object nodes copy from each other.
+/// Frontends and metadata nodes read.
 fn may_read(peer: Peer) -> bool {
     matches!(peer.role, ProcessRole::Frontend | ProcessRole::Metadata | ProcessRole::Object)
+}
+
+/// Object nodes copy from each other.
+fn may_copy(peer: Peer) -> bool {
+    peer.role == ProcessRole::Object
 }
 
 /// P-S9: a metadata certificate writes no segment.

@@ -1,4 +1,4 @@
-use gitstratum_core::{ErrorKind, SegmentId};
+use gitstratum_core::{ErrorKind, PartitionId, SegmentId};
 use gitstratum_git::segment;
 use gitstratum_store::{commit, engine, files};
 
@@ -8,6 +8,12 @@ pub enum Error {
     /// Not here: never written, or swept.
     #[error("segment {segment} is not held here")]
     NotHeld {
+        /// The segment.
+        segment: SegmentId,
+    },
+    /// Its copy here was found damaged and waits for a sound one.
+    #[error("copy of segment {segment} was damaged and is put aside")]
+    PutAside {
         /// The segment.
         segment: SegmentId,
     },
@@ -39,6 +45,32 @@ pub enum Error {
     ForeignCluster {
         /// The segment.
         segment: SegmentId,
+    },
+    /// The disk gave fewer bytes than the segment has.
+    #[error("file of segment {segment} is cut short")]
+    CutShort {
+        /// The segment.
+        segment: SegmentId,
+    },
+    /// It names another partition than the one that asked for it.
+    #[error("segment {segment} is of another partition")]
+    ForeignPartition {
+        /// The segment.
+        segment: SegmentId,
+    },
+    /// None of the nodes named gave it.
+    #[error("segment {segment} could not be copied: {why}")]
+    NoSource {
+        /// The segment.
+        segment: SegmentId,
+        /// What the last one said.
+        why: String,
+    },
+    /// The partition has a newer leader than the one that asks (S22).
+    #[error("term {term} of the partition has passed")]
+    OldTerm {
+        /// The caller's term.
+        term: u64,
     },
     /// Too many writes at once.
     #[error("too many segments are being written")]
@@ -78,6 +110,24 @@ pub enum Error {
         /// Since what.
         why: String,
     },
+    /// The partition has not admitted this start of the node yet (S23).
+    #[error("partition {partition} has not admitted this node since it started")]
+    NotAdmitted {
+        /// The partition.
+        partition: PartitionId,
+    },
+    /// The row of this node's standing with a partition is damaged.
+    #[error("row of the incarnation for partition {partition} is damaged")]
+    StateRow {
+        /// The partition.
+        partition: PartitionId,
+    },
+    /// The data base is damaged: the process has to start anew without it (P-I5).
+    #[error("segment rows are damaged: {what}")]
+    RowsDamaged {
+        /// What was met.
+        what: String,
+    },
     /// A request that is not what the port takes.
     #[error("bulk request: {0}")]
     Request(&'static str),
@@ -96,8 +146,12 @@ impl Error {
     /// What kind of failure it is.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::NotHeld { .. } => ErrorKind::NotFound,
-            Self::FileMissing { .. } => ErrorKind::Corrupt,
+            Self::NotHeld { .. } | Self::PutAside { .. } => ErrorKind::NotFound,
+            Self::FileMissing { .. } | Self::CutShort { .. } => ErrorKind::Corrupt,
+            Self::ForeignPartition { .. } => ErrorKind::Denied,
+            // This node is well: the same may be asked again.
+            Self::NoSource { .. } => ErrorKind::Busy,
+            Self::OldTerm { .. } => ErrorKind::Conflict,
             Self::Segment { source, .. } => source.kind(),
             Self::Exists { .. } => ErrorKind::Conflict,
             Self::ForeignCluster { .. } => ErrorKind::Denied,
@@ -106,10 +160,22 @@ impl Error {
             Self::Files { source } => source.kind(),
             Self::Engine { source } => source.kind(),
             Self::Commit { source } => source.kind(),
-            Self::RefusingWrites { .. } => ErrorKind::Unavailable,
+            Self::RefusingWrites { .. } | Self::NotAdmitted { .. } => ErrorKind::Unavailable,
+            Self::StateRow { .. } | Self::RowsDamaged { .. } => ErrorKind::Corrupt,
             Self::Request(_) | Self::NoSuchCall => ErrorKind::Invalid,
             Self::NotAllowed => ErrorKind::Denied,
             Self::Bug(_) => ErrorKind::Bug,
         }
+    }
+
+    /// Whether it is about the data base as a whole, and not about one segment.
+    pub const fn is_about_rows(&self) -> bool {
+        matches!(
+            self,
+            Self::Engine { .. }
+                | Self::Commit { .. }
+                | Self::StateRow { .. }
+                | Self::RowsDamaged { .. }
+        )
     }
 }

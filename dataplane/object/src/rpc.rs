@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use futures::{Stream, StreamExt};
 use gitstratum_client::grpc;
-use gitstratum_core::{Incarnation, NodeId, ProcessRole, SegmentId};
+use gitstratum_core::{NodeId, PartitionId, ProcessRole, SegmentId};
 use gitstratum_git::segment::{Layout, Origin};
 use gitstratum_proto::MESSAGE_BYTES_MAX;
 use gitstratum_proto::object::v1 as wire;
@@ -11,7 +11,9 @@ use gitstratum_proto::object::v1::object_server::{Object, ObjectServer};
 use tokio::sync::mpsc;
 use tonic::{Request, Response, Status};
 
+use crate::admission::Admissions;
 use crate::error::Error;
+use crate::pull::{Order, Puller};
 use crate::segments::{Segments, blocking};
 
 /// Most ids in one request.
@@ -24,8 +26,9 @@ type AnswerStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 /// The gRPC face of the segments.
 pub(crate) struct Rpc {
     pub(crate) segments: Arc<Segments>,
+    pub(crate) puller: Arc<Puller>,
     pub(crate) node: NodeId,
-    pub(crate) incarnation: Incarnation,
+    pub(crate) admissions: Arc<Admissions>,
 }
 
 impl Rpc {
@@ -101,6 +104,36 @@ impl Object for Rpc {
         }))
     }
 
+    async fn pull(
+        &self,
+        request: Request<wire::PullRequest>,
+    ) -> Result<Response<wire::PullResponse>, Status> {
+        let peer = grpc::peer(&request)?;
+        if peer.role != ProcessRole::Metadata {
+            return Err(to_status(&Error::NotAllowed));
+        }
+        let request = request.into_inner();
+        let [segment] = segment_ids(&[request.segment_id])?[..] else {
+            return Err(to_status(&Error::Bug("one id parses to one")));
+        };
+        let order = Order {
+            partition: PartitionId(request.partition),
+            term: request.term,
+            segment,
+            from: request.from.into_iter().map(NodeId).collect(),
+            list: request.list_number,
+        };
+        let number = self.admissions.number(order.partition).await;
+        let number = number.map_err(|error| to_status(&error))?;
+        let pulled = self.puller.pull(order).await.map_err(|error| to_status(&error))?;
+        Ok(Response::new(wire::PullResponse {
+            node: self.node.0,
+            incarnation: number.0,
+            length: pulled.length,
+            was_held: pulled.was_held,
+        }))
+    }
+
     async fn status(
         &self,
         _request: Request<wire::StatusRequest>,
@@ -113,7 +146,7 @@ impl Object for Rpc {
             segments: u64::try_from(metrics.segments.get()).unwrap_or(0),
             stored_bytes: u64::try_from(metrics.stored_bytes.get()).unwrap_or(0),
             free_bytes: free.unwrap_or(0),
-            incarnation: self.incarnation.0,
+            incarnation: self.admissions.highest().0,
             refusing_writes: self.segments.refusing().unwrap_or_default(),
         }))
     }
@@ -125,7 +158,8 @@ fn give_up(segments: &Segments, ids: &[SegmentId], writer: (u64, u64)) -> Result
     let mut swept = 0;
     for id in ids {
         let Ok(opened) = segments.open_segment(*id) else { continue };
-        if push_of(&opened.layout) == Some(writer) {
+        // A copy that was pulled may be listed: it ends by S21 only.
+        if push_of(&opened.layout) == Some(writer) && !segments.is_pulled(*id)? {
             segments.remove(*id)?;
             swept += 1;
         }
@@ -158,12 +192,12 @@ fn describe(segments: &Segments, id: SegmentId) -> Option<wire::SegmentRecord> {
                 ..bare
             })
         }
-        Err(Error::NotHeld { .. }) => None,
+        Err(Error::NotHeld { .. } | Error::PutAside { .. }) => None,
         Err(_) => Some(bare),
     }
 }
 
-fn verify(segments: &Segments, id: SegmentId) -> wire::VerifyResult {
+fn verify(segments: &Arc<Segments>, id: SegmentId) -> wire::VerifyResult {
     let segment_id = id.0.to_vec().into();
     match segments.verify(id) {
         Ok(layout) => wire::VerifyResult {

@@ -6,7 +6,7 @@ use gitstratum_core::SegmentId;
 /// `POST`: the body is a `ReadRequest`, the answer is frames.
 pub const READ_PATH: &str = "/v1/read";
 /// `PUT SEGMENTS_PATH + ID`: the body is a segment's bytes, the answer a `WriteResponse`
-/// that is sent once they are durable.
+/// that is sent once they are durable. `GET`: the answer is the bytes of the whole segment.
 pub const SEGMENTS_PATH: &str = "/v1/segments/";
 /// Response header with the kind of a failure, as [`gitstratum_core::ErrorKind::as_str`] writes it.
 pub const KIND_HEADER: &str = "x-gs-kind";

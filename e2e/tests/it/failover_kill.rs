@@ -39,7 +39,7 @@ fn p_d2_no_kill_loses_an_acknowledged_push() -> Result<()> {
 }
 
 /// Kills the server some time after the next pushes have begun.
-fn strike(up: &Up, chain: &mut Chain, moment: u32) -> Result<()> {
+pub(crate) fn strike(up: &Up, chain: &mut Chain, moment: u32) -> Result<()> {
     std::thread::scope(|scope| {
         let pushing = scope.spawn(|| chain.push_until_gone(up));
         std::thread::sleep(Duration::from_millis(moment.into()));

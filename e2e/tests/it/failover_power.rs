@@ -53,7 +53,12 @@ fn p_d3_no_loss_of_power_loses_an_acknowledged_push() -> Result<()> {
 }
 
 /// Cuts the power some time after the next pushes have begun, then kills what still runs.
-fn cut(slate: &Slate, up: &Up, chain: &mut Chain, (moment, loss): (u32, Loss)) -> Result<()> {
+pub(crate) fn cut(
+    slate: &Slate,
+    up: &Up,
+    chain: &mut Chain,
+    (moment, loss): (u32, Loss),
+) -> Result<()> {
     let control = slate.control()?;
     std::thread::scope(|scope| {
         let pushing = scope.spawn(|| chain.push_until_gone(up));

@@ -15,12 +15,16 @@ use crate::chain::mixed;
 use crate::work::{create, folder, history};
 
 /// A page of metrics: each line's name and labels, and its value.
-struct Page(BTreeMap<String, f64>);
+pub(crate) struct Page(BTreeMap<String, f64>);
 
 impl Page {
     fn of(stratum: &Stratum) -> Result<Self> {
-        let page =
-            Http::new(&stratum.endpoint().metrics, "").request("GET", "/metrics", &[], b"")?;
+        Self::at(&stratum.endpoint().metrics)
+    }
+
+    /// The page of the node whose metrics are at `url`.
+    pub(crate) fn at(url: &str) -> Result<Self> {
+        let page = Http::new(url, "").request("GET", "/metrics", &[], b"")?;
         ensure!(page.status == 200, "{}", page.status);
         let text = page.text();
         let lines = text.lines().filter(|line| !line.starts_with('#'));
@@ -32,7 +36,7 @@ impl Page {
     }
 
     /// A metric with its labels; 0 while nothing was counted.
-    fn get(&self, name: &str) -> f64 {
+    pub(crate) fn get(&self, name: &str) -> f64 {
         self.0.get(name).copied().unwrap_or_default()
     }
 

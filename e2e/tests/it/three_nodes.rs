@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use gitstratum_e2e::{NodeEndpoint, Options, Stratum, is_long, now};
+use gitstratum_e2e::{NodeEndpoint, Options, Ran, Stratum, is_long, now};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::work::{commit, create, folder, history, mirror_equals};
@@ -19,21 +19,30 @@ const SERVED_WITHIN: Duration = Duration::from_secs(5);
 /// Pushes through one node and looks through another, one after the other (P-C5).
 const PAIRS: usize = 60;
 
-fn beside_others(limit: Duration) -> Duration {
+pub(crate) fn beside_others(limit: Duration) -> Duration {
     if is_long() { limit } else { limit * 2 }
 }
 
 /// A system of three nodes and a history that is pushed to it.
-struct Three {
-    stratum: Stratum,
-    source: PathBuf,
+pub(crate) struct Three {
+    pub(crate) stratum: Stratum,
+    pub(crate) source: PathBuf,
     pushed: usize,
 }
 
 impl Three {
-    fn start() -> Result<Self> {
-        let args = ["--nodes".to_owned(), "3".to_owned()].to_vec();
-        let stratum = Stratum::start_with(Options { args, ..Options::default() })?;
+    pub(crate) fn start() -> Result<Self> {
+        Self::start_with(&[])
+    }
+
+    /// With more arguments of `up`.
+    pub(crate) fn start_with(args: &[&str]) -> Result<Self> {
+        Self::start_in(Options::default(), args)
+    }
+
+    pub(crate) fn start_in(options: Options, args: &[&str]) -> Result<Self> {
+        let args = ["--nodes", "3"].iter().chain(args).map(|arg| (*arg).to_owned()).collect();
+        let stratum = Stratum::start_with(Options { args, ..options })?;
         ensure!(stratum.endpoint().nodes.len() == 3);
         create(&stratum, "demo/three", "sha1")?;
         let source = folder(&stratum, "source");
@@ -41,16 +50,16 @@ impl Three {
         Ok(Self { stratum, source, pushed: 0 })
     }
 
-    fn node(&self, index: usize) -> &NodeEndpoint {
+    pub(crate) fn node(&self, index: usize) -> &NodeEndpoint {
         &self.stratum.endpoint().nodes[index % 3]
     }
 
-    fn url(&self, index: usize) -> String {
+    pub(crate) fn url(&self, index: usize) -> String {
         format!("{}/demo/three.git", self.node(index).http)
     }
 
     /// One commit more, pushed through a node; its id.
-    fn push(&mut self, index: usize) -> Result<String> {
+    pub(crate) fn push(&mut self, index: usize) -> Result<String> {
         self.pushed += 1;
         let git = self.stratum.git();
         commit(&git, &self.source, "file", &format!("push {}\n", self.pushed))?;
@@ -59,7 +68,7 @@ impl Three {
     }
 
     /// The same, again and again until it is taken; how long that took.
-    fn push_until_taken(&mut self, index: usize, within: Duration) -> Result<Duration> {
+    pub(crate) fn push_until_taken(&mut self, index: usize, within: Duration) -> Result<Duration> {
         let git = self.stratum.git();
         self.pushed += 1;
         commit(&git, &self.source, "file", &format!("push {}\n", self.pushed))?;
@@ -75,14 +84,28 @@ impl Three {
         }
     }
 
+    /// A push of one commit more that may be refused.
+    pub(crate) fn try_push(&mut self, index: usize) -> Result<Ran> {
+        self.pushed += 1;
+        let git = self.stratum.git();
+        commit(&git, &self.source, "file", &format!("push {}\n", self.pushed))?;
+        git.try_run(&self.source, &["push", "-q", &self.url(index), "main"])
+    }
+
+    /// Where `main` is, as a node says, if it does.
+    pub(crate) fn try_tip(&self, index: usize) -> Result<Ran> {
+        let git = self.stratum.git();
+        git.try_run(&self.source, &["ls-remote", &self.url(index), "refs/heads/main"])
+    }
+
     /// Where `main` is, as a node says.
-    fn tip(&self, index: usize) -> Result<String> {
+    pub(crate) fn tip(&self, index: usize) -> Result<String> {
         let git = self.stratum.git();
         let listed = git.run(&self.source, &["ls-remote", &self.url(index), "refs/heads/main"])?;
         Ok(listed.split_whitespace().next().unwrap_or_default().to_owned())
     }
 
-    fn signal(&self, index: usize, signal: Signal) -> Result<u32> {
+    pub(crate) fn signal(&self, index: usize, signal: Signal) -> Result<u32> {
         let pid = self.node(index).current_pid().context("the node is not up")?;
         let raw = Pid::from_raw(i32::try_from(pid)?).context("no process")?;
         kill_process(raw, signal)?;
@@ -90,7 +113,7 @@ impl Three {
     }
 
     /// Waits until the node was started again.
-    fn wait_for_new(&self, index: usize, old: u32) -> Result<()> {
+    pub(crate) fn wait_for_new(&self, index: usize, old: u32) -> Result<()> {
         let began: Instant = now();
         while self.node(index).current_pid().is_none_or(|pid| pid == old) {
             ensure!(began.elapsed() < Duration::from_secs(20), "node {index} did not come back");
@@ -101,7 +124,7 @@ impl Three {
 
     /// Waits until a fetch through a node is answered: after all were killed, on a busy
     /// machine, the partitions may be without a leader for longer than a request waits.
-    fn wait_for_service(&self, index: usize) -> Result<()> {
+    pub(crate) fn wait_for_service(&self, index: usize) -> Result<()> {
         let (git, url, began) = (self.stratum.git(), self.url(index), now());
         let bare = folder(&self.stratum, "look.git");
         std::fs::create_dir_all(&bare)?;
@@ -118,7 +141,7 @@ impl Three {
     }
 
     /// Lines of the log that tell of what did not go well.
-    fn troubles(&self) -> String {
+    pub(crate) fn troubles(&self) -> String {
         let log = self.stratum.log();
         let lines = log.lines().filter(|line| !line.contains("\"result\":\"ok\""));
         let lines: Vec<&str> = lines.filter(|line| line.contains("\"level\"")).collect();
@@ -126,7 +149,7 @@ impl Three {
     }
 
     /// Every node gives what the source has.
-    fn verify(&self, name: &str) -> Result<()> {
+    pub(crate) fn verify(&self, name: &str) -> Result<()> {
         for index in 0..3 {
             self.wait_for_service(index)?;
             let to = folder(&self.stratum, &format!("{name}-{index}.git"));
@@ -207,4 +230,48 @@ fn p_d2_all_three_killed_at_once_lose_nothing() -> Result<()> {
         }
     }
     three.verify("all-killed")
+}
+
+#[test]
+fn gs_op_39_one_node_is_stopped_and_started_by_command() -> Result<()> {
+    let mut three = Three::start()?;
+    three.push(0)?;
+    for victim in 0..3 {
+        let id = three.node(victim).id.clone();
+        three.stratum.cli(&["node", "stop", &id])?;
+        ensure!(three.node(victim).current_pid().is_none(), "it says still where it is found");
+        three.push_until_taken(victim + 1, KILLED_WITHIN)?;
+        let status = three.stratum.cli(&["status"])?;
+        ensure!(status.contains(&format!("node {id} does not answer")), "{status}");
+        three.stratum.cli(&["node", "start", &id])?;
+        ensure!(three.node(victim).current_pid().is_some(), "it is not ready");
+        three.push_until_taken(victim, KILLED_WITHIN)?;
+    }
+    three.verify("stopped")?;
+    let unknown = three.stratum.try_cli(&["node", "stop", "00010000000000ff"])?;
+    ensure!(unknown.code == 1 && unknown.err.contains("runs here"), "{}", unknown.err);
+    Ok(())
+}
+
+#[test]
+fn people_are_served_while_the_first_node_hangs() -> Result<()> {
+    let three = Three::start()?;
+    three.signal(0, Signal::STOP)?;
+    let asked = answered(&three.stratum, &["repo", "list"], "demo/three");
+    let asked = asked.and_then(|()| answered(&three.stratum, &["status"], "does not answer"));
+    three.signal(0, Signal::CONT)?;
+    asked
+}
+
+/// Asks until there is an answer, with these words in it: it may have led the control plane.
+fn answered(stratum: &Stratum, args: &[&str], words: &str) -> Result<()> {
+    let began = now();
+    loop {
+        let ran = stratum.try_cli(args)?;
+        if ran.code == 0 {
+            ensure!(ran.out.contains(words), "{args:?}: {}", ran.out);
+            return Ok(());
+        }
+        ensure!(began.elapsed() < beside_others(HUNG_WITHIN), "{args:?}: {}", ran.err);
+    }
 }

@@ -37,6 +37,8 @@ pub(crate) enum Command {
     },
     /// Run the tests
     Test(TestOptions),
+    /// Measure small pushes beside stock git, and print the figures
+    Bench(BenchOptions),
     /// Check format, lints, house rules and docs; writes nothing, runs no tests
     Verify,
     /// Mend what can be mended by machine: format, lints, recorded sizes
@@ -59,6 +61,13 @@ pub(crate) struct TestOptions {
     /// Run the full figures instead of the short ones
     #[arg(long)]
     pub(crate) long: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct BenchOptions {
+    /// Build with optimisation, as for users: takes half an hour the first time
+    #[arg(long)]
+    pub(crate) release: bool,
 }
 
 impl TestOptions {

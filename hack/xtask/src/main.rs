@@ -3,6 +3,7 @@
 //! This crate must never depend on another crate of the workspace, so that it
 //! builds in seconds. Its one invariant: `verify` and `tidy` write nothing.
 
+mod bench;
 mod cargo;
 mod cli;
 mod environment;
@@ -42,6 +43,7 @@ fn run(cli: Cli) -> anyhow::Result<Verdict> {
     match cli.command {
         Command::Up { args } => up::run(&workspace, &args),
         Command::Test(options) => test::run(&workspace, &options),
+        Command::Bench(options) => bench::run(&workspace, &options),
         Command::Verify => verify::run(&workspace),
         Command::Fix => fix::run(&workspace),
         Command::Tidy => tidy::run(&workspace),

@@ -21,6 +21,10 @@ pub struct Config {
     pub settle_timeout: Duration,
     /// How long a process counts as up after its last report.
     pub report_lifetime: Duration,
+    /// Silence after which a node is suspected: new segments go elsewhere.
+    pub node_suspect_after: Duration,
+    /// Silence after which it is taken for dead, unless setting `nodeDownAfter` says otherwise.
+    pub node_down_after: Duration,
     /// Audit lines older than this go (S41).
     pub audit_age_max: Duration,
     /// Bytes of audit lines above which the oldest go.
@@ -54,6 +58,8 @@ impl Config {
             leader_timeout: Duration::from_secs(10),
             settle_timeout: Duration::from_secs(5),
             report_lifetime: Duration::from_secs(3),
+            node_suspect_after: Duration::from_secs(3),
+            node_down_after: Duration::from_secs(10),
             audit_age_max: Duration::from_secs(90 * 24 * 60 * 60),
             audit_bytes_max: 1 << 30,
         }
@@ -70,6 +76,16 @@ impl Config {
             (!self.leader_timeout.is_zero(), "leader_timeout", "above 0"),
             (!self.settle_timeout.is_zero(), "settle_timeout", "above 0"),
             (self.report_lifetime >= Duration::from_secs(2), "report_lifetime", "at least 2 s"),
+            (
+                self.node_suspect_after >= Duration::from_secs(2),
+                "node_suspect_after",
+                "at least 2 s",
+            ),
+            (
+                self.node_down_after >= self.node_suspect_after,
+                "node_down_after",
+                "at least node_suspect_after",
+            ),
             (
                 self.audit_age_max >= Duration::from_secs(24 * 60 * 60),
                 "audit_age_max",

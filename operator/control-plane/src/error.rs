@@ -63,6 +63,17 @@ pub enum Error {
     /// A node tells of a failed login that cannot be one.
     #[error("failed login: {0}")]
     FailedLogin(&'static str),
+    /// A partition could not be asked about a node.
+    #[error("not every partition answers: {0}")]
+    Partition(#[source] gitstratum_client::metadata::Error),
+    /// A node still holds what cannot be done without.
+    #[error("{problem}; {remedy}")]
+    InUse {
+        /// Which node holds what.
+        problem: String,
+        /// What to do.
+        remedy: &'static str,
+    },
     /// A call took too long.
     #[error("not done within {0:?}; it may yet be")]
     Deadline(std::time::Duration),
@@ -101,6 +112,8 @@ impl Error {
             Self::NoAuthority => ErrorKind::Conflict,
             Self::Read(source) => source.kind(),
             Self::Propose(source) => source.kind(),
+            Self::Partition(source) => source.kind(),
+            Self::InUse { .. } => ErrorKind::Conflict,
             Self::Answer => ErrorKind::Bug,
             Self::Refused(rejection) => rejection.kind,
             Self::Unsettled(..) | Self::Deadline(_) | Self::Serve { .. } => ErrorKind::Unavailable,

@@ -2,20 +2,49 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use gitstratum_core::{GrantsVersion, NodeId, ProcessRole, UnixMillis};
+use gitstratum_state::record::NodeState;
 use parking_lot::Mutex;
 use tokio::sync::watch;
+
+use crate::pulse::{Patience, Pulse};
 
 /// What the processes of the nodes last said of themselves. Kept by the leader in memory:
 /// a new leader knows it again after one round of reports.
 #[derive(Debug)]
 pub(crate) struct Fleet {
     processes: Mutex<BTreeMap<(NodeId, ProcessRole), Process>>,
-    seen: Mutex<BTreeMap<NodeId, UnixMillis>>,
+    nodes: Mutex<Nodes>,
     /// How long a process counts as up after its last report.
     lifetime: Duration,
+    reports: watch::Sender<u64>,
+}
+
+/// What is known of whole nodes.
+#[derive(Debug)]
+struct Nodes {
     /// Monotonic time since which reports are taken.
     since: Duration,
-    reports: watch::Sender<u64>,
+    pulses: BTreeMap<NodeId, Pulse>,
+    seen: BTreeMap<NodeId, Sight>,
+}
+
+/// The last report of a node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sight {
+    /// When it came.
+    pub(crate) at: UnixMillis,
+    /// How long the one before it took to be answered, as the node measured it.
+    pub(crate) round_trip: Duration,
+    /// What its object store holds.
+    pub(crate) store: StoreSight,
+}
+
+/// What an object store says that it holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct StoreSight {
+    pub(crate) segments: u64,
+    pub(crate) stored_bytes: u64,
+    pub(crate) free_bytes: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -34,25 +63,58 @@ pub(crate) struct Report {
     pub(crate) ready: bool,
 }
 
-/// When something was reported.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Moment {
-    pub(crate) monotonic: Duration,
-    pub(crate) wall: UnixMillis,
+impl Nodes {
+    const fn new(since: Duration) -> Self {
+        Self { since, pulses: BTreeMap::new(), seen: BTreeMap::new() }
+    }
+
+    fn pulse(&mut self, node: NodeId) -> &mut Pulse {
+        let since = self.since;
+        self.pulses.entry(node).or_insert_with(|| Pulse::new(since))
+    }
 }
 
 impl Fleet {
     pub(crate) fn new(lifetime: Duration, since: Duration) -> Self {
         let (reports, _) = watch::channel(0);
-        Self { processes: Mutex::default(), seen: Mutex::default(), lifetime, since, reports }
+        let nodes = Mutex::new(Nodes::new(since));
+        Self { processes: Mutex::default(), nodes, lifetime, reports }
+    }
+
+    /// Begins to take reports: every node has all its time from now on.
+    pub(crate) fn begin(&self, now: Duration) {
+        let mut nodes = self.nodes.lock();
+        let seen = std::mem::take(&mut nodes.seen);
+        *nodes = Nodes { seen, ..Nodes::new(now) };
+    }
+
+    /// A heartbeat of `node`.
+    pub(crate) fn beat(&self, node: NodeId, sight: Sight, patience: &Patience, now: Duration) {
+        let mut nodes = self.nodes.lock();
+        nodes.seen.insert(node, sight);
+        nodes.pulse(node).beat(now, patience);
+    }
+
+    /// What to call `node`, which was called `state` until now (GS-CP-03).
+    pub(crate) fn judge(
+        &self,
+        (node, state): (NodeId, NodeState),
+        patience: &Patience,
+        now: Duration,
+    ) -> NodeState {
+        self.nodes.lock().pulse(node).judge(state, now, patience)
+    }
+
+    /// The node is no longer called up.
+    pub(crate) fn fell(&self, node: NodeId, now: Duration) {
+        self.nodes.lock().pulse(node).fell(now);
     }
 
     /// Notes what the processes of `node` say.
-    pub(crate) fn record(&self, node: NodeId, reports: &[Report], now: Moment) {
-        self.seen.lock().insert(node, now.wall);
+    pub(crate) fn record(&self, node: NodeId, reports: &[Report], now: Duration) {
         let mut processes = self.processes.lock();
         for Report { role, applied, ready } in reports {
-            let process = Process { applied: *applied, ready: *ready, at: now.monotonic };
+            let process = Process { applied: *applied, ready: *ready, at: now };
             processes.insert((node, *role), process);
         }
         drop(processes);
@@ -60,8 +122,8 @@ impl Fleet {
     }
 
     /// When `node` was last heard of.
-    pub(crate) fn last_seen(&self, node: NodeId) -> Option<UnixMillis> {
-        self.seen.lock().get(&node).copied()
+    pub(crate) fn last_seen(&self, node: NodeId) -> Option<Sight> {
+        self.nodes.lock().seen.get(&node).copied()
     }
 
     /// Returns once `holds` does, which is asked again after every report.
@@ -86,8 +148,9 @@ impl Fleet {
         expected: &[NodeId],
         now: Duration,
     ) -> bool {
+        let since = self.nodes.lock().since;
         let processes = self.processes.lock();
-        let is_young = now.saturating_sub(self.since) <= self.lifetime;
+        let is_young = now.saturating_sub(since) <= self.lifetime;
         let is_heard = |node: &NodeId| processes.contains_key(&(*node, ProcessRole::Frontend));
         if is_young && !expected.iter().all(is_heard) {
             return false;
@@ -127,8 +190,7 @@ mod tests {
 
     fn report(fleet: &Fleet, node: NodeId, role: ProcessRole, applied: u64, at: u64) {
         let report = Report { role, applied: GrantsVersion(applied), ready: true };
-        let now = Moment { monotonic: Duration::from_secs(at), wall: UnixMillis(at) };
-        fleet.record(node, &[report], now);
+        fleet.record(node, &[report], Duration::from_secs(at));
     }
 
     #[test]
@@ -146,7 +208,20 @@ mod tests {
         report(&fleet, NODE, ProcessRole::Metadata, 7, 5);
         assert!(settled(5), "a frontend that says nothing is not up");
         assert!(!settled(9), "nor is a partition");
-        assert_eq!(fleet.last_seen(NodeId(2)), Some(UnixMillis(1)));
+    }
+
+    #[test]
+    fn a_new_leader_gives_every_node_all_its_time() {
+        let patience =
+            Patience { suspect_after: Duration::from_secs(3), down_after: Duration::from_secs(10) };
+        let fleet = Fleet::new(Duration::from_secs(3), Duration::ZERO);
+        let judge = |state, at| fleet.judge((NODE, state), &patience, Duration::from_secs(at));
+        fleet.beat(NODE, Sight::default(), &patience, Duration::from_secs(1));
+        assert_eq!(judge(NodeState::Up, 11), NodeState::Down);
+        fleet.begin(Duration::from_secs(11));
+        assert_eq!(judge(NodeState::Up, 13), NodeState::Up);
+        assert_eq!(judge(NodeState::Up, 14), NodeState::Suspect);
+        assert_eq!(fleet.last_seen(NODE), Some(Sight::default()), "people may still know");
     }
 
     #[test]

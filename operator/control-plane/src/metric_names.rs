@@ -45,6 +45,7 @@ impl ControlMetrics {
                 | Refusal::LastAdmin(_)
                 | Refusal::Full { .. }
                 | Refusal::Stale { .. }
+                | Refusal::Unsafe { .. }
                 | Refusal::RequestReused
                 | Refusal::Founding(_),
             ) => "allowed",

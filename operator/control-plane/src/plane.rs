@@ -5,7 +5,7 @@ use bytes::Bytes;
 use gitstratum_client::audit::{Granted, Shares};
 use gitstratum_consensus::{Group, Host, LogIndex, ProposeError, Role};
 use gitstratum_core::{Clock, Entropy};
-use gitstratum_identity::Authority;
+use gitstratum_identity::{Authority, Dialer};
 use gitstratum_process::TaskError;
 use gitstratum_state::command::{Change, Command, Origin, RecordRefusal};
 use gitstratum_state::{Outcome, Preview, Refusal, State};
@@ -13,6 +13,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::audit;
 use crate::config::Config;
+use crate::emptying::Emptier;
 use crate::error::Error;
 use crate::fleet::Fleet;
 use crate::machine::Machine;
@@ -40,8 +41,9 @@ pub(crate) struct Plane {
     pub(crate) host: Arc<Host>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
-    pub(crate) fleet: Fleet,
+    pub(crate) fleet: Arc<Fleet>,
     pub(crate) metrics: ControlMetrics,
+    pub(crate) emptier: Emptier,
     pub(crate) streams: Arc<Semaphore>,
     authority: OnceLock<Arc<Authority>>,
     refusals: Shares<Line>,
@@ -55,12 +57,14 @@ pub(crate) struct Parts {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) metrics: ControlMetrics,
+    pub(crate) dialer: Arc<dyn Dialer>,
 }
 
 impl Plane {
     pub(crate) fn new(parts: Parts) -> Arc<Self> {
-        let Parts { config, group, host, clock, entropy, metrics } = parts;
-        let fleet = Fleet::new(config.report_lifetime, clock.monotonic());
+        let Parts { config, group, host, clock, entropy, metrics, dialer } = parts;
+        let emptier = Emptier::new(dialer);
+        let fleet = Arc::new(Fleet::new(config.report_lifetime, clock.monotonic()));
         let streams = Arc::new(Semaphore::new(STREAMS_MAX));
         let (authority, refusals) = (OnceLock::new(), Shares::default());
         Arc::new(Self {
@@ -71,6 +75,7 @@ impl Plane {
             entropy,
             fleet,
             metrics,
+            emptier,
             streams,
             authority,
             refusals,

@@ -1,5 +1,6 @@
 //! Wire → domain → wire: the only place with status codes.
 
+mod administration;
 mod audit_stream;
 mod control;
 mod enrolment;
@@ -16,6 +17,7 @@ use gitstratum_client::grpc;
 use gitstratum_core::{ProcessRole, Token};
 use gitstratum_identity::{Guests, Listener, Peer};
 use gitstratum_process::{Drain, RequestId, request_span};
+use gitstratum_proto::control::v1::administration_server::AdministrationServer;
 use gitstratum_proto::control::v1::control_server::ControlServer;
 use gitstratum_proto::control::v1::enrolment_server::EnrolmentServer;
 use gitstratum_proto::control::v1::fleet_server::FleetServer;
@@ -25,7 +27,7 @@ use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 use tracing::Instrument as _;
 
-use crate::call::Call;
+use crate::call::{Call, Freshness};
 use crate::error::Error;
 use crate::plane::Plane;
 use forward::Forward;
@@ -39,6 +41,8 @@ const CALL_DEADLINE: Duration = Duration::from_secs(60);
 const SEND_DEADLINE: Duration = Duration::from_secs(30);
 /// How a token is announced in the metadata.
 const BEARER: &str = "Bearer ";
+/// On a call that takes the answer of any voter, however old (GS-CP-24).
+const STALE: &str = "gs-stale";
 
 /// One of the services, over the plane.
 #[derive(Clone)]
@@ -102,9 +106,12 @@ fn enrolment(
 }
 
 fn people_routes(plane: Arc<Plane>, leaders: Arc<Leaders>, drain: Drain) -> Routes {
-    let control = ControlServer::new(Api { plane: Arc::clone(&plane), drain });
-    let control = control.max_decoding_message_size(REQUEST_BYTES_MAX);
-    Routes::new(Forward::new(control, plane, leaders))
+    let api = Api { plane: Arc::clone(&plane), drain };
+    let control = ControlServer::new(api.clone()).max_decoding_message_size(REQUEST_BYTES_MAX);
+    let administration = AdministrationServer::new(api);
+    let administration = administration.max_decoding_message_size(REQUEST_BYTES_MAX);
+    let control = Forward::new(control, Arc::clone(&plane), Arc::clone(&leaders));
+    Routes::new(control).add_service(Forward::new(administration, plane, leaders))
 }
 
 impl Api {
@@ -112,12 +119,14 @@ impl Api {
     fn enter<T>(&self, request: &Request<T>) -> Call {
         let text = |name: &str| request.metadata().get(name).and_then(|text| text.to_str().ok());
         let bearer = text("authorization").and_then(|value| value.strip_prefix(BEARER));
+        let is_stale = request.metadata().contains_key(STALE);
         let sent_id = grpc::sent_request_id(request.metadata().as_ref());
         Call {
             plane: Arc::clone(&self.plane),
             token: bearer.and_then(|text| Token::parse(text).ok()),
             request_id: sent_id.unwrap_or_else(|| RequestId::random(&*self.plane.entropy)),
             client_addr: client_addr(request),
+            freshness: if is_stale { Freshness::Stale } else { Freshness::Linearizable },
         }
     }
 }

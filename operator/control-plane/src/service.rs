@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use gitstratum_consensus::{GroupId, Host, HostOptions, Network};
@@ -9,6 +10,7 @@ use gitstratum_store::Engine;
 use tokio::net::UnixListener;
 
 use crate::config::Config;
+use crate::emptying;
 use crate::error::Error;
 use crate::founding::{self, Cluster, Founding};
 use crate::housekeeping;
@@ -100,7 +102,9 @@ impl Service {
             }
         };
         let metrics = ControlMetrics::new(&metrics);
-        let plane = Plane::new(Parts { config, group, host, clock, entropy, metrics });
+        let parts =
+            Parts { config, group, host, clock, entropy, metrics, dialer: Arc::clone(&dialer) };
+        let plane = Plane::new(parts);
         match begin(&plane).await {
             Ok(()) => Ok(Self { plane, leaders: Leaders::new(dialer) }),
             Err(error) => {
@@ -143,9 +147,10 @@ impl Service {
             Arc::clone(leaders),
             drain.clone(),
         ));
-        let kept = housekeeping::run(Arc::clone(&self.plane), drain);
+        let kept = housekeeping::run(Arc::clone(&self.plane), drain.clone());
+        let emptied = emptying::run(Arc::clone(&self.plane), drain);
         tasks.spawn(async move {
-            kept.await;
+            tokio::join!(kept, emptied);
             Ok(())
         });
         let mut result = Ok(());
@@ -213,6 +218,12 @@ impl Handle {
             return Err(Error::Busy("the control plane's voters"))
         );
         self.plane.host.receive(sender, message).await.map_err(Error::Log)
+    }
+
+    /// Hands leadership to another voter, if this one has it and another is ready within
+    /// `within`, and takes it no more: before the process stops.
+    pub async fn leave(&self, within: Duration) {
+        self.plane.host.leave(within).await;
     }
 
     /// Whether this voter leads, as far as it knows.

@@ -5,8 +5,8 @@ use gitstratum_proto::control::v1 as wire;
 use gitstratum_proto::format_to_wire;
 use gitstratum_state::State;
 use gitstratum_state::record::{
-    AuditLine, Grant, GrantKey, GrantSubject, Layout, Node, Placement, Repository, RepositoryState,
-    Setting, SshKey, Token, User,
+    AuditLine, Grant, GrantKey, GrantSubject, Layout, Node, NodeState, Placement, Repository,
+    RepositoryState, Setting, SshKey, Token, User,
 };
 
 /// What a watcher at `held` needs.
@@ -153,11 +153,23 @@ pub(crate) fn node(record: &Node) -> wire::Node {
         region: record.region.clone(),
         zone: record.zone.clone(),
         weight: u32::from(record.weight),
-        state: record.state.to_wire(),
+        state: shown_state(record),
         incarnation: record.incarnation.0,
-        last_seen_millis: 0,
         version: record.software.clone(),
         in_ring: record.in_ring,
+        state_since_millis: record.since.0,
+        failures: record.failures,
+        draining: record.is_draining,
+        ..wire::Node::default()
+    }
+}
+
+/// A node that is up and being emptied is shown as leaving.
+fn shown_state(record: &Node) -> u32 {
+    const LEAVING: u32 = 5;
+    match record.state {
+        NodeState::Up if record.is_draining => LEAVING,
+        state => state.to_wire(),
     }
 }
 

@@ -118,6 +118,10 @@ impl Outcome {
             for segments in of_node.chunks(SEGMENTS_MAX) {
                 match verify(connection, node, segments).await {
                     Ok(found) => findings.extend(judge(node, segments, &found)),
+                    // One node that goes away is no reason to leave the others unread.
+                    Err(error @ Error::Unreachable { .. }) => {
+                        self.unchecked.push(format!("node {node}: {error}"));
+                    }
                     Err(error) => self.blame(&error)?,
                 }
             }

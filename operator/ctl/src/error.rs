@@ -38,6 +38,9 @@ pub enum Error {
     /// No `up` left its traces in the data directory.
     #[error("no `gitstratum up` runs on {}", .0.display())]
     NotRunning(PathBuf),
+    /// Nothing there watches over several nodes.
+    #[error("no `gitstratum up` with several nodes runs on {}", .0.display())]
+    NoSupervisor(PathBuf),
     /// No connection, or it broke.
     #[error("{place} cannot be reached: {reason}")]
     Unreachable {
@@ -121,9 +124,10 @@ impl Error {
     /// What kind of failure it is.
     pub const fn kind(&self) -> ErrorKind {
         match self {
-            Self::NotRunning(_) | Self::Unreachable { .. } | Self::Silent { .. } => {
-                ErrorKind::Unavailable
-            }
+            Self::NotRunning(_)
+            | Self::NoSupervisor(_)
+            | Self::Unreachable { .. }
+            | Self::Silent { .. } => ErrorKind::Unavailable,
             Self::NoToken(_)
             | Self::TokenShape(_)
             | Self::Read { .. }
@@ -139,9 +143,10 @@ impl Error {
     /// How the program ends because of it.
     pub const fn exit(&self) -> Exit {
         match self {
-            Self::NotRunning(_) | Self::Unreachable { .. } | Self::Silent { .. } => {
-                Exit::Unreachable
-            }
+            Self::NotRunning(_)
+            | Self::NoSupervisor(_)
+            | Self::Unreachable { .. }
+            | Self::Silent { .. } => Exit::Unreachable,
             Self::NoToken(_) | Self::Argument { .. } => Exit::Usage,
             Self::TokenShape(_)
             | Self::Read { .. }
@@ -161,6 +166,10 @@ impl Error {
                 "start it with `gitstratum up --data {}`, or name another with --data or --server",
                 data.display()
             ),
+            Self::NoSupervisor(_) => {
+                "single nodes are stopped where `gitstratum up --nodes 3` runs; see --data"
+                    .to_owned()
+            }
             Self::Unreachable { .. } => "is it running? see --server and --data".to_owned(),
             Self::Silent { .. } => {
                 "it may have been done all the same: look before asking again".to_owned()

@@ -1,9 +1,11 @@
 //! The calls of all verbs: the one place that speaks gRPC.
 
+mod administration;
 mod channel;
 mod cluster;
 mod control;
 mod failure;
+pub mod supervisor;
 
 #[cfg(any(test, feature = "test-util"))]
 pub(crate) mod double;
@@ -24,6 +26,7 @@ use crate::access::{Access, Place, Stores};
 use crate::{Error, endpoint};
 use channel::Bearer;
 
+pub use channel::Freshness;
 pub use control::Listed;
 
 /// Longest wait for an answer: the control plane itself waits up to 5 s for nodes to follow,
@@ -60,9 +63,18 @@ impl Connection {
     /// # Errors
     /// [`Error::Unreachable`].
     pub async fn open(access: &Access) -> Result<Self, Error> {
+        Self::open_for(access, Freshness::Linearizable).await
+    }
+
+    /// Connects, for answers that are as new as `freshness` says.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`].
+    pub async fn open_for(access: &Access, freshness: Freshness) -> Result<Self, Error> {
         let place = access.place.to_string();
         let channel = channel::connect(&access.place).await?;
-        let bearer = Bearer::new(&access.token).ok_or_else(|| Error::TokenShape(place.clone()))?;
+        let bearer = Bearer::new(&access.token, freshness);
+        let bearer = bearer.ok_or_else(|| Error::TokenShape(place.clone()))?;
         let control = InterceptedService::new(channel, bearer);
         let (stores, silent) = match &access.place {
             Place::Local { stores, .. } => living(stores).await,

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::Error;
 use crate::moment::Moment;
+use crate::node::state_name;
 use crate::rpc::Connection;
 
 pub use show::text;
@@ -63,6 +64,8 @@ pub struct NodeStatus {
     pub roles: Vec<String>,
     /// `joining`, `up`, `suspect`, `down`, `leaving`, `removed`.
     pub state: &'static str,
+    /// Since when.
+    pub state_since_at: Option<Moment>,
     /// Whether new segments may go to it.
     pub in_ring: bool,
     /// Its share of the ring.
@@ -115,6 +118,10 @@ pub struct PartitionStatus {
     pub refs: Option<u64>,
     /// Sessions of frontends.
     pub sessions: Option<u64>,
+    /// Segments with fewer copies than the replication factor.
+    pub under_replicated: Option<u64>,
+    /// Segments that are not yet where the ring wants them.
+    pub misplaced: Option<u64>,
 }
 
 impl Status {
@@ -200,7 +207,8 @@ fn node_status(node: wire::Node, stores: &[object::v1::StatusResponse]) -> NodeS
     NodeStatus {
         id: NodeId(node.id).to_string(),
         roles: node.roles,
-        state: node_state(node.state),
+        state: state_name(node.state),
+        state_since_at: Moment::from_millis(node.state_since_millis),
         in_ring: node.in_ring,
         weight: node.weight,
         address: node.address,
@@ -231,22 +239,12 @@ fn partition_status(
         repositories: status.map(|status| status.repositories),
         refs: status.map(|status| status.refs),
         sessions: status.map(|status| status.sessions),
+        under_replicated: status.map(|status| status.under_replicated),
+        misplaced: status.map(|status| status.misplaced),
     }
 }
 
 /// Node 0 is nobody.
 fn node_name(node: u64) -> Option<String> {
     (node != 0).then(|| NodeId(node).to_string())
-}
-
-const fn node_state(number: u32) -> &'static str {
-    match number {
-        1 => "joining",
-        2 => "up",
-        3 => "suspect",
-        4 => "down",
-        5 => "leaving",
-        6 => "removed",
-        _ => "unknown",
-    }
 }

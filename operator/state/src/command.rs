@@ -5,6 +5,7 @@ mod access;
 mod change;
 mod cluster;
 mod directory;
+mod node;
 
 pub use access::{
     AddKey, CreateToken, CreateUser, DeleteUser, GrantRole, RemoveKey, RevokeRole, RevokeToken,
@@ -12,13 +13,14 @@ pub use access::{
 };
 pub use change::Change;
 pub use cluster::{
-    EnrolNode, Found, FoundNode, PartitionApplied, PruneAudit, RecordRefusal, RegisterNode,
-    SetJoinToken, SetSetting,
+    EnrolNode, Found, FoundNode, PartitionApplied, PruneAudit, RecordRefusal, SetJoinToken,
+    SetSetting,
 };
 pub use directory::{
     CreateRepository, DeleteRepository, RenameRepository, SetRepository, SettleRepository,
     UndeleteRepository,
 };
+pub use node::{DrainNode, EnterRing, RegisterNode, RemoveNode, SetNodeState, UndrainNode};
 
 use gitstratum_core::{ErrorKind, UnixMillis};
 use prost::Message as _;
@@ -44,7 +46,8 @@ pub struct Command {
     /// What is asked.
     #[prost(
         oneof = "Change",
-        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 40, 41"
+        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, \
+                31, 32, 33, 34, 35, 40, 41"
     )]
     pub change: Option<Change>,
 }

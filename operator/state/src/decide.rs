@@ -4,10 +4,12 @@ mod grant;
 mod names;
 mod node;
 mod repository;
+mod ring;
+mod setting;
 mod token;
 mod user;
 
-use gitstratum_core::{GrantsVersion, RepoPath, UnixMillis};
+use gitstratum_core::{GrantsVersion, NodeId, RepoPath, UnixMillis};
 
 use crate::authorize::Authority;
 use crate::command::{Change, Command, Origin};
@@ -138,9 +140,14 @@ fn decide_change(desk: &Desk<'_>, change: &Change) -> Result<Plan, Refusal> {
         Change::RevokeRole(revoke) => grant::revoke(desk, revoke),
         Change::RegisterNode(register) => node::register(desk, register),
         Change::PartitionApplied(applied) => node::partition_applied(desk, applied),
-        Change::SetSetting(set) => cluster::set_setting(desk, set),
+        Change::SetSetting(set) => setting::set(desk, set),
         Change::PruneAudit(prune) => cluster::prune_audit(desk, prune),
         Change::RecordRefusal(_) => Ok(Plan::unchanged(Reply::Done)),
+        Change::SetNodeState(set) => node::set_state(desk, set),
+        Change::EnterRing(enter) => ring::enter(desk, NodeId(enter.id)),
+        Change::DrainNode(drain) => ring::drain(desk, NodeId(drain.id)),
+        Change::UndrainNode(undrain) => ring::undrain(desk, NodeId(undrain.id)),
+        Change::RemoveNode(remove) => ring::remove(desk, NodeId(remove.id)),
         Change::EnrolNode(enrol) => enrol::enrol(desk, enrol),
         Change::SetJoinToken(set) => enrol::set_join_token(desk, set),
     }

@@ -65,6 +65,14 @@ pub enum Refusal {
         /// What is known.
         known: u64,
     },
+    /// It would break what must hold.
+    #[error("{problem}; {remedy}")]
+    Unsafe {
+        /// What it would break.
+        problem: String,
+        /// What to do first, or instead.
+        remedy: &'static str,
+    },
     /// A request id that came with another command before. Nothing was done.
     #[error("request id was used for another command: ask again")]
     RequestReused,
@@ -142,6 +150,7 @@ impl Refusal {
             | Self::LastAdmin(_)
             | Self::Full { .. }
             | Self::Stale { .. }
+            | Self::Unsafe { .. }
             | Self::RequestReused
             | Self::Founding(_) => ErrorKind::Conflict,
             Self::PathWaits { .. } => ErrorKind::Unavailable,

@@ -9,7 +9,11 @@ use super::check::CheckArgs;
 use super::credential::CredentialArgs;
 use super::grant::{GrantArgs, GrantsArgs};
 use super::login::LoginArgs;
+use super::node::NodeVerb;
+use super::rebalance::RebalanceVerb;
 use super::repo::RepoVerb;
+use super::ring::RingVerb;
+use super::setting::{ConfigVerb, FlagVerb};
 use super::status::StatusArgs;
 use super::token::TokenVerb;
 use super::up_args::UpOptions;
@@ -24,6 +28,7 @@ Examples:
   gitstratum grant ada write team/engine
   gitstratum token create ada --scope write
   gitstratum status                      how everything is
+  gitstratum node list                   how the nodes are
   gitstratum check                       whether all stored data is sound
 
 Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 not reachable, 4 damage found by `check`.
@@ -113,6 +118,21 @@ pub(crate) enum Verb {
     Revoke(GrantArgs),
     Grants(GrantsArgs),
     Status(StatusArgs),
+    /// Show, empty, remove, stop and start nodes
+    #[command(subcommand)]
+    Node(NodeVerb),
+    /// Show who owns how much of everything, and what a change would move
+    #[command(subcommand)]
+    Ring(RingVerb),
+    /// Nodes on their way into the ring or out of it
+    #[command(subcommand)]
+    Rebalance(RebalanceVerb),
+    /// Show and change settings of the cluster
+    #[command(subcommand)]
+    Config(ConfigVerb),
+    /// Show and change flags of the cluster
+    #[command(subcommand)]
+    Flag(FlagVerb),
     Check(CheckArgs),
     Audit(AuditArgs),
     Login(LoginArgs),
@@ -134,6 +154,11 @@ impl Verb {
             Self::Revoke(args) => args.revoke(console).await?,
             Self::Grants(args) => args.run(console).await?,
             Self::Status(args) => args.run(console).await?,
+            Self::Node(verb) => verb.run(console).await?,
+            Self::Ring(verb) => verb.run(console).await?,
+            Self::Rebalance(verb) => verb.run(console).await?,
+            Self::Config(verb) => verb.run(console).await?,
+            Self::Flag(verb) => verb.run(console).await?,
             Self::Check(args) => return args.run(console).await,
             Self::Audit(args) => args.run(console).await?,
             Self::Login(args) => args.run(console).await?,

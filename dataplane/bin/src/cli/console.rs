@@ -6,6 +6,7 @@ use gitstratum_core::{Clock, SystemClock};
 use gitstratum_ctl::Connection;
 use gitstratum_ctl::access::{Access, Options, Secret};
 use gitstratum_ctl::output::{self, Format, View};
+use gitstratum_ctl::rpc::Freshness;
 
 use super::arguments::Global;
 use super::{Environment, Failure};
@@ -54,6 +55,11 @@ impl Console {
     /// Connects to whom the options name.
     pub(super) async fn connect(&self) -> Result<Connection, Failure> {
         Ok(Connection::open(&Access::find(&self.options)?).await?)
+    }
+
+    /// Connects for answers of any voter, whether or not one leads.
+    pub(super) async fn connect_stale(&self) -> Result<Connection, Failure> {
+        Ok(Connection::open_for(&Access::find(&self.options)?, Freshness::Stale).await?)
     }
 
     /// Whether only what was asked for is written.

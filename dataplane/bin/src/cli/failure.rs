@@ -35,6 +35,11 @@ impl Failure {
         Self::told(Exit::Failed, reason.into(), None)
     }
 
+    /// Something that was named is not there.
+    pub(crate) fn missing(reason: impl Into<String>) -> Self {
+        Self::Told { exit: Exit::Failed, reason: reason.into(), hint: None, is_missing: true }
+    }
+
     /// The whole system could not start, or ended badly.
     pub(crate) fn of_up(error: anyhow::Error) -> Self {
         Self::failed(format!("{error:#}"))

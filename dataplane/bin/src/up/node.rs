@@ -17,6 +17,7 @@ use super::certificates::Certificates;
 use super::endpoint::{Endpoint, NodeEndpoint, url};
 use super::folder::Folder;
 use super::inspection::{Inspected, inspect};
+use super::leading::Leading;
 use super::plan::Plan;
 use super::roles::{self, agent, control, frontend, metadata, object};
 use super::secrets::{self, Secrets};
@@ -90,6 +91,7 @@ pub(super) struct Node {
     stop_behind: DrainTrigger,
     directories: Vec<gitstratum_store::RoleDirectory>,
     engines: Vec<Arc<gitstratum_store::RocksEngine>>,
+    leading: Leading,
 }
 
 impl Node {
@@ -146,6 +148,7 @@ impl Node {
         (secrets, tls): (Secrets, Option<Arc<PublicTls>>),
         (stop_behind, drain, mut behind): (DrainTrigger, Drain, TaskGroup<Result<()>>),
     ) -> Result<Self> {
+        let handle = control.service.as_ref().map(gitstratum_control_plane::Service::handle);
         if let Some(service) = control.service {
             serve_control(plan, &common, service, &drain, &mut behind).await?;
         }
@@ -180,6 +183,7 @@ impl Node {
             stop_behind,
             directories: Vec::new(),
             engines: vec![control.engine, metadata.engine, object.engine],
+            leading: Leading { partitions: metadata.host, control: handle },
         })
     }
 
@@ -224,6 +228,7 @@ impl Node {
             () = stopping.started() => None,
             ended = self.behind.next() => ended,
         };
+        self.leading.hand_over().await;
         stop_frontend.start();
         finish(serving).await;
         // What waits for a full disk to have room again would wait for ever.

@@ -127,7 +127,13 @@ const fn guests(service: Service) -> &'static [ProcessRole] {
             ProcessRole::Control,
         ],
         Service::MetadataRaft => &[ProcessRole::Metadata],
-        Service::Object => &[ProcessRole::Metadata, ProcessRole::Object, ProcessRole::Control],
+        // Frontends give pushes up (S12), leaders have copies made (S21).
+        Service::Object => &[
+            ProcessRole::Frontend,
+            ProcessRole::Metadata,
+            ProcessRole::Object,
+            ProcessRole::Control,
+        ],
         Service::Bulk => &[ProcessRole::Frontend, ProcessRole::Metadata, ProcessRole::Object],
     }
 }

@@ -33,6 +33,27 @@ const VERBS: &[&str] = &[
     "revoke",
     "grants",
     "status",
+    "node",
+    "node list",
+    "node show",
+    "node drain",
+    "node undrain",
+    "node remove",
+    "node stop",
+    "node start",
+    "ring",
+    "ring show",
+    "ring plan",
+    "rebalance",
+    "rebalance status",
+    "rebalance start",
+    "rebalance stop",
+    "config",
+    "config get",
+    "config set",
+    "flag",
+    "flag list",
+    "flag set",
     "check",
     "audit",
     "login",
@@ -66,7 +87,7 @@ async fn help_says_what_the_files_say() {
 #[tokio::test]
 async fn verbs_of_later_versions_say_so() {
     let home = tempfile::tempdir().unwrap();
-    for verb in ["node", "ring", "gc", "config", "cluster", "frontend"] {
+    for verb in ["compact", "gc", "limit", "cluster", "metadata", "frontend"] {
         let mut command = command(home.path());
         command.args([verb, "list", "--dry-run"]);
         let ended = end(command, "").await;

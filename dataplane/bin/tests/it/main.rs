@@ -4,4 +4,5 @@ mod administration;
 mod credentials;
 mod help;
 mod inspection;
+mod nodes;
 mod program;

@@ -16,15 +16,17 @@ const HEDGE_AFTER: Duration = Duration::from_millis(250);
 /// one has as long as any answer has.
 const STALL_MAX: Duration = Duration::from_secs(3);
 
-/// Ranges of one segment, from `owners`, which must be one at least: in the order given, but
-/// those last that failed lately. It fails when every owner has failed.
+/// Ranges of one segment, from `owners`, which must be one at least: the nearest first, else in
+/// the order given, but those last that failed lately. It fails when every owner has failed.
 pub fn read_any(
     bulk: Arc<dyn BulkRead>,
     owners: &[NodeId],
     segment: SegmentId,
     spans: Vec<Span>,
 ) -> Chunks {
-    let (out, fit): (Vec<_>, Vec<_>) = owners.iter().copied().partition(|node| bulk.is_out(*node));
+    let (out, mut fit): (Vec<_>, Vec<_>) =
+        owners.iter().copied().partition(|node| bulk.is_out(*node));
+    fit.sort_by_key(|node| bulk.distance(*node));
     // The next to ask is the last.
     let owners = fit.into_iter().chain(out).rev().collect();
     let rest = Rest { spans, at: 0, given: 0 };

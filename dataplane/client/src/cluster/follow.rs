@@ -33,6 +33,19 @@ pub struct Follow {
     pub publisher: Publisher,
     /// What is reported back.
     pub applied: Applied,
+    /// What an object store holds, reported beside it.
+    pub store: Option<watch::Receiver<StoreUse>>,
+}
+
+/// What an object store holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StoreUse {
+    /// Segments.
+    pub segments: u64,
+    /// Their bytes.
+    pub stored_bytes: u64,
+    /// Bytes free on its disk.
+    pub free_bytes: u64,
 }
 
 /// Keeps the publisher's snapshot up to date until `drain` starts. The agent may come
@@ -85,7 +98,7 @@ async fn session(following: &mut Follow) -> Result<(), tonic::Status> {
         }
         let applied = applied(following);
         if told != Some(applied) {
-            let answer = agent.report(report(following.role, applied));
+            let answer = agent.report(report(following, applied));
             let answer = agent::in_time(answer).await?.into_inner();
             following.publisher.tell(news(answer.silent_millis, answer.grace_millis));
             told = Some(applied);
@@ -128,11 +141,15 @@ fn applied(following: &Follow) -> GrantsVersion {
     }
 }
 
-fn report(role: ProcessRole, applied: GrantsVersion) -> ProcessReport {
+fn report(following: &Follow, applied: GrantsVersion) -> ProcessReport {
+    let store = following.store.as_ref().map(|store| *store.borrow()).unwrap_or_default();
     ProcessReport {
-        role: role.as_str().to_owned(),
+        role: following.role.as_str().to_owned(),
         applied_version: applied.0,
         ready: true,
-        load: 0,
+        segments: store.segments,
+        stored_bytes: store.stored_bytes,
+        free_bytes: store.free_bytes,
+        ..ProcessReport::default()
     }
 }

@@ -1,5 +1,5 @@
 use std::convert::Infallible;
-use std::future::{Ready, ready};
+use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use gitstratum_core::{ClusterId, ProcessRole};
@@ -19,7 +19,8 @@ const NODES: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
 /// A voter that gives every call the same answer, a status, and counts the calls.
 #[derive(Clone)]
 struct Voter {
-    answer: Status,
+    /// `None`: it hangs.
+    answer: Option<Status>,
     calls: Arc<Mutex<Vec<NodeId>>>,
     node: NodeId,
 }
@@ -31,7 +32,7 @@ impl NamedService for Voter {
 impl tower::Service<http::Request<Body>> for Voter {
     type Response = http::Response<Body>;
     type Error = Infallible;
-    type Future = Ready<Result<Self::Response, Infallible>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
@@ -39,7 +40,13 @@ impl tower::Service<http::Request<Body>> for Voter {
 
     fn call(&mut self, _: http::Request<Body>) -> Self::Future {
         self.calls.lock().push(self.node);
-        ready(Ok(self.answer.clone().into_http()))
+        let answer = self.answer.clone();
+        Box::pin(async move {
+            match answer {
+                Some(answer) => Ok(answer.into_http()),
+                None => std::future::pending().await,
+            }
+        })
     }
 }
 
@@ -53,9 +60,13 @@ struct World {
 
 impl World {
     fn new(answers: [Status; 3]) -> Self {
+        Self::of(answers.map(Some))
+    }
+
+    fn of(answers: [Option<Status>; 3]) -> Self {
         let (network, calls) = (LocalNetwork::new(), Arc::new(Mutex::new(Vec::new())));
         let (trigger, drain) = Drain::new();
-        let serve = |(node, answer): (NodeId, Status)| {
+        let serve = |(node, answer): (NodeId, Option<Status>)| {
             let listener = network.listen(node, Service::Metadata, 10, drain.clone()).unwrap();
             let voter = Voter { answer, calls: Arc::clone(&calls), node };
             let routes = tonic::service::Routes::new(voter);
@@ -143,4 +154,39 @@ async fn p_a8_an_old_hint_at_a_leader_that_is_silent_is_not_followed() {
     let world = World::new([not_leading(None), not_leading(Some(1)), answered()]);
     assert_eq!(world.ask().await, ErrorKind::NotFound);
     assert_eq!(world.calls(), [1, 2, 3]);
+}
+
+fn without_majority() -> Status {
+    let mut status = not_leading(None);
+    status.metadata_mut().insert(QUORUM_HEADER, "none".parse().unwrap());
+    status
+}
+
+async fn push(world: &World) -> (Error, Duration) {
+    let began = Instant::now();
+    let pushed = world.partitions.update_refs(PARTITION, UpdateRefsRequest::default()).await;
+    (pushed.expect_err("because nobody takes it"), began.elapsed())
+}
+
+/// The leader hangs, another voter too: the third alone knows that it hears nobody.
+#[tokio::test(start_paused = true)]
+async fn p_a8_a_push_into_a_minority_is_refused_within_2_s() {
+    for answers in [
+        [None, None, Some(without_majority())],
+        [Some(without_majority()), None, None],
+        [Some(without_majority()), Some(without_majority()), None],
+    ] {
+        let (error, took) = push(&World::of(answers)).await;
+        assert!(matches!(error, Error::NoQuorum { .. }), "{error}");
+        assert!(took <= Duration::from_secs(2), "after {took:?}");
+    }
+}
+
+/// Without such a word a leader may take its time.
+#[tokio::test(start_paused = true)]
+async fn p_a8_a_slow_leader_is_waited_for() {
+    let world = World::of([None, Some(not_leading(Some(1))), Some(not_leading(Some(1)))]);
+    let (error, took) = push(&world).await;
+    assert!(!matches!(error, Error::NoQuorum { .. }), "{error}");
+    assert!(took >= UPDATE.deadline, "after {took:?}");
 }

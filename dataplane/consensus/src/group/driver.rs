@@ -108,6 +108,11 @@ impl<M: StateMachine> Driver<M> {
         self.raft.metrics()
     }
 
+    /// Whether this replica may stand for election by itself from now on.
+    pub(crate) fn stand_for_election(&self, enabled: bool) {
+        self.raft.runtime_config().elect(enabled);
+    }
+
     pub(crate) fn is_leader(&self) -> bool {
         self.raft.is_leader()
     }

@@ -7,7 +7,7 @@ use openraft::async_runtime::watch::WatchReceiver as _;
 use openraft::errors::{LinearizableReadError, RaftError};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Driver, Failure};
+use super::{Contact, Driver, Failure};
 use crate::applier::Applied;
 use crate::error::ReadError;
 use crate::id::LogIndex;
@@ -29,6 +29,7 @@ pub(crate) struct Reads<M: StateMachine> {
     applied: Arc<Applied<M>>,
     failure: Failure,
     within: Duration,
+    contact: Contact,
     forward: mpsc::Sender<Waiter>,
 }
 
@@ -39,6 +40,7 @@ impl<M: StateMachine> Clone for Reads<M> {
             applied: Arc::clone(&self.applied),
             failure: self.failure.clone(),
             within: self.within,
+            contact: self.contact.clone(),
             forward: self.forward.clone(),
         }
     }
@@ -57,12 +59,12 @@ impl<M: StateMachine> Reads<M> {
         driver: Driver<M>,
         applied: Arc<Applied<M>>,
         failure: Failure,
-        within: Duration,
+        (within, contact): (Duration, Contact),
         peers: Peers,
     ) -> (Self, Forwarder<M>) {
         let (forward, reads) = mpsc::channel(WAITERS_MAX);
         let forwarder = Forwarder { reads, driver: driver.clone(), peers, within };
-        (Self { driver, applied, failure, within, forward }, forwarder)
+        (Self { driver, applied, failure, within, contact, forward }, forwarder)
     }
 
     /// Waits until this replica has applied what was acknowledged before the call.
@@ -80,9 +82,15 @@ impl<M: StateMachine> Reads<M> {
             self.wait_applied(index).await
         };
         let within = self.within;
-        tokio::time::timeout(within, waiting)
-            .await
-            .unwrap_or(Err(ReadError::Timeout { group, within }))
+        tokio::select! {
+            biased;
+            done = tokio::time::timeout(within, waiting) => {
+                done.unwrap_or(Err(ReadError::Timeout { group, within }))
+            }
+            silence = self.contact.wait_lost(self.driver.metrics()) => {
+                Err(ReadError::NoQuorum { group, silence })
+            }
+        }
     }
 
     /// On the leader: confirms with a quorum that it still leads. What was acknowledged
@@ -98,7 +106,8 @@ impl<M: StateMachine> Reads<M> {
                 Err(ReadError::NoLeader { group, leader: forward.leader_id.map(NodeId) })
             }
             Err(RaftError::APIError(LinearizableReadError::QuorumNotEnough(_))) => {
-                Err(ReadError::Timeout { group, within: self.within })
+                let silence = self.contact.silence(&self.driver.metrics().borrow_watched());
+                Err(ReadError::NoQuorum { group, silence: silence.unwrap_or_default() })
             }
             Err(RaftError::Fatal(_)) => Err(self.stopped()),
         }

@@ -9,7 +9,9 @@ use tokio::sync::watch;
 use super::{Host, Registration};
 use crate::applier::{Applied, Applier};
 use crate::error::Error;
-use crate::group::{self, Compactor, Driver, Failure, Group, Limits, Reads, Status};
+use crate::group::{
+    self, Compactor, Contact, Driver, Failure, Group, Limits, Reads, Status, Steering,
+};
 use crate::id::GroupId;
 use crate::log::{Context, Length, LogStore};
 use crate::machine::StateMachine;
@@ -123,6 +125,9 @@ impl Host {
             max_in_snapshot_log_to_keep: u64::MAX,
             replication_lag_threshold: u64::MAX,
             enable_pre_vote: Some(true),
+            // A leader that hears nobody falls silent, else those who still hear it would
+            // elect no other (P-A2, cut off one way).
+            quorum_loss_probe_interval: Some(2 * millis(self.config.election_timeout_max)),
             // A leader counts followers' syncs before its own is done. Restored in its old
             // term it would give the indexes it forgot to other entries.
             enable_leader_restore: Some(false),
@@ -162,9 +167,12 @@ impl Host {
         let Opened { group, raft, log, applied, failure, peers } = opened;
         let (sender, status) = watch::channel(Status::of(&raft.metrics().borrow_watched()));
         let driver = Driver::new(raft, (log.clone(), Arc::clone(&applied)), sender);
-        let within = self.config.read_timeout;
+        let contact = Contact::new(self.config.quorum_silence_max);
+        let waits = (self.config.read_timeout, contact.clone());
         let (reads, forwarder) =
-            Reads::new(driver.clone(), Arc::clone(&applied), failure.clone(), within, peers);
+            Reads::new(driver.clone(), Arc::clone(&applied), failure.clone(), waits, peers.clone());
+        let leaving = Arc::clone(&self.leaving);
+        let steering = Steering { driver: driver.clone(), peers, leaving };
         let compactor = Compactor {
             driver: driver.clone(),
             log,
@@ -178,6 +186,8 @@ impl Host {
             applied: Arc::clone(&applied),
             reads: reads.clone(),
             failure: failure.clone(),
+            contact: contact.clone(),
+            steering: steering.clone(),
             transfer: Mutex::new(None),
         };
         self.members.open.lock().insert(group, Some(Arc::new(served)));
@@ -190,6 +200,8 @@ impl Host {
             status,
             failure,
             limits: Limits::of(&self.config),
+            contact,
+            steering,
             registration: Registration { group, members: Arc::clone(&self.members) },
         })
     }

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use crate::applier::Applied;
 use crate::error::{Error, ReadError};
-use crate::group::{Driver, Failure, Reads};
+use crate::group::{Contact, Driver, Failure, Reads, Steering};
 use crate::machine::StateMachine;
 use crate::network::BoxFuture;
 use crate::raft::{Raft, Types};
@@ -21,6 +21,9 @@ pub(crate) trait Member: Send + Sync {
     /// The answer to what `from` asks.
     fn answer(&self, from: NodeId, ask: Ask) -> BoxFuture<'_, Result<Answer, Error>>;
 
+    /// Hands leadership over, if this node has it; whether it has not any more.
+    fn hand_over(&self) -> BoxFuture<'_, bool>;
+
     /// Stops the group.
     fn stop(&self) -> BoxFuture<'_, ()>;
 }
@@ -31,6 +34,8 @@ pub(crate) struct Served<M: StateMachine> {
     pub(crate) applied: Arc<Applied<M>>,
     pub(crate) reads: Reads<M>,
     pub(crate) failure: Failure,
+    pub(crate) contact: Contact,
+    pub(crate) steering: Steering<M>,
     /// The snapshot that is arriving; a new one takes its place.
     pub(crate) transfer: Mutex<Option<Transfer>>,
 }
@@ -58,8 +63,16 @@ impl<M: StateMachine> Member for Served<M> {
                 Ask::Snapshot(ask) => self.snapshot(from, ask).await,
                 Ask::TransferLeader(ask) => self.transfer_leader(ask).await,
                 Ask::ReadIndex(wire::ReadIndexAsk {}) => self.read_index().await,
+                Ask::Standing(wire::StandingAsk {}) => {
+                    Ok(Answer::Standing(self.steering.standing()))
+                }
             }
         })
+    }
+
+    fn hand_over(&self) -> BoxFuture<'_, bool> {
+        self.driver.stand_for_election(false);
+        Box::pin(self.steering.hand_over())
     }
 
     fn stop(&self) -> BoxFuture<'_, ()> {
@@ -96,8 +109,12 @@ impl<M: StateMachine> Served<M> {
             leader_commit: ask.committed.map(Into::into),
         };
         let response = self.call(|raft| async move { raft.append_entries(request).await }).await;
+        let response = response?;
+        if !matches!(response, AppendEntriesResponse::HigherVote(_)) {
+            self.contact.hear();
+        }
         let mut answer = wire::AppendAnswer::default();
-        match response? {
+        match response {
             AppendEntriesResponse::Success => {}
             AppendEntriesResponse::PartialSuccess(upto) => {
                 answer.partial = true;
@@ -127,6 +144,7 @@ impl<M: StateMachine> Served<M> {
         let (transfer, taken) = tokio::task::spawn_blocking(taking)
             .await
             .map_err(|panic| Error::Task { group, what: format!("snapshot: {panic}") })?;
+        self.contact.hear();
         let vote = match taken {
             Ok(None) => {
                 *self.transfer.lock() = Some(transfer);
@@ -175,6 +193,7 @@ impl<M: StateMachine> Served<M> {
         match self.reads.confirm_leadership().await {
             Ok(index) => Ok(Answer::ReadIndex(wire::ReadIndexAnswer { index: index.0 })),
             Err(ReadError::Stopped { group, cause }) => Err(Error::Stopped { group, cause }),
+            Err(ReadError::NoQuorum { group, silence }) => Err(Error::NoQuorum { group, silence }),
             Err(ReadError::NoLeader { group, leader }) => Err(Error::NotLeader { group, leader }),
             Err(ReadError::Timeout { group, within }) => {
                 Err(Error::Timeout { group, awaited: "quorum", within })

@@ -12,6 +12,8 @@ use super::Error;
 const DRAWS_MAX: usize = 8;
 /// `Node.state` of a node that is up.
 const STATE_UP: u32 = 2;
+/// `Node.state` of one that was not heard of for some seconds: it may well live.
+const STATE_SUSPECT: u32 = 3;
 /// The role of nodes that store segments.
 const ROLE: &str = "object";
 
@@ -46,8 +48,7 @@ impl Placement {
         let short = |owners| Error::NoOwners { owners, quorum };
         let stores = |node: &&wire::Node| node.in_ring && node.roles.iter().any(|r| r == ROLE);
         let nodes: Vec<&wire::Node> = layout.nodes.iter().filter(stores).collect();
-        let up = nodes.iter().filter(|node| node.state == STATE_UP).map(|node| NodeId(node.id));
-        let up: BTreeSet<NodeId> = up.collect();
+        let up = usable(&nodes, quorum);
         let ring = Ring::new(&Layout {
             epoch: Epoch(layout.epoch),
             replication_factor: copies,
@@ -83,6 +84,16 @@ impl Placement {
         let best = best.filter(|best| best.owners.len() >= self.quorum);
         best.ok_or(Error::NoOwners { owners: self.up.len(), quorum: self.quorum })
     }
+}
+
+/// Nodes that are up; those only suspected too, where without them nothing could be stored.
+fn usable(nodes: &[&wire::Node], quorum: usize) -> BTreeSet<NodeId> {
+    let in_states = |states: &[u32]| -> BTreeSet<NodeId> {
+        let found = nodes.iter().filter(|node| states.contains(&node.state));
+        found.map(|node| NodeId(node.id)).collect()
+    };
+    let up = in_states(&[STATE_UP]);
+    if up.len() >= quorum { up } else { in_states(&[STATE_UP, STATE_SUSPECT]) }
 }
 
 fn ring_node(node: &wire::Node) -> RingNode {
@@ -138,6 +149,19 @@ mod tests {
         let refused = Placement::new(&layout(3, &[STATE_UP, DOWN, DOWN]), 3);
         assert!(matches!(refused, Err(Error::NoOwners { owners: 1, quorum: 2 })));
         assert!(Placement::new(&layout(1, &[]), 3).is_err());
+    }
+
+    #[test]
+    fn s2_nodes_that_are_only_suspected_are_used_where_the_others_are_too_few() {
+        let draw = |states: &[u32]| {
+            let placement = Placement::new(&layout(3, states), 3)?;
+            placement.draw(SeededEntropy::new(1).as_ref())
+        };
+        let owners = draw(&[STATE_UP, STATE_UP, STATE_SUSPECT]).unwrap().owners;
+        assert!(!owners.contains(&NodeId(3)), "two that are up will do");
+        let owners = draw(&[STATE_UP, STATE_SUSPECT, STATE_SUSPECT]).unwrap().owners;
+        assert_eq!(owners.len(), 3);
+        assert!(draw(&[STATE_UP, DOWN, DOWN]).is_err());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 use gitstratum_core::Version;
 use gitstratum_proto::metadata::v1::{Refusal, UpdateRefsResponse};
 
-use super::entry::{PruneAudit, Refuse, UpdateRefs};
+use super::entry::{AcceptLoss, PruneAudit, Refuse, UpdateRefs};
 use super::record::{AuditChange, AuditRow, RepositoryRow, Who};
 use super::{Error, SWEEP_ROWS_MAX, Scope, keys, query, rows};
 
@@ -31,6 +31,18 @@ pub(super) fn record_refusal(scope: &mut Scope<'_>, refuse: &Refuse) -> Result<(
     let refusal = Refusal::try_from(refuse.refusal).unwrap_or(Refusal::Denied);
     let line =
         AuditRow { refusal: refusal.into(), ..line(scope, refuse.push.repo_id, &refuse.who)? };
+    write(scope, &line);
+    Ok(())
+}
+
+/// Writes the audit line of a segment that was given up (S20).
+pub(super) fn record_loss(
+    scope: &mut Scope<'_>,
+    repo_id: u64,
+    accept: &AcceptLoss,
+) -> Result<(), Error> {
+    let line =
+        AuditRow { lost_segment: accept.segment_id.clone(), ..line(scope, repo_id, &accept.who)? };
     write(scope, &line);
     Ok(())
 }

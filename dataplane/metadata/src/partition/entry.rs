@@ -25,7 +25,7 @@ pub struct Entry {
     #[prost(uint32, tag = "4")]
     pub feature_level: u32,
     /// What changes.
-    #[prost(oneof = "Change", tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21")]
+    #[prost(oneof = "Change", tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 30")]
     pub change: Option<Change>,
 }
 
@@ -69,6 +69,12 @@ pub enum Change {
     /// All voters understand a higher level (S49).
     #[prost(message, tag = "21")]
     RaiseFeatureLevel(RaiseFeatureLevel),
+    /// An operator gives a segment up whose owners are all lost (S20).
+    #[prost(message, tag = "22")]
+    AcceptLoss(AcceptLoss),
+    /// An owner has lost copies (S21).
+    #[prost(message, tag = "30")]
+    LoseCopies(LoseCopies),
 }
 
 /// See [`Change::OpenSession`].
@@ -279,15 +285,63 @@ pub struct ChangeOwners {
     pub replication_factor: u32,
 }
 
+/// See [`Change::LoseCopies`].
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct LoseCopies {
+    /// The owner.
+    #[prost(uint64, tag = "1")]
+    pub node: u64,
+    /// What it lost.
+    #[prost(message, repeated, tag = "2")]
+    pub copies: Vec<CopyLost>,
+    /// Owners that a segment should have.
+    #[prost(uint32, tag = "3")]
+    pub replication_factor: u32,
+}
+
+/// One copy of [`LoseCopies`].
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct CopyLost {
+    /// The segment.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub segment_id: Bytes,
+    /// Number of the list that names the owner: another list is not changed (S19).
+    #[prost(uint64, tag = "2")]
+    pub list_number: u64,
+}
+
 /// See [`Change::Fence`].
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Fence {
     /// The node.
     #[prost(uint64, tag = "1")]
     pub node: u64,
-    /// The fence's number; 0 lifts it.
+    /// The command's number: numbers of a node's fences never fall.
     #[prost(uint64, tag = "2")]
     pub number: u64,
+    /// Whether the fence is lifted, not set.
+    #[prost(bool, tag = "3")]
+    pub lifted: bool,
+    /// Nodes in the ring of the leader's layout.
+    #[prost(uint64, repeated, tag = "4")]
+    pub ring: Vec<u64>,
+    /// Owners that a segment should have, from the same layout.
+    #[prost(uint32, tag = "5")]
+    pub replication_factor: u32,
+}
+
+/// See [`Change::AcceptLoss`].
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct AcceptLoss {
+    /// The segment.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub segment_id: Bytes,
+    /// Number of the list whose owners are lost.
+    #[prost(uint64, tag = "2")]
+    pub list_number: u64,
+    /// Who accepts it.
+    #[prost(message, required, tag = "3")]
+    pub who: Who,
 }
 
 /// See [`Change::Tick`].

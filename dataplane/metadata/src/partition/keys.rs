@@ -87,6 +87,19 @@ pub(crate) fn manifest(repo: RepoId, listed: Version, pack: PackId) -> Vec<u8> {
     joined(joined(number(MANIFEST, repo.0), &listed.0.to_be_bytes()), &pack.0)
 }
 
+/// Every live pack of every repository.
+pub(crate) fn manifests() -> KeyRange {
+    KeyRange::prefix(vec![MANIFEST])
+}
+
+/// The repository in the key of a live pack.
+///
+/// # Errors
+/// When it is no such key.
+pub(crate) fn manifest_repo(key: &[u8]) -> Result<RepoId, Error> {
+    version_at(key, 1, "manifest key").map(|number| RepoId(number.0))
+}
+
 /// Packs listed after `version`, in the order they were listed.
 pub(crate) fn manifest_after(repo: RepoId, version: Version) -> KeyRange {
     after(number(MANIFEST, repo.0), version)
@@ -153,6 +166,19 @@ pub(crate) fn incarnation(node: NodeId) -> Vec<u8> {
 /// The fence of a leaving node (S20).
 pub(crate) fn fence(node: NodeId) -> Vec<u8> {
     number(FENCE, node.0)
+}
+
+/// Every fence.
+pub(crate) fn fences() -> KeyRange {
+    KeyRange::prefix(vec![FENCE])
+}
+
+/// The node in a fence's key.
+///
+/// # Errors
+/// When it is no such key.
+pub(crate) fn fenced_node(key: &[u8]) -> Result<NodeId, Error> {
+    version_at(key, 1, "fence key").map(|number| NodeId(number.0))
 }
 
 /// The audit line of the entry at `index` (S41).

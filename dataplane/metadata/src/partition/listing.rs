@@ -44,7 +44,7 @@ pub(super) fn list(
         segment.list_number = FIRST_LIST;
         let id = segment_id(&segment.segment_id)?;
         rows::store(scope.rows, keys::segment(id), &place);
-        note_repair(scope, repo, id, missing_owners(segment, replication_factor));
+        note_repair(scope, repo, id, missing_owners(segment, replication_factor))?;
     }
     rows::store(scope.rows, keys::pack(pack_id(&pack.pack_id)?), &place);
     rewrite(scope, &place, &pack)?;
@@ -62,14 +62,27 @@ pub(super) fn rewrite(scope: &mut Scope<'_>, place: &PlaceRow, pack: &Pack) -> R
 }
 
 /// Puts a segment on the repair list, or takes it off when nothing is missing.
-pub(super) fn note_repair(scope: &mut Scope<'_>, repo: RepoId, id: SegmentId, missing: u32) {
+pub(super) fn note_repair(
+    scope: &mut Scope<'_>,
+    repo: RepoId,
+    id: SegmentId,
+    missing: u32,
+) -> Result<(), Error> {
     let key = keys::repair(id);
+    let held: Option<RepairRow> = rows::find(scope.rows, "repair", &key)?;
+    let count = &mut scope.group.repairs_count;
+    match (&held, missing) {
+        (Some(_), 0) => *count = count.saturating_sub(1),
+        (None, 1..) => *count += 1,
+        _ => {}
+    }
     if missing == 0 {
         scope.rows.delete(key);
     } else {
-        let row = RepairRow { repo_id: repo.0, missing, since: scope.index.0 };
-        rows::store(scope.rows, key, &row);
+        let since = held.map_or(scope.index.0, |row| row.since);
+        rows::store(scope.rows, key, &RepairRow { repo_id: repo.0, missing, since });
     }
+    Ok(())
 }
 
 fn pack_id(bytes: &[u8]) -> Result<PackId, Error> {

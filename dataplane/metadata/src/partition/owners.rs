@@ -5,10 +5,10 @@ use gitstratum_hashring::write_quorum;
 use gitstratum_proto::common::v1::{Pack, Segment};
 use gitstratum_proto::metadata::v1::Refusal;
 
-use super::entry::{ChangeOwners, Fence, ShowIncarnation};
+use super::entry::{AcceptLoss, ChangeOwners, ShowIncarnation};
 use super::push::Refused;
-use super::record::NumberRow;
-use super::{Error, Rows, Scope, keys, listing, query, rows};
+use super::record::{NumberRow, PlaceRow};
+use super::{Error, Rows, Scope, audit, keys, listing, query, rows};
 
 /// Answer to an owner-list change.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -34,17 +34,6 @@ pub(super) fn show_incarnation(
     Ok(())
 }
 
-/// A node is fenced, or its fence lifted (S20).
-pub(super) fn fence(scope: &mut Scope<'_>, fence: &Fence) -> Result<(), Error> {
-    let key = keys::fence(NodeId(fence.node));
-    if fence.number == 0 {
-        scope.rows.delete(key);
-    } else {
-        rows::store(scope.rows, key, &NumberRow { number: fence.number });
-    }
-    Ok(())
-}
-
 /// Strips fenced nodes off a new pack's owner lists, then refuses it when a segment keeps fewer
 /// than W owners, or when a named node has restarted since it acknowledged. Either ends only the
 /// attempt: the frontend copies or asks again (S20, S23).
@@ -54,47 +43,116 @@ pub(super) fn admit(
     replication_factor: u32,
 ) -> Result<Option<Refused>, Error> {
     for segment in &mut pack.segments {
-        strip_fenced(rows, segment)?;
-        if let Some(why) = unfit(rows, segment, replication_factor)? {
+        strip_fenced(rows, segment, &[])?;
+        if let Some(why) = unfit(rows, segment, &Before::nothing(replication_factor))? {
             return Ok(Some(Refused::attempt(Refusal::UnderQuorum, why)));
         }
     }
     Ok(None)
 }
 
-/// Replaces the owner list of a segment if it is still the one with the number named (S19).
+/// Replaces the owner list of a segment if it is still the one with the number named (S19). Who
+/// was an owner before and stays one keeps the incarnation it is listed with; a fence and a newer
+/// incarnation stand against nodes that are newly named (S20, S23).
 pub(super) fn change(scope: &mut Scope<'_>, change: &ChangeOwners) -> Result<OwnersAnswer, Error> {
-    let Some(id) = SegmentId::from_slice(&change.segment_id) else {
+    let Some(found) = Listed::find(scope, &change.segment_id)? else {
         return Ok(OwnersAnswer::default());
     };
-    let Some((place, mut pack)) = query::listed_segment(scope.rows, id)? else {
-        return Ok(OwnersAnswer::default());
-    };
-    let found = pack.segments.iter_mut().find(|segment| segment.segment_id == change.segment_id);
-    let segment = found.ok_or(Error::Contradiction { problem: "a segment is not in its pack" })?;
-    let list_number = segment.list_number;
-    let mut next = Segment {
-        owners: change.owners.clone(),
-        incarnations: change.incarnations.clone(),
-        list_number: list_number + 1,
-        ..segment.clone()
-    };
-    strip_fenced(scope.rows, &mut next)?;
-    let refused = list_number != change.list_number
-        || unfit(scope.rows, &next, change.replication_factor)?.is_some();
-    if refused {
-        return Ok(OwnersAnswer { changed: false, list_number });
+    let list_number = found.segment().list_number;
+    let refused = OwnersAnswer { changed: false, list_number };
+    if list_number != change.list_number || change.owners.len() != change.incarnations.len() {
+        return Ok(refused);
     }
-    *segment = next;
-    let missing = missing_owners(segment, change.replication_factor);
-    listing::note_repair(scope, RepoId(place.repo_id), id, missing);
-    listing::rewrite(scope, &place, &pack)?;
-    renew_manifest(scope, RepoId(place.repo_id))?;
+    let next = renamed(scope.rows, found.segment(), change)?;
+    let before =
+        Before { owners: &found.segment().owners, replication_factor: change.replication_factor };
+    if unfit(scope.rows, &next, &before)?.is_some() {
+        return Ok(refused);
+    }
+    let missing = missing_owners(&next, change.replication_factor);
+    found.replace(scope, next, missing)?;
     Ok(OwnersAnswer { changed: true, list_number: list_number + 1 })
 }
 
+/// Gives a segment up whose owners are all lost: an operator says so by its name (S20). Refused
+/// while one of them is not fenced.
+pub(super) fn accept_loss(
+    scope: &mut Scope<'_>,
+    accept: &AcceptLoss,
+) -> Result<OwnersAnswer, Error> {
+    let Some(found) = Listed::find(scope, &accept.segment_id)? else {
+        return Ok(OwnersAnswer::default());
+    };
+    let list_number = found.segment().list_number;
+    for node in &found.segment().owners {
+        if query::fence(scope.rows, NodeId(*node))? == 0 {
+            return Ok(OwnersAnswer { changed: false, list_number });
+        }
+    }
+    if list_number != accept.list_number {
+        return Ok(OwnersAnswer { changed: false, list_number });
+    }
+    let next = Segment {
+        owners: Vec::new(),
+        incarnations: Vec::new(),
+        list_number: list_number + 1,
+        ..found.segment().clone()
+    };
+    audit::record_loss(scope, found.place.repo_id, accept)?;
+    found.replace(scope, next, 0)?;
+    Ok(OwnersAnswer { changed: true, list_number: list_number + 1 })
+}
+
+/// A segment in the pack that lists it.
+struct Listed {
+    id: SegmentId,
+    place: PlaceRow,
+    pack: Pack,
+    at: usize,
+}
+
+impl Listed {
+    fn find(scope: &Scope<'_>, id: &[u8]) -> Result<Option<Self>, Error> {
+        let Some(id) = SegmentId::from_slice(id) else { return Ok(None) };
+        let Some((place, pack)) = query::listed_segment(scope.rows, id)? else { return Ok(None) };
+        let at = pack.segments.iter().position(|segment| segment.segment_id[..] == id.0);
+        let at = at.ok_or(Error::Contradiction { problem: "a segment is not in its pack" })?;
+        Ok(Some(Self { id, place, pack, at }))
+    }
+
+    fn segment(&self) -> &Segment {
+        &self.pack.segments[self.at]
+    }
+
+    /// Writes `next` in its place, which lacks `missing` owners.
+    fn replace(mut self, scope: &mut Scope<'_>, next: Segment, missing: u32) -> Result<(), Error> {
+        self.pack.segments[self.at] = next;
+        let repo = RepoId(self.place.repo_id);
+        listing::note_repair(scope, repo, self.id, missing)?;
+        listing::rewrite(scope, &self.place, &self.pack)?;
+        renew_manifest(scope, repo)
+    }
+}
+
+/// `segment` with the owners that `change` names, less those that may not be newly named.
+fn renamed(rows: &dyn Rows, segment: &Segment, change: &ChangeOwners) -> Result<Segment, Error> {
+    let held = |node: &u64| {
+        let place = segment.owners.iter().position(|owner| owner == node)?;
+        segment.incarnations.get(place).copied()
+    };
+    let named = change.owners.iter().zip(&change.incarnations);
+    let mut next = Segment {
+        owners: change.owners.clone(),
+        incarnations: named.map(|(node, shown)| held(node).unwrap_or(*shown)).collect(),
+        list_number: segment.list_number + 1,
+        ..segment.clone()
+    };
+    strip_fenced(rows, &mut next, &segment.owners)?;
+    Ok(next)
+}
+
 /// A row has changed in place: whoever holds an older manifest reads it whole.
-fn renew_manifest(scope: &mut Scope<'_>, repo: RepoId) -> Result<(), Error> {
+pub(super) fn renew_manifest(scope: &mut Scope<'_>, repo: RepoId) -> Result<(), Error> {
     let row = query::repository(scope.rows, repo)?;
     let mut row = row.ok_or(Error::Contradiction { problem: "a pack has no repository" })?;
     row.manifest_version = scope.index.0;
@@ -109,36 +167,51 @@ pub(super) fn missing_owners(segment: &Segment, replication_factor: u32) -> u32 
     replication_factor.saturating_sub(held)
 }
 
-fn strip_fenced(rows: &dyn Rows, segment: &mut Segment) -> Result<(), Error> {
+/// Takes fenced nodes off a list, but for those that were on it `before`.
+fn strip_fenced(rows: &dyn Rows, segment: &mut Segment, before: &[u64]) -> Result<(), Error> {
     let mut kept = Vec::with_capacity(segment.owners.len());
     for (place, node) in segment.owners.iter().enumerate() {
-        if query::fence(rows, NodeId(*node))? == 0 {
+        if before.contains(node) || query::fence(rows, NodeId(*node))? == 0 {
             kept.push(place);
         }
     }
-    segment.owners = kept.iter().map(|place| segment.owners[*place]).collect();
     segment.incarnations =
         kept.iter().filter_map(|place| segment.incarnations.get(*place).copied()).collect();
+    segment.owners = kept.iter().map(|place| segment.owners[*place]).collect();
     Ok(())
 }
 
-/// Why the owner list cannot be taken, if so.
-fn unfit(
-    rows: &dyn Rows,
-    segment: &Segment,
+/// What a list follows on, and how many owners there should be.
+struct Before<'a> {
+    owners: &'a [u64],
     replication_factor: u32,
-) -> Result<Option<String>, Error> {
+}
+
+impl Before<'static> {
+    const fn nothing(replication_factor: u32) -> Self {
+        Self { owners: &[], replication_factor }
+    }
+}
+
+/// Why the owner list cannot be taken, if so.
+fn unfit(rows: &dyn Rows, segment: &Segment, before: &Before<'_>) -> Result<Option<String>, Error> {
     let distinct: BTreeSet<_> = segment.owners.iter().collect();
-    let quorum = usize::from(write_quorum(u8::try_from(replication_factor).unwrap_or(u8::MAX)));
     if distinct.len() != segment.owners.len() || segment.owners.len() != segment.incarnations.len()
     {
         return Ok(Some("an owner list names a node twice or lacks incarnations".to_owned()));
     }
-    if distinct.len() < quorum {
+    let copies = u8::try_from(before.replication_factor).unwrap_or(u8::MAX);
+    let quorum = usize::from(write_quorum(copies));
+    // What has lost most of its owners comes back one by one.
+    let grows = before.owners.len() < distinct.len()
+        && !before.owners.is_empty()
+        && before.owners.iter().all(|node| distinct.contains(node));
+    if distinct.len() < quorum && !grows {
         return Ok(Some(format!("a segment has {} durable owners of {quorum}", distinct.len())));
     }
     for (node, incarnation) in segment.owners.iter().zip(&segment.incarnations) {
-        if *incarnation < query::incarnation(rows, NodeId(*node))? {
+        let newly = !before.owners.contains(node);
+        if newly && *incarnation < query::incarnation(rows, NodeId(*node))? {
             return Ok(Some(format!("node {} has restarted since it stored", NodeId(*node))));
         }
     }

@@ -11,7 +11,7 @@ use gitstratum_proto::common::v1::Pack;
 use gitstratum_proto::metadata::v1::{SegmentQuery, SegmentState};
 
 use super::record::{
-    AuditRow, GroupRow, NumberRow, OutcomeRow, PlaceRow, RefLogRow, RefRow, RepairRow,
+    AuditRow, FenceRow, GroupRow, NumberRow, OutcomeRow, PlaceRow, RefLogRow, RefRow, RepairRow,
     RepositoryRow, SessionRow,
 };
 use super::rows::{decode, find, walk};
@@ -175,8 +175,25 @@ pub fn incarnation(rows: &dyn Rows, node: NodeId) -> Result<u64, Error> {
 
 /// The number of a node's fence; 0 when it is not fenced.
 pub fn fence(rows: &dyn Rows, node: NodeId) -> Result<u64, Error> {
-    let row: Option<NumberRow> = find(rows, "fence", &keys::fence(node))?;
-    Ok(row.map_or(0, |row| row.number))
+    Ok(fence_row(rows, node)?.standing())
+}
+
+/// The last command about a node's fence.
+pub(super) fn fence_row(rows: &dyn Rows, node: NodeId) -> Result<FenceRow, Error> {
+    Ok(find(rows, "fence", &keys::fence(node))?.unwrap_or_default())
+}
+
+/// Nodes whose fences stand, with their numbers.
+pub fn fences(rows: &dyn Rows) -> Result<BTreeMap<NodeId, u64>, Error> {
+    let mut found = BTreeMap::new();
+    walk(rows, keys::fences(), &mut |key, value| {
+        let row: FenceRow = decode("fence", value)?;
+        if row.standing() > 0 {
+            found.insert(keys::fenced_node(key)?, row.number);
+        }
+        Ok(())
+    })?;
+    Ok(found)
 }
 
 /// The pack that lists a segment, and where it is listed.
@@ -246,15 +263,53 @@ fn writer_closed(rows: &dyn Rows, id: SessionId, number: PushNumber) -> Result<b
     Ok(outcome(rows, id, number)?.is_some_and(|row| row.closed))
 }
 
-/// Segments that lack owners, at most `limit` of them (S18).
-pub fn repairs(rows: &dyn Rows, limit: usize) -> Result<Vec<(SegmentId, RepairRow)>, Error> {
-    let found = rows.scan(&keys::repairs(), limit)?;
+/// Segments that lack owners, above `after` by id, at most `limit` of them (S18).
+pub fn repairs_after(
+    rows: &dyn Rows,
+    after: Option<SegmentId>,
+    limit: usize,
+) -> Result<Vec<(SegmentId, RepairRow)>, Error> {
+    let all = keys::repairs();
+    let rest = after.map_or(all.clone(), |id| all.after(&keys::repair(id)));
+    let found = rows.scan(&rest, limit)?;
     let decoded = found.iter().map(|(key, value)| {
         let id = key.get(1..).and_then(SegmentId::from_slice);
         let id = id.ok_or(Error::Damaged { what: "repair key" })?;
         Ok((id, decode("repair", value)?))
     });
     decoded.collect()
+}
+
+/// Whether a segment is on the repair list.
+pub fn is_under_repair(rows: &dyn Rows, id: SegmentId) -> Result<bool, Error> {
+    Ok(rows.get(&keys::repair(id))?.is_some())
+}
+
+/// A page of the live packs of all repositories.
+#[derive(Debug)]
+pub struct PacksPage {
+    /// The packs, with their repositories.
+    pub packs: Vec<(RepoId, Pack)>,
+    /// Where the next page begins; `None` when this is the last.
+    pub next: Option<Bytes>,
+}
+
+/// The live packs of all repositories from `after` on, at most `limit` of them. Rows keep their
+/// places, so that pages read one after the other leave nothing out that is listed throughout.
+pub fn packs_page(
+    rows: &dyn Rows,
+    after: Option<&Bytes>,
+    limit: usize,
+) -> Result<PacksPage, Error> {
+    let all = keys::manifests();
+    let rest = after.map_or(all.clone(), |key| all.after(key));
+    let found = rows.scan(&rest, limit)?;
+    let packs: Result<_, Error> = found
+        .iter()
+        .map(|(key, value)| Ok((keys::manifest_repo(key)?, decode("manifest", value)?)))
+        .collect();
+    let next = found.last().map(|(key, _)| key.clone()).filter(|_| found.len() == limit);
+    Ok(PacksPage { packs: packs?, next })
 }
 
 /// Audit lines after `index`, at most `limit` of them, oldest first.

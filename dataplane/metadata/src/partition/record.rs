@@ -34,6 +34,9 @@ pub struct GroupRow {
     /// Bytes of the audit lines that are left.
     #[prost(uint64, tag = "9")]
     pub audit_bytes: u64,
+    /// Segments on the repair list (S18).
+    #[prost(uint64, tag = "10")]
+    pub repairs_count: u64,
 }
 
 /// One repository (GS-MD-02, GS-MD-16).
@@ -220,6 +223,24 @@ pub struct RepairRow {
     pub since: u64,
 }
 
+/// The last command about a node's fence (S20).
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct FenceRow {
+    /// Its number.
+    #[prost(uint64, tag = "1")]
+    pub number: u64,
+    /// Whether it lifted the fence.
+    #[prost(bool, tag = "2")]
+    pub lifted: bool,
+}
+
+impl FenceRow {
+    /// The number of the fence that stands; 0 when there is none.
+    pub const fn standing(&self) -> u64 {
+        if self.lifted { 0 } else { self.number }
+    }
+}
+
 /// A number that a node has shown or was given.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct NumberRow {
@@ -252,6 +273,9 @@ pub struct AuditRow {
     /// Log time, by which it is pruned.
     #[prost(uint64, tag = "7")]
     pub log_time: u64,
+    /// The segment whose loss was accepted (S20); empty when the line is of a push.
+    #[prost(bytes = "bytes", tag = "8")]
+    pub lost_segment: Bytes,
 }
 
 /// One ref command in an audit line.

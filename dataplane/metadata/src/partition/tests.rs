@@ -1,7 +1,9 @@
 //! The state machine against the sequences that its rules forbid.
 
+mod fences;
 mod format;
 mod invariants;
+mod loss;
 mod owners;
 mod pushes;
 mod refs;

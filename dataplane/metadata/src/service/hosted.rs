@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -22,6 +23,8 @@ pub(super) struct Hosted {
     log_clock: Mutex<Option<Anchor>>,
     /// Session timers of this node as leader.
     pub(super) renewals: Mutex<Renewals>,
+    /// Segments that the last walk of this node as leader left where the ring does not want them.
+    misplaced: AtomicUsize,
 }
 
 /// Where the leader's monotonic clock meets the log's time (S14).
@@ -46,6 +49,7 @@ impl Hosted {
             clock,
             log_clock: Mutex::new(None),
             renewals: Mutex::default(),
+            misplaced: AtomicUsize::new(0),
         })
     }
 
@@ -61,6 +65,16 @@ impl Hosted {
     /// The newest version applied here.
     pub(super) fn applied(&self) -> Version {
         Version(self.group.last_applied().0)
+    }
+
+    /// Notes how many segments a walk has left out of place.
+    pub(super) fn note_misplaced(&self, count: usize) {
+        self.misplaced.store(count, Ordering::Relaxed);
+    }
+
+    /// Segments out of place, when this node leads; a count of the last walk.
+    pub(super) fn misplaced(&self) -> usize {
+        self.leading_term().map_or(0, |_| self.misplaced.load(Ordering::Relaxed))
     }
 
     /// The term in which this node leads.

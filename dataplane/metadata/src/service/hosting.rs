@@ -8,7 +8,7 @@ use gitstratum_process::{Drain, TaskGroup};
 use gitstratum_proto::control::v1::{PartitionPlacement, Repository};
 
 use super::hosted::Hosted;
-use super::{Service, keeper};
+use super::{Service, keeper, upkeep};
 use crate::error::{Error, chain};
 use crate::machine::Machine;
 use crate::partition::entry::{PutRepositories, PutRepository};
@@ -123,12 +123,14 @@ async fn open(
     }
     let hosted = Hosted::new(group, Arc::clone(&service.deps.clock), partition);
     service.partitions.write().insert(partition, Arc::clone(&hosted));
-    keepers.spawn(keeper::keep(
-        hosted,
+    keepers.spawn(upkeep::keep(
+        Arc::clone(&hosted),
         service.config.clone(),
         service.deps.clone(),
         drain.clone(),
     ));
+    let context = (service.config.clone(), service.deps.clone(), service.moves.clone());
+    keepers.spawn(keeper::keep(hosted, context, drain.clone()));
     Ok(())
 }
 

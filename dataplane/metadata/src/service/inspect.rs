@@ -169,6 +169,8 @@ impl Service {
             sessions: group.sessions_open,
             voters: state.voters.iter().map(|node| node.0).collect(),
             state_checksum: self.checksum(hosted).await?,
+            under_replicated: group.repairs_count,
+            misplaced: hosted.misplaced() as u64,
         })
     }
 

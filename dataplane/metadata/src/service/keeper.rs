@@ -5,10 +5,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gitstratum_core::{GrantsVersion, LogTime, SessionId, Version};
+use gitstratum_core::{GrantsVersion, LogTime, NodeId, SessionId, Version};
 use gitstratum_process::Drain;
 
 use super::Deps;
+use super::homing::{Homing, Moves};
 use super::hosted::Hosted;
 use crate::config::Config;
 use crate::error::{Error, chain};
@@ -24,8 +25,14 @@ const AUDIT_LINES: usize = 1_000;
 const AUDIT_INTERVAL: Duration = Duration::from_secs(3_600);
 
 /// Looks after `hosted` while this node leads it, until `drain` starts.
-pub(super) async fn keep(hosted: Arc<Hosted>, config: Config, deps: Deps, drain: Drain) {
-    let mut keeper = Keeper { hosted, config, deps, floors_raised: None, audit_aged: None };
+pub(super) async fn keep(
+    hosted: Arc<Hosted>,
+    (config, deps, moves): (Config, Deps, Moves),
+    drain: Drain,
+) {
+    let homing = Homing::default();
+    let (floors_raised, audit_aged) = (None, None);
+    let mut keeper = Keeper { hosted, config, deps, floors_raised, audit_aged, homing, moves };
     loop {
         tokio::select! {
             biased;
@@ -50,6 +57,8 @@ struct Keeper {
     floors_raised: Option<Duration>,
     /// Monotonic time of the last look at the age of audit lines.
     audit_aged: Option<Duration>,
+    homing: Homing,
+    moves: Moves,
 }
 
 /// What a round decides by.
@@ -69,7 +78,26 @@ impl Keeper {
         self.close_expired(now).await?;
         self.raise_floors(&reading, now).await?;
         self.tick(&reading).await?;
-        self.prune_audit(reading.group, now).await
+        self.prune_audit(reading.group, now).await?;
+        self.return_leadership(term, now).await;
+        Ok(())
+    }
+
+    /// Hands over to the node that the layout prefers, when that is due and the node ready.
+    async fn return_leadership(&mut self, term: u64, now: Duration) {
+        let partition = self.hosted.partition;
+        let snapshot = self.deps.feed.current();
+        let placement = snapshot.partitions().find(|each| each.partition == partition.0);
+        let Some(preferred) = placement.map(|each| NodeId(each.preferred_leader)) else { return };
+        if !self.homing.is_due((self.deps.node, preferred), term, now, &self.moves) {
+            return;
+        }
+        match self.hosted.group().transfer_leader(preferred).await {
+            Ok(()) => tracing::info!(partition = partition.0, %preferred, "leadership returned"),
+            Err(error) => {
+                tracing::info!(partition = partition.0, %error, "leadership not returned yet");
+            }
+        }
     }
 
     async fn close_expired(&self, now: Duration) -> Result<(), Error> {

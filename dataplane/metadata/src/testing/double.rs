@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gitstratum_client::cluster::Feed;
+use gitstratum_client::copies::Copies;
 use gitstratum_client::grpc;
 use gitstratum_consensus::{Config as ConsensusConfig, Host, HostOptions, NoNetwork, families};
 use gitstratum_core::{Clock, GrantsVersion, NodeId, ProcessRole, SystemClock};
@@ -9,7 +10,7 @@ use gitstratum_identity::{LocalNetwork, Service as Port};
 use gitstratum_process::{Drain, DrainTrigger, Metrics, TaskGroup};
 use gitstratum_store::{Engine, MemoryEngine};
 
-use super::ScriptedPlanner;
+use super::{ScriptedCopies, ScriptedPlanner};
 use crate::config::Config;
 use crate::planner::Planner;
 use crate::rpc;
@@ -31,6 +32,8 @@ pub struct DoubleOptions {
     pub network: Option<LocalNetwork>,
     /// Answers about history.
     pub planner: Arc<dyn Planner>,
+    /// Makes copies of segments.
+    pub copies: Arc<dyn Copies>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Its engine; a new one in memory when `None`.
@@ -47,6 +50,7 @@ impl DoubleOptions {
             feed,
             network: None,
             planner: ScriptedPlanner::new(),
+            copies: ScriptedCopies::new(),
             clock: SystemClock::new(),
             engine: None,
             config: Config::default(),
@@ -88,6 +92,7 @@ impl MetadataDouble {
             feed: options.feed,
             clock: options.clock,
             planner: options.planner,
+            copies: options.copies,
             metrics: metrics.clone(),
         };
         let service = Service::new(options.config, deps).expect("because the options are sound");

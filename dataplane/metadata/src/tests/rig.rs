@@ -21,7 +21,7 @@ use gitstratum_proto::metadata::v1::{
 };
 use gitstratum_store::MemoryEngine;
 
-use crate::testing::{DoubleOptions, MetadataDouble, ScriptedPlanner};
+use crate::testing::{DoubleOptions, MetadataDouble, ScriptedCopies, ScriptedPlanner};
 use crate::{Config, Error};
 
 pub(super) const NODE: NodeId = NodeId(1);
@@ -38,6 +38,7 @@ pub(super) const EVE: u64 = 12;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(super) struct Rig {
+    pub(super) copies: Arc<ScriptedCopies>,
     pub(super) double: MetadataDouble,
     pub(super) publisher: Publisher,
     pub(super) planner: Arc<ScriptedPlanner>,
@@ -50,6 +51,7 @@ pub(super) struct Rig {
 pub(super) fn config(keep_interval: Duration) -> Config {
     Config {
         keep_interval,
+        upkeep_interval: keep_interval,
         session_timeout: keep_interval * 3 + Duration::from_secs(10),
         floor_interval: Duration::ZERO,
         catch_up_wait: Duration::from_millis(200),
@@ -71,6 +73,7 @@ impl Rig {
         let parts = Parts {
             feed,
             planner: ScriptedPlanner::new(),
+            copies: ScriptedCopies::new(),
             clock: ManualClock::new(UnixMillis(1_000_000)),
             engine,
             network: LocalNetwork::new(),
@@ -83,6 +86,7 @@ impl Rig {
         let double = MetadataDouble::start(DoubleOptions {
             network: Some(parts.network.clone()),
             planner: parts.planner.clone(),
+            copies: parts.copies.clone(),
             clock: parts.clock.clone(),
             engine: Some(parts.engine.clone()),
             config,
@@ -93,6 +97,7 @@ impl Rig {
             double,
             publisher,
             planner: parts.planner,
+            copies: parts.copies,
             clock: parts.clock,
             engine: parts.engine,
             network: parts.network,
@@ -106,6 +111,7 @@ impl Rig {
         let parts = Parts {
             feed: self.publisher.feed(),
             planner: self.planner,
+            copies: self.copies,
             clock: self.clock,
             engine,
             network: LocalNetwork::new(),
@@ -149,6 +155,7 @@ impl Rig {
 struct Parts {
     feed: Feed,
     planner: Arc<ScriptedPlanner>,
+    copies: Arc<ScriptedCopies>,
     clock: Arc<ManualClock>,
     engine: Arc<MemoryEngine>,
     network: LocalNetwork,
@@ -259,6 +266,11 @@ pub(super) fn push(session: u64, number: u64, commands: Vec<RefCommand>) -> Upda
         pack: Some(pack(u8::try_from(number).unwrap())),
         ..UpdateRefsRequest::default()
     }
+}
+
+/// The same with another pack.
+pub(super) fn with(request: UpdateRefsRequest, pack: Pack) -> UpdateRefsRequest {
+    UpdateRefsRequest { pack: Some(pack), ..request }
 }
 
 /// The same without a pack: every new id must be there already.

@@ -19,6 +19,8 @@ const WRITE_BYTES: usize = 1024 * 1024;
 pub(crate) struct SegmentWrite {
     segments: Arc<Segments>,
     segment: SegmentId,
+    /// The owner list by which it is pulled; 0 for a push's.
+    pulled: u64,
     verifier: Verifier,
     gathered: BytesMut,
     file: Option<OpenFile>,
@@ -33,8 +35,18 @@ struct OpenFile {
 }
 
 impl Segments {
-    /// Begins to write `segment`.
+    /// Begins to write `segment` of a push.
     pub(crate) async fn begin(self: &Arc<Self>, segment: SegmentId) -> Result<SegmentWrite, Error> {
+        self.begin_of(segment, 0).await
+    }
+
+    /// Begins to write `segment`, a copy that the owner list with number `pulled` asks for; 0 when
+    /// it comes with a push.
+    pub(super) async fn begin_of(
+        self: &Arc<Self>,
+        segment: SegmentId,
+        pulled: u64,
+    ) -> Result<SegmentWrite, Error> {
         if let Some(why) = self.refusing() {
             return Err(Error::RefusingWrites { why });
         }
@@ -45,6 +57,7 @@ impl Segments {
         let write = SegmentWrite {
             segments: Arc::clone(self),
             segment,
+            pulled,
             verifier: Verifier::new(segment),
             gathered: BytesMut::new(),
             file: None,
@@ -60,6 +73,18 @@ impl Segments {
         })
         .await?;
         Ok(write)
+    }
+}
+
+impl Segments {
+    /// See [`SegmentWrite::refuse_from_now`].
+    pub(super) fn refuse_from_now(&self, error: Error) -> Error {
+        if error.kind() != gitstratum_core::ErrorKind::Busy {
+            tracing::error!(%error, "a sync failed: writes are refused from now on");
+            *self.refusing.lock() = Some(error.to_string());
+            self.unsound.send_replace(Some(super::Unsound::Sync(error.to_string())));
+        }
+        error
     }
 }
 
@@ -80,6 +105,11 @@ impl SegmentWrite {
         Ok(())
     }
 
+    /// What the segment says of itself, once that has come.
+    pub(crate) const fn header(&self) -> Option<&Header> {
+        self.verifier.header()
+    }
+
     /// Makes the segment durable; only after this may it be acknowledged.
     pub(crate) async fn seal(mut self) -> Result<Layout, Error> {
         let verifier = std::mem::replace(&mut self.verifier, Verifier::new(self.segment));
@@ -94,6 +124,7 @@ impl SegmentWrite {
         let opened = Arc::new(Opened { layout: layout.clone(), place });
         self.segments.opened.insert(self.segment, opened);
         self.segments.note_unlisted(self.segment, *layout.header());
+        self.segments.forget_lost(self.segment);
         let metrics = &self.segments.deps.metrics;
         metrics.segments.inc();
         metrics.stored_bytes.add(i64::try_from(layout.total_len()).unwrap_or(0));
@@ -129,12 +160,26 @@ impl SegmentWrite {
         synced.map_err(|error| self.refuse_from_now(error))?;
         let place = Place::File(Arc::clone(&open.file));
         let hint = self.record(layout);
-        self.segments.deps.committer.commit(hint, Durability::Buffered).await?;
+        // Of a copy it is no mere hint: without the list's number it would look like garbage.
+        let durability = match self.pulled {
+            0 => Durability::Buffered,
+            _ => Durability::Synced,
+        };
+        let committed = self.segments.deps.committer.commit(hint, durability).await;
+        match self.pulled {
+            0 => committed?,
+            _ => committed.map_err(|source| self.refuse_from_now(source.into()))?,
+        };
         Ok(place)
     }
 
     fn record(&self, layout: &Layout) -> Batch {
-        let record = Record { length: layout.total_len(), listed: false };
+        let record = Record {
+            length: layout.total_len(),
+            listed: false,
+            pulled: self.pulled,
+            partition: Some(layout.header().partition),
+        };
         let mut batch = Batch::new();
         batch.put(RECORDS, self.segment.0.to_vec(), record.encode());
         batch
@@ -177,11 +222,7 @@ impl SegmentWrite {
     /// After a failed sync nothing more is acknowledged until the node has started anew and
     /// verified itself (P-D5). A full disk is no such failure.
     fn refuse_from_now(&self, error: Error) -> Error {
-        if error.kind() != gitstratum_core::ErrorKind::Busy {
-            tracing::error!(%error, "a sync failed: writes are refused from now on");
-            *self.segments.refusing.lock() = Some(error.to_string());
-        }
-        error
+        self.segments.refuse_from_now(error)
     }
 }
 

@@ -1,5 +1,8 @@
 //! An object node over memory engines, asked through its real ports.
 #![expect(clippy::unwrap_used, reason = "a test ends where something does not hold")]
 
+mod copies;
+mod held;
+mod partition;
 mod segments;
 mod world;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use gitstratum_client::bulk::{BulkRead, Client, Error, Span, Written};
-use gitstratum_client::cluster::{Feed, Snapshot};
+use gitstratum_client::grpc;
 use gitstratum_client::metadata::Partitions;
 use gitstratum_core::{
     ClusterId, Incarnation, NodeId, ObjectFormat, PackId, PartitionId, ProcessRole, PushNumber,
@@ -16,7 +16,12 @@ use gitstratum_git::segment::{Cipher, Header, KeyId, Kind, Origin, Writer};
 use gitstratum_identity::{LocalNetwork, Peer, Service as Port};
 use gitstratum_object::{Config, Deps, FAMILIES, Service};
 use gitstratum_process::{Drain, DrainTrigger, Metrics, Task, spawn};
+use gitstratum_proto::object::v1::object_client::ObjectClient;
+use gitstratum_proto::object::v1::{PullRequest, PullResponse};
 use gitstratum_store::{Committer, Engine, Files, MemoryEngine, MemoryFiles, SpaceGuard, commit};
+use tonic::Status;
+
+use crate::partition as scripted;
 
 pub(crate) const CLUSTER: ClusterId = ClusterId([7; 16]);
 pub(crate) const NODE: NodeId = NodeId(1);
@@ -41,9 +46,12 @@ impl Disk {
 
 /// A running node.
 pub(crate) struct World {
+    pub(crate) node: NodeId,
     pub(crate) network: LocalNetwork,
+    partitions: scripted::Partitions,
+    pub(crate) metrics: Metrics,
     stop: DrainTrigger,
-    running: Task<()>,
+    running: Task<Result<(), gitstratum_object::Error>>,
 }
 
 impl World {
@@ -52,16 +60,49 @@ impl World {
     }
 
     pub(crate) async fn start_on(files: Arc<dyn Files>, engine: Arc<dyn Engine>) -> Self {
-        let clock = SystemClock::new();
+        Self::start_before(&scripted::Partitions::default(), (files, engine), |config| config).await
+    }
+
+    /// A node before partitions whose answers a test writes, configured as it likes.
+    pub(crate) async fn start_before(
+        partitions: &scripted::Partitions,
+        (files, engine): (Arc<dyn Files>, Arc<dyn Engine>),
+        change: impl FnOnce(Config) -> Config,
+    ) -> Self {
         let network = LocalNetwork::new();
+        partitions.serve(&network);
+        Self::start_as((NODE, network, partitions), (files, engine), change).await
+    }
+
+    /// Another node beside this one.
+    pub(crate) async fn start_beside(&self, node: NodeId, disk: &Disk) -> Self {
+        let (files, engine) = (Arc::clone(&disk.files), Arc::clone(&disk.engine));
+        self.start_beside_on(node, files, engine).await
+    }
+
+    pub(crate) async fn start_beside_on(
+        &self,
+        node: NodeId,
+        files: Arc<dyn Files>,
+        engine: Arc<dyn Engine>,
+    ) -> Self {
+        let beside = (node, self.network.clone(), &self.partitions);
+        Self::start_as(beside, (files, engine), |config| config).await
+    }
+
+    async fn start_as(
+        (node, network, partitions): (NodeId, LocalNetwork, &scripted::Partitions),
+        (files, engine): (Arc<dyn Files>, Arc<dyn Engine>),
+        change: impl FnOnce(Config) -> Config,
+    ) -> Self {
+        let (clock, metrics) = (SystemClock::new(), Metrics::new());
         let (stop, drain) = Drain::new();
         let directory = PathBuf::from("/segments");
         let parent = PathBuf::from("/");
         let space = SpaceGuard::new(Arc::clone(&files), parent, 0, Arc::clone(&clock) as _);
-        let dialer =
-            network.dialer(Peer { cluster: CLUSTER, role: ProcessRole::Object, node: NODE });
+        let dialer = network.dialer(Peer { cluster: CLUSTER, role: ProcessRole::Object, node });
         let deps = Deps {
-            node: NODE,
+            node,
             cluster: CLUSTER,
             incarnation: Incarnation(3),
             files,
@@ -74,19 +115,36 @@ impl World {
             engine,
             clock,
             space: Arc::new(space),
-            partitions: Partitions::new(dialer, Feed::fixed(Snapshot::empty())),
-            metrics: Metrics::new(),
+            partitions: Partitions::new(Arc::clone(&dialer), scripted::Partitions::feed()),
+            peers: Client::new(dialer),
+            feed: scripted::Partitions::feed(),
+            metrics: metrics.clone(),
         };
-        let service = Service::open(Config::new(directory), deps).await.unwrap();
-        let control = network.listen(NODE, Port::Object, 16, drain.clone()).unwrap();
-        let bulk = network.listen(NODE, Port::Bulk, 16, drain.clone()).unwrap();
+        let config = change(Config::new(directory));
+        let service = Service::open(config, deps).await.unwrap();
+        let control = network.listen(node, Port::Object, 16, drain.clone()).unwrap();
+        let bulk = network.listen(node, Port::Bulk, 16, drain.clone()).unwrap();
         let running = spawn("object node", service.run(control, bulk, drain));
-        Self { network, stop, running }
+        let partitions = partitions.clone();
+        partitions.admitted(node).await;
+        Self { node, network, partitions, metrics, stop, running }
     }
 
     pub(crate) async fn stop(self) {
         self.stop.start();
-        self.running.await.unwrap();
+        self.running.await.unwrap().unwrap();
+    }
+
+    /// What the service ends with by itself.
+    pub(crate) async fn ended(self) -> gitstratum_object::Error {
+        self.running.await.unwrap().expect_err("because it was not stopped")
+    }
+
+    /// A figure of the node, as it is told.
+    pub(crate) fn figure(&self, name: &str) -> u64 {
+        let told = self.metrics.render();
+        let line = told.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map_or(0, |figure| figure.parse().unwrap())
     }
 
     pub(crate) fn client(&self, role: ProcessRole) -> Client {
@@ -96,12 +154,35 @@ impl World {
     pub(crate) async fn write(&self, segment: &Made) -> Result<Written, Error> {
         let pieces = segment.bytes.chunks(100_000).map(Bytes::copy_from_slice).collect::<Vec<_>>();
         let body = futures::stream::iter(pieces).boxed();
-        self.client(ProcessRole::Frontend).write(NODE, segment.id, body).await
+        self.client(ProcessRole::Frontend).write(self.node, segment.id, body).await
+    }
+
+    /// Calls of a process of `role` to this node.
+    pub(crate) fn calls(&self, role: ProcessRole) -> ObjectClient<grpc::Channel> {
+        let dialer = self.network.dialer(Peer { cluster: CLUSTER, role, node: NODE });
+        ObjectClient::new(grpc::channel(dialer, self.node, Port::Object))
+    }
+
+    /// Asks this node to copy a segment from `from`, by the owner list with number `list`.
+    pub(crate) async fn pull(
+        &self,
+        segment: SegmentId,
+        from: &[NodeId],
+        list: u64,
+    ) -> Result<PullResponse, Status> {
+        let request = PullRequest {
+            partition: 0,
+            term: 1,
+            segment_id: segment.0.to_vec().into(),
+            from: from.iter().map(|node| node.0).collect(),
+            list_number: list,
+        };
+        self.calls(ProcessRole::Metadata).pull(request).await.map(tonic::Response::into_inner)
     }
 
     pub(crate) async fn read(&self, segment: SegmentId, span: Span) -> Result<Bytes, Error> {
         let client = self.client(ProcessRole::Frontend);
-        let chunks = client.read(NODE, segment, vec![span]).await?;
+        let chunks = client.read(self.node, segment, vec![span]).await?;
         let pieces: Vec<_> = chunks.map_ok(|chunk| chunk.bytes).try_collect().await?;
         Ok(pieces.concat().into())
     }

@@ -14,7 +14,7 @@ use super::stream::TaskStream;
 use super::{Api, answer, audit_stream, status};
 use crate::call::{Call, Intent};
 use crate::error::Error;
-use crate::{accounts, listing, repositories, wire};
+use crate::{accounts, listing, nodes, repositories, wire};
 
 type Answer<T> = Result<Response<T>, Status>;
 
@@ -268,9 +268,6 @@ async fn cluster_state(call: Call) -> Result<wire_v1::ClusterState, Error> {
     let status = call.plane.group.status();
     cluster.term = status.term;
     cluster.leader = status.leader.map_or(0, |leader| leader.node.0);
-    for node in &mut cluster.nodes {
-        let seen = call.plane.fleet.last_seen(gitstratum_core::NodeId(node.id));
-        node.last_seen_millis = seen.map_or(0, |seen| seen.0);
-    }
+    nodes::add_sights(&call.plane.fleet, &mut cluster.nodes);
     Ok(cluster)
 }

@@ -17,10 +17,10 @@ use super::stream::TaskStream;
 use super::{Api, SEND_DEADLINE, in_time, status};
 use crate::enrol;
 use crate::error::Error;
-use crate::fleet::{Moment, Report};
-use crate::logins;
+use crate::fleet::Report;
 use crate::plane::Plane;
 use crate::watch;
+use crate::{logins, nodes};
 
 #[tonic::async_trait]
 impl Fleet for Api {
@@ -158,8 +158,8 @@ async fn take_report(
         // A zombie, or a node that has yet to register (RV-S3).
         return Err(Error::OldIncarnation { node, known: incarnation, sent: report.incarnation });
     }
-    let now = Moment { monotonic: plane.clock.monotonic(), wall: plane.clock.wall() };
-    plane.fleet.record(node, &reports, now);
+    nodes::heard(plane, node, &report);
+    plane.fleet.record(node, &reports, plane.clock.monotonic());
     for partition in awaited {
         let version = applied.map_or(0, |version| version.0);
         let applied = PartitionApplied { partition: partition.0, version };

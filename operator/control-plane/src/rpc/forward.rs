@@ -15,6 +15,7 @@ use tonic::body::Body;
 use tonic::server::NamedService;
 use tower::{Service, ServiceExt as _};
 
+use super::STALE;
 use crate::plane::Plane;
 
 /// On a call that another voter has passed on: it is not passed on again.
@@ -83,6 +84,9 @@ where
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         gitstratum_process::failpoint!("control.call.answer", return not_there());
+        if request.headers().contains_key(STALE) {
+            return self.inner.call(request).boxed();
+        }
         let Some(leader) = self.other_leader() else {
             return self.inner.call(request).boxed();
         };

@@ -7,7 +7,7 @@ use tonic::Code;
 
 use crate::world::{PATIENCE, World};
 
-async fn lines(world: &World, asked: AuditRequest) -> Vec<AuditLine> {
+pub(crate) async fn lines(world: &World, asked: AuditRequest) -> Vec<AuditLine> {
     let mut stream = world.admin().audit(asked).await.expect("for admins").into_inner();
     let mut lines = Vec::new();
     while let Some(line) = stream.message().await.expect("a line") {

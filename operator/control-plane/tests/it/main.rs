@@ -3,6 +3,7 @@
 mod world;
 
 mod access;
+mod administration;
 mod audit;
 mod deadlines;
 mod directory;

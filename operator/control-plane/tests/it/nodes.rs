@@ -1,7 +1,10 @@
 use gitstratum_core::{NodeId, ProcessRole};
-use gitstratum_proto::control::v1::{Node, RegisterNodeRequest, ReportRequest, WatchRequest};
+use gitstratum_proto::control::v1::{
+    AuditRequest, Node, RegisterNodeRequest, ReportRequest, WatchRequest,
+};
 use tonic::Code;
 
+use crate::audit::lines;
 use crate::world::{NODE, World};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -18,6 +21,26 @@ async fn gs_cp_39_rv_s3_an_older_start_of_a_node_is_refused() {
     let state = world.admin().get_cluster_state(()).await.expect("for admins").into_inner();
     assert_eq!((state.nodes[0].state, state.nodes[0].incarnation), (2, 3));
     assert!(state.nodes[0].last_seen_millis > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gs_cp_03_04_a_silent_node_is_suspect_then_down_and_heard_of_it_is_up() {
+    let world = World::new().await;
+    world.register(1).await.expect("registered");
+    world.report(1, 1).await.expect("reported");
+    let up = world.node().await;
+    assert_eq!((up.state, up.failures), (2, 0));
+    world.pass_until(3, None).await;
+    assert!(world.node().await.state_since_millis > up.state_since_millis);
+    world.pass_until(4, None).await;
+    assert_eq!(world.node().await.failures, 1);
+    world.register(2).await.expect("a start alone does not make it up");
+    assert_eq!(world.node().await.state, 4);
+    world.pass_until(2, Some(2)).await;
+    let lines = lines(&world, AuditRequest::default()).await;
+    let changes: Vec<_> = lines.iter().filter(|line| line.action == "node.state").collect();
+    let ends = |word: &str| changes.iter().filter(|line| line.subject.ends_with(word)).count();
+    assert_eq!((ends("suspect"), ends("down"), ends("up")), (1, 1, 1), "{changes:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

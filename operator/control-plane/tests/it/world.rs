@@ -11,6 +11,7 @@ use gitstratum_core::{
 };
 use gitstratum_identity::{Authority, Guests, LocalNetwork, Peer, Service as Port};
 use gitstratum_process::{Drain, DrainTrigger, Metrics, Task, spawn};
+use gitstratum_proto::control::v1::administration_client::AdministrationClient;
 use gitstratum_proto::control::v1::control_client::ControlClient;
 use gitstratum_proto::control::v1::fleet_client::FleetClient;
 use gitstratum_proto::control::v1::{
@@ -46,6 +47,7 @@ pub(crate) struct World {
     running: Option<Task<Result<(), Error>>>,
 }
 
+pub(crate) type Administration = AdministrationClient<InterceptedService<Channel, Bearer>>;
 pub(crate) type Client = ControlClient<InterceptedService<Channel, Bearer>>;
 
 #[derive(Clone)]
@@ -66,7 +68,11 @@ pub(crate) fn memory() -> Arc<MemoryEngine> {
 }
 
 pub(crate) fn config() -> Config {
-    Config { settle_timeout: Duration::from_millis(500), ..Config::single(NODE) }
+    Config {
+        settle_timeout: Duration::from_millis(500),
+        node_down_after: Duration::from_secs(4),
+        ..Config::single(NODE)
+    }
 }
 
 pub(crate) fn dependencies(engine: Arc<dyn Engine>, clock: Arc<ManualClock>) -> Dependencies {
@@ -92,13 +98,23 @@ impl World {
         world
     }
 
+    /// Founds a cluster of some nodes, one of which votes.
+    pub(crate) async fn of(nodes: u8) -> Self {
+        Self::founded(memory() as Arc<dyn Engine>, config(), nodes).await
+    }
+
     /// Founds a cluster on `engine`.
     pub(crate) async fn on(engine: Arc<dyn Engine>, config: Config) -> Self {
+        Self::founded(engine, config, 1).await
+    }
+
+    async fn founded(engine: Arc<dyn Engine>, config: Config, nodes: u8) -> Self {
         let clock = ManualClock::new(UnixMillis(1_700_000_000_000));
         let service = Service::open(config, dependencies(Arc::clone(&engine), Arc::clone(&clock)))
             .await
             .expect("a control plane on an empty engine");
-        let founding = Founding::draw(1, 4, &*clock, &*SeededEntropy::new(3)).expect("a founding");
+        let founding =
+            Founding::draw(nodes, 4, &*clock, &*SeededEntropy::new(3)).expect("a founding");
         let cluster = service.handle().found(&founding).await.expect("a new cluster");
         service.stop().await;
         let mut world = Self::again(engine, clock, cluster.id, founding.admin_token).await;
@@ -173,14 +189,20 @@ impl World {
     }
 
     pub(crate) fn client(&self, token: Option<&str>) -> Client {
+        ControlClient::with_interceptor(self.channel(), Bearer(token.map(str::to_owned)))
+    }
+
+    pub(crate) fn administration(&self, token: Option<&str>) -> Administration {
+        AdministrationClient::with_interceptor(self.channel(), Bearer(token.map(str::to_owned)))
+    }
+
+    fn channel(&self) -> Channel {
         let socket = self.socket.clone();
         let connector = tower::service_fn(move |_: Uri| {
             let socket = socket.clone();
             async move { UnixStream::connect(socket).await.map(TokioIo::new) }
         });
-        let channel =
-            Endpoint::from_static("http://control").connect_with_connector_lazy(connector);
-        ControlClient::with_interceptor(channel, Bearer(token.map(str::to_owned)))
+        Endpoint::from_static("http://control").connect_with_connector_lazy(connector)
     }
 
     pub(crate) fn admin(&self) -> Client {
@@ -202,15 +224,24 @@ impl World {
         self.agent().register_node(RegisterNodeRequest { node: Some(node) }).await.map(drop)
     }
 
+    /// Another node starts for the first time.
+    pub(crate) async fn register_other(&self, node: NodeId) {
+        let roles = ["metadata", "object"].map(str::to_owned).to_vec();
+        let record = Node { id: node.0, roles, incarnation: 1, ..Node::default() };
+        let request = RegisterNodeRequest { node: Some(record) };
+        self.fleet(ProcessRole::Agent, node).register_node(request).await.expect("registered");
+    }
+
     pub(crate) async fn report(&self, incarnation: u64, applied: u64) -> Result<u64, Status> {
         let process = |role: &str| ProcessReport {
             role: role.to_owned(),
             applied_version: applied,
             ready: true,
-            load: 0,
+            ..ProcessReport::default()
         };
         let processes = vec![process("frontend"), process("metadata")];
-        let request = ReportRequest { node: NODE.0, incarnation, processes };
+        let request =
+            ReportRequest { node: NODE.0, incarnation, processes, ..ReportRequest::default() };
         self.agent().report(request).await.map(|response| response.into_inner().version)
     }
 
@@ -229,10 +260,15 @@ impl World {
                     role: role.to_owned(),
                     applied_version,
                     ready: true,
-                    load: 0,
+                    ..ProcessReport::default()
                 };
                 let processes = vec![process("frontend"), process("metadata")];
-                let request = ReportRequest { node: NODE.0, incarnation: 1, processes };
+                let request = ReportRequest {
+                    node: NODE.0,
+                    incarnation: 1,
+                    processes,
+                    ..ReportRequest::default()
+                };
                 if agent.report(request).await.is_err() {
                     return;
                 }
@@ -244,6 +280,30 @@ impl World {
     pub(crate) async fn create(&self, path: &str) -> Result<Repository, Status> {
         let request = CreateRepositoryRequest { path: path.to_owned(), ..Default::default() };
         self.admin().create_repository(request).await.map(tonic::Response::into_inner)
+    }
+
+    /// Lets time pass until the node is in `state`, with or without heartbeats.
+    pub(crate) async fn pass_until(&self, state: u32, beats: Option<u64>) {
+        let passing = async {
+            while self.node().await.state != state {
+                self.advance(Duration::from_millis(100));
+                if let Some(incarnation) = beats {
+                    self.report(incarnation, 1).await.expect("reported");
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, passing).await.expect("soon");
+    }
+
+    /// The node as the control plane shows it.
+    pub(crate) async fn node(&self) -> Node {
+        let state = self.admin().get_cluster_state(()).await.expect("for admins").into_inner();
+        state.nodes.into_iter().next().expect("one node")
+    }
+
+    pub(crate) fn clock_millis(&self) -> u64 {
+        self.clock.wall().0
     }
 
     pub(crate) fn advance(&self, by: Duration) {

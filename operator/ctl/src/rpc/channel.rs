@@ -22,21 +22,39 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 /// Stands where HTTP/2 wants an address; a socket needs none.
 const LOCAL: &str = "http://gitstratum.local";
 
-/// Puts the token on every call.
+/// On a call that takes the answer of any voter.
+const STALE: &str = "gs-stale";
+
+/// How new the control plane's answers have to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    /// They hold whatever was acknowledged before.
+    Linearizable,
+    /// Whatever the voter that is asked knows, with or without a leader (GS-CP-24).
+    Stale,
+}
+
+/// Puts the token on every call, and how new the answer has to be.
 #[derive(Clone, Debug)]
-pub(super) struct Bearer(MetadataValue<Ascii>);
+pub(super) struct Bearer {
+    token: MetadataValue<Ascii>,
+    freshness: Freshness,
+}
 
 impl Bearer {
-    pub(super) fn new(token: &Secret) -> Option<Self> {
+    pub(super) fn new(token: &Secret, freshness: Freshness) -> Option<Self> {
         let mut value: MetadataValue<Ascii> = format!("Bearer {}", token.expose()).parse().ok()?;
         value.set_sensitive(true);
-        Some(Self(value))
+        Some(Self { token: value, freshness })
     }
 }
 
 impl Interceptor for Bearer {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        request.metadata_mut().insert("authorization", self.0.clone());
+        request.metadata_mut().insert("authorization", self.token.clone());
+        if self.freshness == Freshness::Stale {
+            request.metadata_mut().insert(STALE, MetadataValue::from_static("1"));
+        }
         Ok(request)
     }
 }

@@ -77,8 +77,14 @@ impl View for NodeRow<'_> {
     fn cells(&self) -> Vec<String> {
         let (node, store) = (self.node, self.node.store.as_ref());
         let refuses = store.is_some_and(|store| !store.refusing_writes.is_empty());
-        let state =
-            if refuses { format!("{}, refuses writes", node.state) } else { node.state.to_owned() };
+        let mut state = node.state.to_owned();
+        // Since when a node is as it should be is of no use here.
+        if let Some(since) = node.state_since_at.filter(|_| node.state != "up") {
+            state.push_str(&format!(" since {}", since.ago(self.now)));
+        }
+        if refuses {
+            state.push_str(", refuses writes");
+        }
         vec![
             node.id.clone(),
             state,
@@ -110,6 +116,8 @@ impl View for PartitionStatus {
         Column::always("REPOSITORIES"),
         Column::always("REFS"),
         Column::always("SESSIONS"),
+        Column::always("MISSING COPIES"),
+        Column::wide("MISPLACED"),
         Column::wide("VOTERS"),
     ];
 
@@ -123,6 +131,8 @@ impl View for PartitionStatus {
             number(self.repositories),
             number(self.refs),
             number(self.sessions),
+            number(self.under_replicated),
+            number(self.misplaced),
             self.voters.join(","),
         ]
     }
@@ -178,6 +188,7 @@ mod tests {
             term: 2,
             applied: 30,
             refs: 9,
+            under_replicated: 3,
             ..Default::default()
         };
         let partitions = metadata::v1::StatusResponse { node: 1, partitions: vec![partition] };
@@ -202,9 +213,9 @@ holds          5 repositories, 2 users
 NODE              STATE               RING  STORED   FREE  SEEN    VERSION  ROLES
 0000000000000001  up, refuses writes  yes   2.0 KiB  0 B   2s ago  0.1.0    metadata,object
 
-PARTITION  LEADER            TERM  APPLIED  REPOSITORIES  REFS  SESSIONS
-0          -                 -     -        -             -     -
-1          0000000000000001  2     30       0             9     0
+PARTITION  LEADER            TERM  APPLIED  REPOSITORIES  REFS  SESSIONS  MISSING COPIES
+0          -                 -     -        -             -     -         -
+1          0000000000000001  2     30       0             9     0         3
 
 unknown: x: why
 ";

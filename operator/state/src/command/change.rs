@@ -6,15 +6,15 @@ use super::access::{
     SetUser,
 };
 use super::cluster::{
-    EnrolNode, Found, PartitionApplied, PruneAudit, RecordRefusal, RegisterNode, SetJoinToken,
-    SetSetting,
+    EnrolNode, Found, PartitionApplied, PruneAudit, RecordRefusal, SetJoinToken, SetSetting,
 };
 use super::directory::{
     CreateRepository, DeleteRepository, RenameRepository, SetRepository, SettleRepository,
     UndeleteRepository,
 };
+use super::node::{DrainNode, EnterRing, RegisterNode, RemoveNode, SetNodeState, UndrainNode};
 use crate::public_key::PublicKey;
-use crate::record::TokenId;
+use crate::record::{NodeState, TokenId};
 
 /// The kinds of change. Numbers are for ever: a kind that goes leaves a gap.
 #[derive(Clone, PartialEq, Oneof)]
@@ -62,6 +62,16 @@ pub enum Change {
     PruneAudit(PruneAudit),
     #[prost(message, tag = "30")]
     RecordRefusal(RecordRefusal),
+    #[prost(message, tag = "31")]
+    SetNodeState(SetNodeState),
+    #[prost(message, tag = "32")]
+    EnterRing(EnterRing),
+    #[prost(message, tag = "33")]
+    DrainNode(DrainNode),
+    #[prost(message, tag = "34")]
+    UndrainNode(UndrainNode),
+    #[prost(message, tag = "35")]
+    RemoveNode(RemoveNode),
     #[prost(message, tag = "40")]
     EnrolNode(EnrolNode),
     #[prost(message, tag = "41")]
@@ -93,6 +103,11 @@ impl Change {
             Self::SetSetting(_) => "setting.set",
             Self::PruneAudit(_) => "audit.prune",
             Self::RecordRefusal(_) => "call.refused",
+            Self::SetNodeState(_) => "node.state",
+            Self::EnterRing(_) => "ring.enter",
+            Self::DrainNode(_) => "node.drain",
+            Self::UndrainNode(_) => "node.undrain",
+            Self::RemoveNode(_) => "node.remove",
             Self::EnrolNode(_) => "node.enrol",
             Self::SetJoinToken(_) => "join-token.set",
         }
@@ -123,7 +138,15 @@ impl Change {
             | Self::RevokeRole(RevokeRole { user, role, subject }) => {
                 two(user, &format!("{role} {subject}"))
             }
-            Self::RegisterNode(register) => NodeId(register.id).to_string(),
+            Self::RegisterNode(RegisterNode { id, .. })
+            | Self::EnterRing(EnterRing { id })
+            | Self::DrainNode(DrainNode { id })
+            | Self::UndrainNode(UndrainNode { id }) => NodeId(*id).to_string(),
+            Self::RemoveNode(RemoveNode { id, finding }) => two(&NodeId(*id).to_string(), finding),
+            Self::SetNodeState(SetNodeState { id, state, .. }) => {
+                let state = NodeState::from_wire(*state).map_or("unknown", NodeState::as_str);
+                two(&NodeId(*id).to_string(), state)
+            }
             Self::PartitionApplied(applied) => applied.partition.to_string(),
             Self::SetSetting(set) => format!("{}={}", set.key, set.value),
             Self::PruneAudit(prune) => prune.floor.to_string(),

@@ -40,32 +40,6 @@ pub struct FoundNode {
     pub zone: String,
 }
 
-/// A node has started.
-#[derive(Clone, PartialEq, Message)]
-pub struct RegisterNode {
-    /// 0: a new node.
-    #[prost(uint64, tag = "1")]
-    pub id: u64,
-    /// control, frontend, metadata, object.
-    #[prost(string, repeated, tag = "2")]
-    pub roles: Vec<String>,
-    /// `HOST:PORT` for people.
-    #[prost(string, tag = "3")]
-    pub address: String,
-    /// May be empty.
-    #[prost(string, tag = "4")]
-    pub region: String,
-    /// May be empty.
-    #[prost(string, tag = "5")]
-    pub zone: String,
-    /// Number of this start.
-    #[prost(uint64, tag = "6")]
-    pub incarnation: u64,
-    /// Version of its software.
-    #[prost(string, tag = "7")]
-    pub software: String,
-}
-
 /// A node asks for certificates by the join token.
 #[derive(Clone, PartialEq, Message)]
 pub struct EnrolNode {

@@ -5,24 +5,17 @@ use gitstratum_hashring::Ring;
 
 use super::names::check_user_name;
 use super::{At, Desk, Plan};
-use crate::command::{Found, FoundNode, PruneAudit, SetSetting};
+use crate::Refusal;
+use crate::command::{Found, FoundNode, PruneAudit};
 use crate::outcome::Reply;
-use crate::record::{Layout, Node, NodeState, Placement, Scope, Setting, Token, User, stamp};
+use crate::placement::ring_of;
+use crate::record::{Layout, Node, NodeState, Placement, Scope, Token, User, stamp};
 use crate::state::{Header, Mutation};
-use crate::{Refusal, Subject, Verb};
 
 /// Metadata partitions of a cluster.
 const PARTITIONS_MAX: u32 = 1_024;
 /// Voters of a partition.
 const VOTERS_MAX: usize = 3;
-/// Settings and flags.
-const SETTINGS_MAX: usize = 1_000;
-/// Longest name or value of a setting, bytes.
-const SETTING_BYTES_MAX: usize = 1_000;
-/// What a flag's name starts with.
-const FLAG_PREFIX: &str = "flag.";
-/// Settings that are spans of time.
-const SPANS: &[&str] = &["offlineGrace", "undeleteWindow", "wantGrace"];
 
 pub(super) fn found(desk: &Desk<'_>, found: &Found) -> Result<Plan, Refusal> {
     desk.require_system()?;
@@ -77,6 +70,10 @@ fn found_nodes(found: &Found, at: At) -> Result<Vec<Node>, Refusal> {
         zone: spec.zone.clone(),
         weight: 1,
         state: NodeState::Joining,
+        since: at.wall,
+        failures: 0,
+        is_draining: false,
+        fence: 0,
         incarnation: Incarnation(0),
         software: String::new(),
         in_ring: true,
@@ -106,24 +103,10 @@ fn found_layout(found: &Found, nodes: &[Node], at: At) -> Result<Layout, Refusal
         partitions: (0..found.partitions).map(place).collect(),
         version: at.stamp(),
     };
-    Ring::new(&ring_of(&layout, nodes))
+    let all: Vec<&Node> = nodes.iter().collect();
+    Ring::new(&ring_of(&layout, &all))
         .map_err(|error| Refusal::invalid("layout", error.to_string()))?;
     Ok(layout)
-}
-
-fn ring_of(layout: &Layout, nodes: &[Node]) -> gitstratum_hashring::Layout {
-    let ring_node = |node: &Node| gitstratum_hashring::RingNode {
-        id: node.id,
-        weight: node.weight,
-        zone: node.zone.clone(),
-        region: node.region.clone(),
-        state: gitstratum_hashring::NodeState::Active,
-    };
-    gitstratum_hashring::Layout {
-        epoch: layout.epoch,
-        replication_factor: layout.replication_factor,
-        nodes: nodes.iter().map(ring_node).collect(),
-    }
 }
 
 fn first_admin(found: &Found, at: At) -> Result<(User, Token), Refusal> {
@@ -153,52 +136,6 @@ fn first_admin(found: &Found, at: At) -> Result<(User, Token), Refusal> {
     Ok((user, token))
 }
 
-pub(super) fn set_setting(desk: &Desk<'_>, set: &SetSetting) -> Result<Plan, Refusal> {
-    check_setting(&set.key, &set.value)?;
-    desk.require(Verb::Manage, Subject::Cluster)?;
-    match desk.state.settings.get(&set.key) {
-        Some(old) if old.value == set.value => return Ok(Plan::unchanged(Reply::Done)),
-        Some(_) => {}
-        None if desk.state.settings.len() >= SETTINGS_MAX => {
-            let (limit, of) = (SETTINGS_MAX, "settings");
-            return Err(Refusal::Full { what: "cluster".to_owned(), limit, of });
-        }
-        None => {}
-    }
-    let (key, value, version) = (set.key.clone(), set.value.clone(), desk.at.stamp());
-    Ok(Plan::new(Reply::Done, vec![Mutation::PutSetting(Setting { key, value, version })]))
-}
-
-fn check_setting(key: &str, value: &str) -> Result<(), Refusal> {
-    if key.len() > SETTING_BYTES_MAX || value.len() > SETTING_BYTES_MAX {
-        return Err(Refusal::invalid("setting", "is longer than 1000 bytes"));
-    }
-    if let Some(flag) = key.strip_prefix(FLAG_PREFIX) {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-        if flag.is_empty() || !flag.bytes().all(plain) {
-            return Err(Refusal::invalid("flag", "has a name other than A-Z a-z 0-9 . _ -"));
-        }
-        return match value {
-            "on" | "off" => Ok(()),
-            _ => Err(Refusal::invalid("flag", "is neither on nor off")),
-        };
-    }
-    if !SPANS.contains(&key) {
-        return Err(Refusal::invalid("setting", format!("`{key}` is not known")));
-    }
-    if is_span(value) {
-        return Ok(());
-    }
-    Err(Refusal::invalid("setting", format!("`{key}` is not a number and s, m, h or d")))
-}
-
-fn is_span(value: &str) -> bool {
-    let digits = value.strip_suffix(['s', 'm', 'h', 'd']);
-    digits.is_some_and(|digits| {
-        (1..=9).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())
-    })
-}
-
 pub(super) fn prune_audit(desk: &Desk<'_>, prune: &PruneAudit) -> Result<Plan, Refusal> {
     desk.require_system()?;
     let old = &desk.state.header;
@@ -208,27 +145,4 @@ pub(super) fn prune_audit(desk: &Desk<'_>, prune: &PruneAudit) -> Result<Plan, R
     let audit_bytes = old.audit_bytes.saturating_sub(prune.bytes);
     let header = Header { audit_floor: prune.floor, audit_bytes, ..old.clone() };
     Ok(Plan::new(Reply::Done, vec![Mutation::PutHeader(header)]))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn settings_are_known_names_with_values_of_their_kind() {
-        for (key, value) in [("wantGrace", "60s"), ("undeleteWindow", "7d"), ("flag.a-b", "on")] {
-            assert_eq!(check_setting(key, value), Ok(()), "{key}");
-        }
-        for (key, value) in [
-            ("wantGrace", "60"),
-            ("wantGrace", "-1s"),
-            ("wantGrace", "s"),
-            ("wantgrace", "60s"),
-            ("flag.", "on"),
-            ("flag.x", "yes"),
-            ("", ""),
-        ] {
-            assert!(check_setting(key, value).is_err(), "{key}={value}");
-        }
-    }
 }

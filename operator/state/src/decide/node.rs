@@ -4,7 +4,7 @@ use gitstratum_core::{GrantsVersion, Incarnation, NodeId, PartitionId, ProcessRo
 
 use super::{Desk, Plan};
 use crate::Refusal;
-use crate::command::{PartitionApplied, RegisterNode};
+use crate::command::{PartitionApplied, RegisterNode, SetNodeState};
 use crate::outcome::Reply;
 use crate::record::{Node, NodeState};
 use crate::state::Mutation;
@@ -30,6 +30,9 @@ pub(super) fn register(desk: &Desk<'_>, register: &RegisterNode) -> Result<Plan,
         return Err(Refusal::Stale { what: "the node's incarnation", known: old.incarnation.0 });
     }
     let mut new = Node { roles, ..described(old, register) };
+    if new.state == NodeState::Joining {
+        (new.state, new.since) = (NodeState::Up, desk.at.wall);
+    }
     let reply = Reply::Node(id);
     if new == *old {
         return Ok(Plan::unchanged(reply));
@@ -62,6 +65,10 @@ pub(super) fn admit(
         zone: String::new(),
         weight: 1,
         state: NodeState::Joining,
+        since: desk.at.wall,
+        failures: 0,
+        is_draining: false,
+        fence: 0,
         incarnation: Incarnation(0),
         software: String::new(),
         in_ring: false,
@@ -71,21 +78,38 @@ pub(super) fn admit(
     Ok(Plan::new(Reply::Node(id), vec![Mutation::PutNode(node)]))
 }
 
-/// The node as it describes itself; what was decided about it stays.
+/// The node as it describes itself; what was decided about it stays. One that was taken for
+/// dead is up again once the leader calls it so: a node that starts over and over is not.
 fn described(old: &Node, register: &RegisterNode) -> Node {
-    let state = match old.state {
-        NodeState::Joining | NodeState::Suspect | NodeState::Down => NodeState::Up,
-        NodeState::Up | NodeState::Leaving | NodeState::Removed => old.state,
-    };
     Node {
         address: register.address.clone(),
         region: register.region.clone(),
         zone: register.zone.clone(),
         incarnation: Incarnation(register.incarnation),
         software: register.software.clone(),
-        state,
         ..old.clone()
     }
+}
+
+/// Moves a node's state along an allowed edge (GS-CP-41), for the start that was judged.
+pub(super) fn set_state(desk: &Desk<'_>, set: &SetNodeState) -> Result<Plan, Refusal> {
+    desk.require_system()?;
+    let id = NodeId(set.id);
+    let old = desk.state.node(id).ok_or_else(|| Refusal::missing("node", id.to_string()))?;
+    if set.incarnation != old.incarnation.0 {
+        return Err(Refusal::Stale { what: "the node's incarnation", known: old.incarnation.0 });
+    }
+    let state = NodeState::from_wire(set.state).filter(|state| *state != NodeState::Removed);
+    let state = state.ok_or_else(|| Refusal::invalid("state", "is none that is found"))?;
+    if !old.state.may_become(state) {
+        let problem =
+            format!("of node {id} cannot go from {} to {}", old.state.as_str(), { state.as_str() });
+        return Err(Refusal::invalid("state", problem));
+    }
+    let failures = old.failures.saturating_add(u32::from(state == NodeState::Down));
+    let (since, version) = (desk.at.wall, desk.at.stamp());
+    let new = Node { state, since, failures, version, ..old.clone() };
+    Ok(Plan::new(Reply::Node(id), vec![Mutation::PutNode(new)]))
 }
 
 fn parse_roles(words: &[String]) -> Result<BTreeSet<ProcessRole>, Refusal> {

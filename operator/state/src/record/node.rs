@@ -1,6 +1,8 @@
 use std::collections::BTreeSet;
 
-use gitstratum_core::{Epoch, GrantsVersion, Incarnation, NodeId, PartitionId, ProcessRole};
+use gitstratum_core::{
+    Epoch, GrantsVersion, Incarnation, NodeId, PartitionId, ProcessRole, UnixMillis,
+};
 
 /// A node of the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,8 +19,16 @@ pub struct Node {
     pub zone: String,
     /// Share of the ring.
     pub weight: u16,
-    /// Where it is in its life.
+    /// Whether it lives, as far as is known.
     pub state: NodeState,
+    /// Since when, by the wall clock of whoever proposed it.
+    pub since: UnixMillis,
+    /// How often it was taken for dead.
+    pub failures: u32,
+    /// Whether it is being emptied (S20).
+    pub is_draining: bool,
+    /// Number of its fence, or of the last one that was lifted: it never falls (S20).
+    pub fence: u64,
     /// Number of its last start; an older one is a zombie (RV-S3).
     pub incarnation: Incarnation,
     /// Version of its software.
@@ -29,7 +39,7 @@ pub struct Node {
     pub version: GrantsVersion,
 }
 
-/// Where a node is in its life.
+/// Whether a node lives. That it is being emptied is another matter: it may die meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NodeState {
     /// Registered, not yet seen.
@@ -40,21 +50,29 @@ pub enum NodeState {
     Suspect,
     /// Taken for dead.
     Down,
-    /// Being emptied.
-    Leaving,
     /// Gone for good.
     Removed,
 }
 
 impl NodeState {
-    /// The state of wire number 1 to 6.
+    /// Whether a node in this state may be found in state `next` the next time (GS-CP-41).
+    pub const fn may_become(self, next: Self) -> bool {
+        match (self, next) {
+            (Self::Joining | Self::Suspect | Self::Down, Self::Up)
+            | (Self::Up, Self::Suspect)
+            | (Self::Up | Self::Suspect, Self::Down)
+            | (Self::Joining | Self::Up | Self::Suspect | Self::Down, Self::Removed) => true,
+            (_, Self::Joining | Self::Up | Self::Suspect | Self::Down | Self::Removed) => false,
+        }
+    }
+
+    /// The state of wire number 1 to 6; 5, of a node that is being emptied, is none of these.
     pub const fn from_wire(number: u32) -> Option<Self> {
         match number {
             1 => Some(Self::Joining),
             2 => Some(Self::Up),
             3 => Some(Self::Suspect),
             4 => Some(Self::Down),
-            5 => Some(Self::Leaving),
             6 => Some(Self::Removed),
             _ => None,
         }
@@ -67,7 +85,6 @@ impl NodeState {
             Self::Up => 2,
             Self::Suspect => 3,
             Self::Down => 4,
-            Self::Leaving => 5,
             Self::Removed => 6,
         }
     }
@@ -79,7 +96,6 @@ impl NodeState {
             Self::Up => "up",
             Self::Suspect => "suspect",
             Self::Down => "down",
-            Self::Leaving => "leaving",
             Self::Removed => "removed",
         }
     }

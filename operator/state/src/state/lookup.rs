@@ -145,6 +145,11 @@ impl State {
         self.nodes.get(&id)
     }
 
+    /// What setting `key`, or the flag under its prefix, was set to.
+    pub fn setting(&self, key: &str) -> Option<&Setting> {
+        self.settings.get(key)
+    }
+
     /// What was set, flags too.
     pub fn settings(&self) -> impl Iterator<Item = &Setting> {
         self.settings.values()

@@ -1,5 +1,5 @@
 use gitstratum_core::{
-    ClusterId, Epoch, GrantsVersion, Incarnation, NodeId, PartitionId, ProcessRole,
+    ClusterId, Epoch, GrantsVersion, Incarnation, NodeId, PartitionId, ProcessRole, UnixMillis,
 };
 
 use super::{BadField, Stored};
@@ -134,6 +134,14 @@ pub(crate) struct NodeMessage {
     in_ring: bool,
     #[prost(uint64, tag = "11")]
     version: u64,
+    #[prost(uint64, tag = "12")]
+    since_millis: u64,
+    #[prost(uint32, tag = "13")]
+    failures: u32,
+    #[prost(bool, tag = "14")]
+    is_draining: bool,
+    #[prost(uint64, tag = "15")]
+    fence: u64,
 }
 
 impl Stored for Node {
@@ -152,6 +160,10 @@ impl Stored for Node {
             software: self.software.clone(),
             in_ring: self.in_ring,
             version: self.version.0,
+            since_millis: self.since.0,
+            failures: self.failures,
+            is_draining: self.is_draining,
+            fence: self.fence,
         }
     }
 
@@ -167,6 +179,10 @@ impl Stored for Node {
             incarnation: Incarnation(message.incarnation),
             software: message.software,
             in_ring: message.in_ring,
+            since: UnixMillis(message.since_millis),
+            failures: message.failures,
+            is_draining: message.is_draining,
+            fence: message.fence,
             version: GrantsVersion(message.version),
         })
     }

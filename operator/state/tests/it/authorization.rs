@@ -173,10 +173,10 @@ fn deleted_repositories_are_shown_to_their_admins_only() {
 fn settings_are_for_cluster_admins() {
     let mut world = world();
     let set = |value: &str| {
-        Change::SetSetting(SetSetting { key: "wantGrace".into(), value: value.into() })
+        Change::SetSetting(SetSetting { key: "nodeDownAfter".into(), value: value.into() })
     };
-    assert_eq!(world.refused(Some(Who(2)), set("0s")).0, ErrorKind::Denied);
+    assert_eq!(world.refused(Some(Who(2)), set("20s")).0, ErrorKind::Denied);
     assert_eq!(world.refused(Some(ADMIN), set("soon")).0, ErrorKind::Invalid);
-    world.ok(Some(ADMIN), set("0s"));
+    world.ok(Some(ADMIN), set("20s"));
     assert_eq!(world.state.settings().count(), 1);
 }

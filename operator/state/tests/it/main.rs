@@ -9,4 +9,5 @@ mod directory;
 mod enrolment;
 mod format;
 mod founding;
+mod nodes;
 mod users;

@@ -1,9 +1,10 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use gitstratum_client::cluster::{Applied, Feed, Follow, Publisher, follow};
+use gitstratum_client::cluster::{Applied, Feed, Follow, Publisher, StoreUse, follow};
 use gitstratum_core::{GrantsVersion, ProcessRole};
 use gitstratum_process::{Drain, TaskGroup};
+use tokio::sync::watch;
 
 use super::super::node::ready_within;
 use super::super::plan::Plan;
@@ -20,6 +21,21 @@ pub(super) fn published(
     feed
 }
 
+/// The same for an object store, which also says what it holds.
+pub(super) fn stored(
+    plan: &Plan,
+    store: watch::Receiver<StoreUse>,
+    drain: &Drain,
+    running: &mut TaskGroup<Result<()>>,
+) -> Feed {
+    let (publisher, feed) = Feed::channel();
+    let (role, applied) = (ProcessRole::Object, Applied::Published);
+    let follow =
+        Follow { socket: agent_socket(plan), role, publisher, applied, store: Some(store) };
+    start(follow, drain, running);
+    feed
+}
+
 /// Follows the agent for a role that says itself what it has made its own.
 pub(super) fn told(
     plan: &Plan,
@@ -28,7 +44,11 @@ pub(super) fn told(
     running: &mut TaskGroup<Result<()>>,
 ) {
     let socket = agent_socket(plan);
-    let following = follow(Follow { socket, role, publisher, applied }, drain.clone());
+    start(Follow { socket, role, publisher, applied, store: None }, drain, running);
+}
+
+fn start(follows: Follow, drain: &Drain, running: &mut TaskGroup<Result<()>>) {
+    let following = follow(follows, drain.clone());
     running.spawn(async move {
         following.await;
         Ok(())

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use gitstratum_client::cluster::{Applied, Feed};
+use gitstratum_client::copies::ObjectNodes;
 use gitstratum_client::grpc;
 use gitstratum_client::objects::{Options, Reader};
 use gitstratum_client::{bulk, raft};
@@ -20,6 +21,7 @@ use super::super::sockets;
 /// The metadata node, running.
 pub(in super::super) struct Started {
     pub(in super::super) engine: Arc<RocksEngine>,
+    pub(in super::super) host: Arc<Host>,
 }
 
 /// Starts the metadata node: its partitions open as the layout arrives.
@@ -43,6 +45,7 @@ pub(in super::super) async fn start(
     .context("opening the partitions' log")?;
     let (publisher, feed) = Feed::channel();
     let bytes = bulk::Client::new(common.dialer(ProcessRole::Metadata)?);
+    let bytes = bytes.on(common.node, feed.clone());
     let reader = Reader::new(Arc::new(bytes), Options::default());
     let commits_held = MetadataMetrics::new(&common.metrics).commit_graph_size;
     let deps = Deps {
@@ -50,6 +53,7 @@ pub(in super::super) async fn start(
         host: Arc::clone(&host),
         feed,
         clock: Arc::clone(&common.clock),
+        copies: Arc::new(ObjectNodes::new(common.dialer(ProcessRole::Metadata)?)),
         planner: Arc::new(HistoryPlanner::new(reader, Limits::default(), commits_held)),
         metrics: common.metrics.clone(),
     };
@@ -64,9 +68,10 @@ pub(in super::super) async fn start(
     common.serve_raft((ProcessRole::Metadata, Port::MetadataRaft), receive, drain, running).await?;
     serve(common, &service, drain, running).await?;
     let kept = Arc::clone(&service).run(drain.clone());
+    let stopped = Arc::clone(&host);
     running.spawn(async move {
         kept.await;
-        host.shutdown().await;
+        stopped.shutdown().await;
         Ok(())
     });
     let socket = sockets::listen(&directory.join("admin.sock"))?;
@@ -76,7 +81,7 @@ pub(in super::super) async fn start(
         piped.await;
         Ok(())
     });
-    Ok(Started { engine })
+    Ok(Started { engine, host })
 }
 
 async fn serve(

@@ -22,8 +22,9 @@ const RESTART_FIRST: Duration = Duration::from_millis(100);
 const RESTART_LONGEST: Duration = Duration::from_secs(5);
 /// A node that ran for so long has not died of its start.
 const SETTLED: Duration = Duration::from_secs(10);
-/// How long a node may take to stop; it drains for 30 s at most itself.
-const STOP_WITHIN: Duration = Duration::from_secs(60);
+/// How long a node may take to stop: each of its layers drains for 30 s at most, one after
+/// the other.
+const STOP_WITHIN: Duration = Duration::from_secs(100);
 
 /// What a node's process is started with.
 pub(super) struct Run {
@@ -61,6 +62,8 @@ struct Kept {
     folder: PathBuf,
     wanted: watch::Sender<Wanted>,
     stand: watch::Receiver<Stand>,
+    /// Held by who commands it: a start waits until a stop has ended.
+    commanding: tokio::sync::Mutex<()>,
 }
 
 /// The nodes of this machine.
@@ -82,7 +85,7 @@ impl Children {
             let stopping = stopping.clone();
             let keeper = Keeper { run, wish, shown, was_ready: was_ready.subscribe(), stopping };
             keepers.spawn(keeper.keep());
-            Kept { number, folder, wanted, stand }
+            Kept { number, folder, wanted, stand, commanding: tokio::sync::Mutex::default() }
         };
         let kept = runs.into_iter().map(keep).collect();
         (Self { kept, was_ready }, keepers)
@@ -101,6 +104,7 @@ impl Children {
     /// Stops a node, which stays down; `None` if there is no such node.
     pub(super) async fn stop(&self, node: NodeId) -> Option<Result<()>> {
         let kept = self.find(node)?;
+        let _commanding = kept.commanding.lock().await;
         kept.wanted.send_replace(Wanted::Down);
         let mut stand = kept.stand.clone();
         let stopped = stand.wait_for(|stand| *stand == Stand::Down);
@@ -113,6 +117,7 @@ impl Children {
     /// Starts a node again and waits until it is ready; `None` if there is no such node.
     pub(super) async fn restart(&self, node: NodeId) -> Option<Result<()>> {
         let kept = self.find(node)?;
+        let _commanding = kept.commanding.lock().await;
         kept.wanted.send_replace(Wanted::Up);
         let ready = async {
             while living_in(&kept.folder).is_none() {

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 
+use super::super::Distance;
 use super::*;
 
 const SEGMENT: SegmentId = SegmentId([7; 16]);
@@ -29,12 +30,19 @@ struct Owners {
     manners: BTreeMap<NodeId, Manner>,
     asked: Mutex<Vec<NodeId>>,
     out: Mutex<Vec<NodeId>>,
+    /// The one that is near, and how near.
+    near: Mutex<Option<(NodeId, Distance)>>,
 }
 
 impl Owners {
     fn new(manners: [Manner; 3]) -> Arc<Self> {
         let manners = NODES.into_iter().zip(manners).collect();
-        Arc::new(Self { manners, asked: Mutex::default(), out: Mutex::default() })
+        Arc::new(Self {
+            manners,
+            asked: Mutex::default(),
+            out: Mutex::default(),
+            near: Mutex::default(),
+        })
     }
 
     async fn read(self: &Arc<Self>, spans: &[Span]) -> Result<Vec<Vec<u8>>, Error> {
@@ -95,6 +103,11 @@ impl BulkRead for Owners {
 
     fn is_out(&self, node: NodeId) -> bool {
         self.out.lock().contains(&node)
+    }
+
+    fn distance(&self, node: NodeId) -> Distance {
+        let near = *self.near.lock();
+        near.filter(|(near, _)| *near == node).map_or(Distance::Far, |(_, distance)| distance)
     }
 
     fn note_slow(&self, node: NodeId) {
@@ -159,4 +172,17 @@ async fn when_all_fail_the_last_failure_is_told() {
     assert_eq!(error.to_string(), format!("answer of node {}: torn", NODES[2]));
     let owners = Owners::new([Manner::Gone; 3]);
     assert!(matches!(owners.read(&spans()).await, Err(Error::Busy { node: NodeId(3) })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn gs_ob_19_the_nearest_owner_is_asked_first_unless_it_failed_lately() {
+    for distance in [Distance::Here, Distance::SameZone] {
+        let owners = Owners::new([Manner::Sound; 3]);
+        *owners.near.lock() = Some((NodeId(3), distance));
+        assert_eq!(owners.read(&spans()).await.unwrap(), expected());
+        assert_eq!(owners.asked(), [3]);
+        owners.note_slow(NodeId(3));
+        assert_eq!(owners.read(&spans()).await.unwrap(), expected());
+        assert_eq!(owners.asked(), [3, 1]);
+    }
 }

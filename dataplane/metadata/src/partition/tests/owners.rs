@@ -3,23 +3,35 @@ use prost::Message;
 
 use super::rig::{MAIN, Rig, command, key, pack_on, update, verdicts, with_pack};
 use crate::partition::entry::{Change, ChangeOwners, Fence, ShowIncarnation, UpdateRefs};
-use crate::partition::owners::OwnersAnswer;
-use crate::partition::query;
+use crate::partition::{FenceAnswer, OwnersAnswer, query};
 
-const A: u64 = 41;
-const B: u64 = 42;
-const C: u64 = 43;
-const D: u64 = 44;
+pub(super) const A: u64 = 41;
+pub(super) const B: u64 = 42;
+pub(super) const C: u64 = 43;
+pub(super) const D: u64 = 44;
 
-fn show(rig: &mut Rig, node: u64, incarnation: u64) {
+pub(super) fn show(rig: &mut Rig, node: u64, incarnation: u64) {
     rig.apply(Change::ShowIncarnation(ShowIncarnation { node, incarnation }));
 }
 
-fn fence(rig: &mut Rig, node: u64, number: u64) {
-    rig.apply(Change::Fence(Fence { node, number }));
+pub(super) fn fence(rig: &mut Rig, node: u64, number: u64) -> FenceAnswer {
+    let ring = vec![A, B, C, D];
+    command_fence(rig, Fence { node, number, ring, replication_factor: 3, lifted: false })
 }
 
-fn change_owners(rig: &mut Rig, list_number: u64, owners: &[(u64, u64)]) -> OwnersAnswer {
+pub(super) fn lift(rig: &mut Rig, node: u64, number: u64) -> FenceAnswer {
+    command_fence(rig, Fence { node, number, lifted: true, ..Fence::default() })
+}
+
+pub(super) fn command_fence(rig: &mut Rig, fence: Fence) -> FenceAnswer {
+    FenceAnswer::decode(rig.apply(Change::Fence(fence))).unwrap()
+}
+
+pub(super) fn change_owners(
+    rig: &mut Rig,
+    list_number: u64,
+    owners: &[(u64, u64)],
+) -> OwnersAnswer {
     let change = ChangeOwners {
         segment_id: vec![1; 16].into(),
         list_number,
@@ -37,7 +49,7 @@ fn push(session: u64, number: u64, attempt: u32, owners: &[(u64, u64)]) -> Updat
     UpdateRefs { replication_factor: 3, ..update }
 }
 
-fn rig_with_listed(owners: &[(u64, u64)]) -> (Rig, u64) {
+pub(super) fn rig_with_listed(owners: &[(u64, u64)]) -> (Rig, u64) {
     let mut rig = Rig::new();
     let session = rig.open();
     assert_eq!(verdicts(&rig.push(push(session, 1, 1, owners))), [Refusal::None]);
@@ -89,10 +101,11 @@ fn s19_readers_of_an_older_manifest_read_a_changed_owner_list() {
 #[test]
 fn s18_a_segment_below_the_replication_factor_is_on_the_repair_list_until_it_is_whole() {
     let (mut rig, _) = rig_with_listed(&[(A, 1), (B, 1)]);
-    let listed = query::repairs(&rig.rows, 10).unwrap();
+    let listed = query::repairs_after(&rig.rows, None, 10).unwrap();
     assert_eq!(listed.iter().map(|(_, row)| row.missing).collect::<Vec<_>>(), [1]);
     assert!(change_owners(&mut rig, 1, &[(A, 1), (B, 1), (C, 1)]).changed);
-    assert!(query::repairs(&rig.rows, 10).unwrap().is_empty());
+    assert!(query::repairs_after(&rig.rows, None, 10).unwrap().is_empty());
+    assert_eq!(query::group(&rig.rows).unwrap().repairs_count, 0);
 }
 
 #[test]
@@ -136,7 +149,7 @@ fn s20_a_fence_holds_for_owner_changes_too() {
     assert!(!change_owners(&mut rig, 1, &[(A, 1), (B, 1)]).changed);
     assert!(change_owners(&mut rig, 1, &[(A, 1), (B, 1), (D, 1)]).changed);
     assert_eq!(rig.state(1, session, 1).owners, [B, D]);
-    fence(&mut rig, A, 0);
+    lift(&mut rig, A, 8);
     assert!(change_owners(&mut rig, 2, &[(A, 1), (B, 1), (D, 1)]).changed);
 }
 

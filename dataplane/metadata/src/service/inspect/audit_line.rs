@@ -17,6 +17,10 @@ pub(super) fn lines(index: Version, row: &AuditRow) -> Vec<AuditLine> {
         request_id: who.request_id,
         client_addr: who.client_addr,
     };
+    if !row.lost_segment.is_empty() {
+        let subject = format!("{} segment {}", row.path, encode_hex(&row.lost_segment));
+        return vec![AuditLine { action: "segment.accept-loss".to_owned(), subject, ..line }];
+    }
     if row.changes.is_empty() {
         return vec![line];
     }

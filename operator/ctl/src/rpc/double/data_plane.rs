@@ -47,6 +47,20 @@ impl Metadata for Rpc {
         not_for_people()
     }
 
+    async fn compare_inventory(
+        &self,
+        _: Request<meta::CompareInventoryRequest>,
+    ) -> Answer<meta::CompareInventoryResponse> {
+        not_for_people()
+    }
+
+    async fn report_lost(
+        &self,
+        _: Request<meta::ReportLostRequest>,
+    ) -> Answer<meta::ReportLostResponse> {
+        not_for_people()
+    }
+
     async fn get_refs(&self, _: Request<meta::GetRefsRequest>) -> Answer<Self::GetRefsStream> {
         not_for_people()
     }
@@ -122,6 +136,34 @@ impl Metadata for Rpc {
         Ok(Response::new(meta::StatusResponse { node: 1, partitions }))
     }
 
+    async fn fence_node(
+        &self,
+        _: Request<meta::FenceNodeRequest>,
+    ) -> Answer<meta::FenceNodeResponse> {
+        not_for_people()
+    }
+
+    async fn unfence_node(
+        &self,
+        _: Request<meta::UnfenceNodeRequest>,
+    ) -> Answer<meta::FenceNodeResponse> {
+        not_for_people()
+    }
+
+    async fn show_node_use(
+        &self,
+        _: Request<meta::ShowNodeUseRequest>,
+    ) -> Answer<meta::ShowNodeUseResponse> {
+        not_for_people()
+    }
+
+    async fn accept_loss(
+        &self,
+        _: Request<meta::AcceptLossRequest>,
+    ) -> Answer<meta::AcceptLossResponse> {
+        not_for_people()
+    }
+
     async fn audit(&self, request: Request<meta::AuditRequest>) -> Answer<Self::AuditStream> {
         let (world, request) = (self.world().await?, request.into_inner());
         let lines = world.partition_audit.get(&request.partition).into_iter().flatten();
@@ -139,6 +181,10 @@ impl Object for Rpc {
     }
 
     async fn stat(&self, _: Request<obj::StatRequest>) -> Answer<obj::StatResponse> {
+        not_for_people()
+    }
+
+    async fn pull(&self, _: Request<obj::PullRequest>) -> Answer<obj::PullResponse> {
         not_for_people()
     }
 

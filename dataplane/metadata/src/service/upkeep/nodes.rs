@@ -1,0 +1,123 @@
+//! Where copies of a segment belong: the ring's answer, and what to do while it does not hold.
+//! Pure.
+
+use std::collections::BTreeSet;
+
+use gitstratum_core::{Epoch, NodeId, SegmentId};
+use gitstratum_hashring::{Key, Layout, NodeState, Ring, RingNode, WEIGHT_MAX};
+use gitstratum_proto::control::v1 as wire;
+
+/// `Node.state` of nodes from which no answer is expected.
+const STATE_DOWN: u32 = 4;
+const STATE_REMOVED: u32 = 6;
+/// The role of nodes that store segments.
+const ROLE: &str = "object";
+
+/// The nodes that store segments, as the control plane's layout and the partition's fences say.
+#[derive(Clone, Debug)]
+pub(in super::super) struct Nodes {
+    ring: Ring,
+    /// Copies of each segment, when all is well.
+    pub(super) copies: usize,
+    /// Nodes of the layout from which no answer is expected.
+    pub(super) down: BTreeSet<NodeId>,
+    /// Nodes that answer, as far as the control plane knows.
+    known: BTreeSet<NodeId>,
+    pub(super) fenced: BTreeSet<NodeId>,
+}
+
+impl Nodes {
+    /// `None` when the layout makes no ring.
+    pub(in super::super) fn new(layout: &wire::Layout, fenced: BTreeSet<NodeId>) -> Option<Self> {
+        let stores = |node: &&wire::Node| node.roles.iter().any(|role| role == ROLE);
+        let nodes: Vec<&wire::Node> = layout.nodes.iter().filter(stores).collect();
+        let gone = |node: &&&wire::Node| matches!(node.state, STATE_DOWN | STATE_REMOVED);
+        // A layout that says nothing is no reason to let copies go.
+        if layout.replication_factor == 0 {
+            return None;
+        }
+        let copies = u8::try_from(layout.replication_factor).unwrap_or(u8::MAX);
+        let chosen = nodes.iter().filter(|node| node.in_ring);
+        let chosen = chosen.filter(|node| !fenced.contains(&NodeId(node.id)));
+        let ring = Ring::new(&Layout {
+            epoch: Epoch(layout.epoch),
+            replication_factor: copies,
+            nodes: chosen.map(|node| ring_node(node)).collect(),
+        });
+        Some(Self {
+            ring: ring.ok()?,
+            copies: usize::from(copies),
+            down: nodes.iter().filter(gone).map(|node| NodeId(node.id)).collect(),
+            known: nodes.iter().map(|node| NodeId(node.id)).collect(),
+            fenced,
+        })
+    }
+
+    /// Ids of the layout's nodes that are in its ring, fenced or not.
+    pub(in super::super) fn in_ring(layout: &wire::Layout) -> Vec<u64> {
+        let nodes = layout.nodes.iter();
+        let nodes = nodes.filter(|node| node.in_ring && node.roles.iter().any(|r| r == ROLE));
+        nodes.map(|node| node.id).collect()
+    }
+
+    /// Whether a copy on `node` cannot be read again, as far as the control plane knows: the node
+    /// is fenced, and down or not in the layout any more.
+    pub(in super::super) fn is_lost(&self, node: NodeId) -> bool {
+        self.fenced.contains(&node) && (self.down.contains(&node) || !self.known.contains(&node))
+    }
+
+    /// Nodes that are to get a copy of `segment`, which `owners` hold. One that the ring chooses
+    /// and that is down is waited for only while there are copies enough without it.
+    pub(super) fn wanted(&self, segment: SegmentId, owners: &[NodeId]) -> Vec<NodeId> {
+        let preference = self.preference(segment);
+        let (ideal, others) = preference.split_at(self.copies.min(preference.len()));
+        let free = |node: &&NodeId| !owners.contains(node) && !self.down.contains(node);
+        let mut wanted: Vec<NodeId> = ideal.iter().filter(free).copied().collect();
+        let staying = owners.iter().filter(|node| preference.contains(node)).count();
+        let short = ideal.len().saturating_sub(staying + wanted.len());
+        wanted.extend(others.iter().filter(free).take(short));
+        wanted
+    }
+
+    /// The owner list that `held` makes: the ring's answer once all of it holds the segment. Until
+    /// then nobody is dropped but fenced nodes, and they only when the others are as many as the
+    /// ring has to offer.
+    pub(super) fn settled(&self, segment: SegmentId, held: &[NodeId]) -> Vec<NodeId> {
+        let preference = self.preference(segment);
+        let ideal = &preference[..self.copies.min(preference.len())];
+        if ideal.len() == self.copies && ideal.iter().all(|node| held.contains(node)) {
+            return ideal.to_vec();
+        }
+        let (fenced, mut list): (Vec<NodeId>, Vec<NodeId>) =
+            held.iter().copied().partition(|node| self.fenced.contains(node));
+        list.sort_by_key(|node| preference.iter().position(|chosen| chosen == node).is_none());
+        let lacking = ideal.len().max(1).saturating_sub(list.len());
+        list.extend(fenced.into_iter().take(lacking));
+        list
+    }
+
+    /// Whether the list `owners` is as it should be, or nothing can be done about it now.
+    pub(super) fn is_settled(&self, segment: SegmentId, owners: &[NodeId]) -> bool {
+        let settled = self.settled(segment, owners);
+        let same = settled.len() == owners.len() && settled.iter().all(|n| owners.contains(n));
+        same && self.wanted(segment, owners).is_empty()
+    }
+
+    /// All nodes of the ring, in the order in which it chooses them for `segment`.
+    fn preference(&self, segment: SegmentId) -> Vec<NodeId> {
+        self.ring.owners(Key::of(&segment), self.ring.len())
+    }
+}
+
+fn ring_node(node: &wire::Node) -> RingNode {
+    RingNode {
+        id: NodeId(node.id),
+        weight: u16::try_from(node.weight).unwrap_or(u16::MAX).min(WEIGHT_MAX),
+        zone: node.zone.clone(),
+        region: node.region.clone(),
+        state: NodeState::Active,
+    }
+}
+
+#[cfg(test)]
+mod tests;

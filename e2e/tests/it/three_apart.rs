@@ -1,0 +1,140 @@
+//! Three nodes between which the network breaks, wholly, in part, or one way (issue 5): who has
+//! a majority goes on, who has none says so soon, and all are of one mind when it is mended.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use gitstratum_e2e::{Apart, is_long, now};
+
+use crate::work::{commit, create, folder, history, mirror_equals};
+
+/// Within what pushes go on through a node that has a majority.
+const ON_WITHIN: Duration = Duration::from_secs(5);
+/// Within what a node that was cut off serves again.
+const BACK_WITHIN: Duration = Duration::from_secs(10);
+/// Within what a node without a majority refuses: 2 s (P-A8), and git around it.
+const REFUSED_WITHIN: Duration = Duration::from_secs(4);
+const PATH: &str = "demo/apart";
+
+/// Other tests run beside these on two cores.
+fn beside_others(limit: Duration) -> Duration {
+    if is_long() { limit } else { limit * 2 }
+}
+
+struct Rig {
+    apart: Apart,
+    source: PathBuf,
+    pushed: usize,
+}
+
+impl Rig {
+    fn start() -> Result<Self> {
+        let apart = Apart::start(|stratum| create(stratum, PATH, "sha1"))?;
+        let source = folder(&apart.stratum, "source");
+        history(&apart.stratum.git(), &source, 3, "sha1")?;
+        let mut rig = Self { apart, source, pushed: 0 };
+        rig.push(0, BACK_WITHIN)?;
+        Ok(rig)
+    }
+
+    /// One commit more, pushed through a node until it is taken; how long that took.
+    fn push(&mut self, index: usize, within: Duration) -> Result<Duration> {
+        self.pushed += 1;
+        let git = self.apart.stratum.git();
+        commit(&git, &self.source, "file", &format!("push {}\n", self.pushed))?;
+        let (began, within) = (now(), beside_others(within));
+        let url = self.apart.http(index, PATH);
+        loop {
+            let ran = git.try_run(&self.source, &["push", "-q", &url, "main"])?;
+            let took = began.elapsed();
+            ensure!(took < within, "node {index}: not taken within {took:?}: {}", ran.err);
+            if ran.code == 0 {
+                return Ok(took);
+            }
+        }
+    }
+
+    /// A push that must be refused, and what was said.
+    fn refused(&self, index: usize) -> Result<(Duration, String)> {
+        let (git, began) = (self.apart.stratum.git(), now());
+        let url = self.apart.http(index, PATH);
+        let ran = git.try_run(&self.source, &["push", "-q", &url, "main:refs/heads/refused"])?;
+        ensure!(ran.code != 0, "a node without a majority took a push");
+        Ok((began.elapsed(), ran.err))
+    }
+
+    fn clone_through(&self, index: usize, name: &str) -> Result<()> {
+        let to = folder(&self.apart.stratum, &format!("{name}-{index}.git"));
+        mirror_equals(&self.apart.stratum.git(), &self.source, &self.apart.http(index, PATH), &to)
+            .with_context(|| format!("{name}: clone through node {index}"))
+    }
+
+    /// Mends the network; every node takes a push and gives what the others give.
+    fn mend(&mut self, name: &str) -> Result<()> {
+        self.apart.mend()?;
+        for index in 0..3 {
+            self.push(index, BACK_WITHIN).context(format!("{name}: mended"))?;
+        }
+        (0..3).try_for_each(|index| self.clone_through(index, name))
+    }
+}
+
+#[test]
+fn p_a8_a_node_that_is_cut_off_refuses_soon_and_the_others_go_on() -> Result<()> {
+    let mut rig = Rig::start()?;
+    for victim in 0..3 {
+        let others = [(victim + 1) % 3, (victim + 2) % 3];
+        for other in others {
+            rig.apart.cut(victim, other)?;
+            rig.apart.cut(other, victim)?;
+        }
+        let took = rig.push(others[0], ON_WITHIN)?;
+        eprintln!("node {victim} cut off: pushed after {took:?}");
+        others.iter().try_for_each(|other| rig.clone_through(*other, &format!("cut-{victim}")))?;
+        let (took, said) = rig.refused(victim)?;
+        eprintln!("node {victim} cut off: it refused after {took:?}: {}", said.trim());
+        ensure!(took < beside_others(REFUSED_WITHIN), "it refused after {took:?}: {said}");
+        rig.mend(&format!("mended-{victim}"))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn p_a8_one_way_that_is_cut_stops_nobody_who_has_a_majority() -> Result<()> {
+    let mut rig = Rig::start()?;
+    for victim in 0..3 {
+        let others = [(victim + 1) % 3, (victim + 2) % 3];
+        for (name, outwards) in [("out", true), ("in", false)] {
+            for other in others {
+                match outwards {
+                    true => rig.apart.cut(victim, other)?,
+                    false => rig.apart.cut(other, victim)?,
+                }
+            }
+            let took = rig.push(others[0], ON_WITHIN)?;
+            eprintln!("node {victim} cut one way, {name}: pushed after {took:?}");
+            let name = format!("{name}-{victim}");
+            others.iter().try_for_each(|other| rig.clone_through(*other, &name))?;
+            rig.mend(&format!("mended-{name}"))?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn p_a8_two_nodes_that_do_not_reach_each_other_stop_nobody_who_reaches_both() -> Result<()> {
+    let mut rig = Rig::start()?;
+    for between in 0..3 {
+        let (one, two) = ((between + 1) % 3, (between + 2) % 3);
+        rig.apart.cut(one, two)?;
+        rig.apart.cut(two, one)?;
+        let took = rig.push(between, ON_WITHIN)?;
+        eprintln!("nodes {one} and {two} parted: pushed through {between} after {took:?}");
+        let next = rig.push(between, ON_WITHIN)?;
+        eprintln!("nodes {one} and {two} parted: the next after {next:?}");
+        rig.clone_through(between, &format!("between-{between}"))?;
+        rig.mend(&format!("met-{between}"))?;
+    }
+    Ok(())
+}

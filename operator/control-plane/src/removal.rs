@@ -1,0 +1,127 @@
+//! Whether a node may go for good (S20).
+
+use gitstratum_core::{NodeId, encode_hex};
+use gitstratum_proto::common::v1::Actor;
+use gitstratum_proto::control::v1::Emptying;
+use gitstratum_proto::metadata::v1::AcceptLossRequest;
+use gitstratum_state::{Refusal, Subject, Verb};
+
+use crate::call::{Call, Intent};
+use crate::emptying::{self, Fenced};
+use crate::error::Error;
+
+/// What is to become of segments that are on no other node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Loss {
+    /// The node stays.
+    Refused,
+    /// They are given up, each by name.
+    Accepted,
+}
+
+/// Where to see how far a node is.
+const LOOK: &str = "`gitstratum rebalance status` shows how far it is";
+/// What an operator may do about what is lost.
+const ACCEPT: &str =
+    "bring one of the nodes back that held them, or give them up with --accept-loss";
+
+/// That nothing names the node any more, in words that name its fence.
+///
+/// # Errors
+/// [`Error::InUse`] says what is left; [`Error::Partition`] when one cannot be asked.
+pub(crate) async fn check(call: &Call, node: NodeId, loss: Loss) -> Result<String, Error> {
+    let (fenced, who) = asked(call, node).await?;
+    let mut found = emptying::ask(&call.plane, fenced).await?;
+    let mut given_up = 0;
+    if loss == Loss::Accepted && found.lost > 0 {
+        given_up = give_up(call, fenced, who).await?;
+        found = emptying::ask(&call.plane, fenced).await?;
+    }
+    if !found.clear {
+        return Err(in_use(node, &found));
+    }
+    let number = fenced.number;
+    Ok(match given_up {
+        0 => format!("nothing names it under fence {number}"),
+        given_up => format!("{given_up} lost segments were given up; fence {number}"),
+    })
+}
+
+/// The node's fence, and who asks: who may not is told so before anything else.
+async fn asked(call: &Call, node: NodeId) -> Result<(Fenced, Actor), Error> {
+    let intent = Intent::new("node.remove", node.to_string());
+    let request_id = call.request_id.to_string();
+    let client_addr = call.client_addr.clone();
+    call.look(intent, move |caller, state| {
+        state.authorize(caller, Verb::Manage, Subject::Cluster)?;
+        let missing = || Refusal::Missing { what: "node", name: node.to_string() };
+        let found = state.node(node).ok_or_else(missing)?;
+        if !found.is_draining {
+            return Err(Refusal::Unsafe {
+                problem: format!("node {node} has not been drained"),
+                remedy: "`gitstratum node drain` empties it",
+            });
+        }
+        let who = Actor {
+            user_id: caller.user.id.0,
+            user_name: caller.user.name.clone(),
+            grants_version: state.version().0,
+            request_id,
+            client_addr,
+            ..Actor::default()
+        };
+        Ok((Fenced { node, number: found.fence }, who))
+    })
+    .await
+}
+
+/// Gives every segment up that only nodes hold which are gone; how many.
+async fn give_up(call: &Call, fenced: Fenced, who: Actor) -> Result<usize, Error> {
+    let mut given_up = 0;
+    for (partition, lost) in emptying::lost(&call.plane, fenced).await? {
+        let segment = encode_hex(&lost.segment_id);
+        let request = AcceptLossRequest {
+            partition: partition.0,
+            segment_id: lost.segment_id,
+            list_number: lost.list_number,
+            actor: Some(who.clone()),
+        };
+        let accepted = emptying::give_up(&call.plane, partition, request).await?;
+        tracing::warn!(partition = partition.0, segment, accepted, "a lost segment was given up");
+        given_up += usize::from(accepted);
+    }
+    Ok(given_up)
+}
+
+fn in_use(node: NodeId, found: &Emptying) -> Error {
+    let Emptying { segments, bytes, lost, partitions_heard, partitions, .. } = found;
+    if partitions_heard < partitions {
+        let problem = format!(
+            "only {partitions_heard} of {partitions} partitions keep new segments from node {node}"
+        );
+        return Error::InUse { problem, remedy: LOOK };
+    }
+    if *lost > 0 {
+        let problem = format!("{lost} segments of node {node} are on no other node that lives");
+        return Error::InUse { problem, remedy: ACCEPT };
+    }
+    let problem = format!("{segments} segments of {bytes} bytes are still listed on node {node}");
+    Error::InUse { problem, remedy: LOOK }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_refusal_says_what_is_left_and_what_to_do() {
+        let told = |found: Emptying| in_use(NodeId(4), &found).to_string();
+        let heard = Emptying { partitions: 4, partitions_heard: 4, ..Emptying::default() };
+        let left = told(Emptying { segments: 3, bytes: 99, ..heard });
+        assert!(left.contains("3 segments of 99 bytes") && left.contains("rebalance status"));
+        let lost = told(Emptying { segments: 3, lost: 2, ..heard });
+        assert!(lost.contains("2 segments") && lost.contains("--accept-loss"), "{lost}");
+        let early = told(Emptying { partitions_heard: 1, ..heard });
+        assert!(early.contains("only 1 of 4 partitions"), "{early}");
+    }
+}

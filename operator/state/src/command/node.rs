@@ -1,0 +1,76 @@
+use prost::Message;
+
+/// A node has started.
+#[derive(Clone, PartialEq, Message)]
+pub struct RegisterNode {
+    /// 0: a new node.
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    /// control, frontend, metadata, object.
+    #[prost(string, repeated, tag = "2")]
+    pub roles: Vec<String>,
+    /// `HOST:PORT` for people.
+    #[prost(string, tag = "3")]
+    pub address: String,
+    /// May be empty.
+    #[prost(string, tag = "4")]
+    pub region: String,
+    /// May be empty.
+    #[prost(string, tag = "5")]
+    pub zone: String,
+    /// Number of this start.
+    #[prost(uint64, tag = "6")]
+    pub incarnation: u64,
+    /// Version of its software.
+    #[prost(string, tag = "7")]
+    pub software: String,
+}
+
+/// A node was heard of again, or not for too long (GS-CP-03).
+#[derive(Clone, PartialEq, Message)]
+pub struct SetNodeState {
+    /// The node.
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    /// The start that was heard of or missed.
+    #[prost(uint64, tag = "2")]
+    pub incarnation: u64,
+    /// Wire number of the state that it is in now.
+    #[prost(uint32, tag = "3")]
+    pub state: u32,
+}
+
+/// Lets new segments go to an object node (GS-CP-11).
+#[derive(Clone, PartialEq, Message)]
+pub struct EnterRing {
+    /// The node.
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+}
+
+/// Takes a node out of the ring, to be emptied (S20).
+#[derive(Clone, PartialEq, Message)]
+pub struct DrainNode {
+    /// The node.
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+}
+
+/// Takes that back.
+#[derive(Clone, PartialEq, Message)]
+pub struct UndrainNode {
+    /// The node.
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+}
+
+/// A node is gone for good (GS-CP-40).
+#[derive(Clone, PartialEq, Message)]
+pub struct RemoveNode {
+    /// The node.
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    /// What was found of it: that nothing is left, or that a loss is accepted.
+    #[prost(string, tag = "2")]
+    pub finding: String,
+}

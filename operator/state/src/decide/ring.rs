@@ -1,0 +1,149 @@
+use gitstratum_core::{Epoch, NodeId, ProcessRole};
+use gitstratum_hashring::write_quorum;
+
+use super::{Desk, Plan};
+use crate::outcome::Reply;
+use crate::record::{Layout, Node, NodeState, Placement};
+use crate::state::Mutation;
+use crate::{Refusal, Subject, Verb};
+
+/// What to do where a change would leave too few nodes.
+const ADD_FIRST: &str = "add an object node first (`gitstratum rebalance start` lets new ones in)";
+
+/// Lets new segments go to a node (GS-CP-11).
+pub(super) fn enter(desk: &Desk<'_>, id: NodeId) -> Result<Plan, Refusal> {
+    let old = managed(desk, id)?;
+    if old.in_ring {
+        return Ok(Plan::unchanged(Reply::Node(id)));
+    }
+    require_object(old)?;
+    if old.is_draining {
+        return Err(Refusal::Unsafe {
+            problem: format!("node {id} is being emptied"),
+            remedy: "`gitstratum node undrain` takes that back",
+        });
+    }
+    if old.state != NodeState::Up {
+        return Err(Refusal::Unsafe {
+            problem: format!("node {id} is {}", old.state.as_str()),
+            remedy: "only a node that is up can take segments",
+        });
+    }
+    let new = Node { in_ring: true, version: desk.at.stamp(), ..old.clone() };
+    Ok(Plan::new(Reply::Node(id), vec![Mutation::PutNode(new), relaid(desk, |_| {})]))
+}
+
+/// Takes a node out of the ring and away from the lead of partitions, to be emptied (S20).
+pub(super) fn drain(desk: &Desk<'_>, id: NodeId) -> Result<Plan, Refusal> {
+    let old = managed(desk, id)?;
+    if old.is_draining {
+        return Ok(Plan::unchanged(Reply::Node(id)));
+    }
+    require_object(old)?;
+    require_quorum_without(desk, id, "drain")?;
+    let new = Node { in_ring: false, is_draining: true, ..fenced(desk, old) };
+    let relaid = relaid(desk, |placement| pass_lead(desk, placement, id));
+    Ok(Plan::new(Reply::Node(id), vec![Mutation::PutNode(new), relaid]))
+}
+
+/// Lets a node that was being emptied take segments again.
+pub(super) fn undrain(desk: &Desk<'_>, id: NodeId) -> Result<Plan, Refusal> {
+    let old = managed(desk, id)?;
+    if !old.is_draining {
+        return Ok(Plan::unchanged(Reply::Node(id)));
+    }
+    let new = Node { in_ring: true, is_draining: false, ..fenced(desk, old) };
+    Ok(Plan::new(Reply::Node(id), vec![Mutation::PutNode(new), relaid(desk, |_| {})]))
+}
+
+/// A node is gone for good. Whether anything is left on it is the proposer's to know.
+pub(super) fn remove(desk: &Desk<'_>, id: NodeId) -> Result<Plan, Refusal> {
+    let old = managed(desk, id)?;
+    if !old.is_draining {
+        return Err(Refusal::Unsafe {
+            problem: format!("node {id} has not been drained"),
+            remedy: "`gitstratum node drain` empties it",
+        });
+    }
+    let places = &desk.state.layout.partitions;
+    let votes = places.iter().filter(|place| place.voters.contains(&id)).count();
+    if votes > 0 {
+        return Err(Refusal::Unsafe {
+            problem: format!("node {id} is a voter of {votes} partitions"),
+            remedy: "a node can be removed once it holds segments only",
+        });
+    }
+    if old.roles.contains(&ProcessRole::Control) {
+        return Err(Refusal::Unsafe {
+            problem: format!("node {id} is a voter of the control plane"),
+            remedy: "a node can be removed once it holds segments only",
+        });
+    }
+    let (state, since, version) = (NodeState::Removed, desk.at.wall, desk.at.stamp());
+    let new = Node { state, since, is_draining: false, version, ..old.clone() };
+    Ok(Plan::new(Reply::Node(id), vec![Mutation::PutNode(new), relaid(desk, |_| {})]))
+}
+
+/// The node, about to be fenced or freed under the number of this command.
+fn fenced(desk: &Desk<'_>, old: &Node) -> Node {
+    let (version, since) = (desk.at.stamp(), desk.at.wall);
+    Node { fence: version.0, version, since, ..old.clone() }
+}
+
+/// The node, if the asker may manage it and it is still one.
+fn managed<'a>(desk: &Desk<'a>, id: NodeId) -> Result<&'a Node, Refusal> {
+    desk.require(Verb::Manage, Subject::Cluster)?;
+    let node = desk.state.node(id).filter(|node| node.state != NodeState::Removed);
+    node.ok_or_else(|| Refusal::missing("node", id.to_string()))
+}
+
+fn require_object(node: &Node) -> Result<(), Refusal> {
+    if node.roles.contains(&ProcessRole::Object) {
+        return Ok(());
+    }
+    Err(Refusal::Unsafe {
+        problem: format!("node {} stores no segments", node.id),
+        remedy: "only object nodes are in the ring",
+    })
+}
+
+/// A segment needs W owners that are chosen by the ring (S20).
+fn require_quorum_without(desk: &Desk<'_>, id: NodeId, verb: &str) -> Result<(), Refusal> {
+    let quorum = usize::from(write_quorum(desk.state.layout.replication_factor));
+    let rest = desk.state.nodes.values().filter(|node| node.in_ring && node.id != id);
+    let (alive, rest) = rest.fold((0, 0), |(alive, rest), node| {
+        (alive + usize::from(node.state == NodeState::Up), rest + 1)
+    });
+    if alive >= quorum {
+        return Ok(());
+    }
+    let problem = format!(
+        "{verb} of node {id} would leave {rest} object nodes in the ring, {alive} of them up; \
+         a push needs {quorum}"
+    );
+    Err(Refusal::Unsafe { problem, remedy: ADD_FIRST })
+}
+
+/// The layout under its next number (GS-CP-11), its placements changed.
+fn relaid(desk: &Desk<'_>, change: impl Fn(&mut Placement)) -> Mutation {
+    let mut layout: Layout = desk.state.layout.clone();
+    layout.epoch = Epoch(layout.epoch.0 + 1);
+    layout.version = desk.at.stamp();
+    layout.partitions.iter_mut().for_each(change);
+    Mutation::PutLayout(layout)
+}
+
+/// Lets another voter lead where `id` should: the one that should lead the fewest.
+fn pass_lead(desk: &Desk<'_>, placement: &mut Placement, id: NodeId) {
+    if placement.preferred_leader != id {
+        return;
+    }
+    let is_fit = |voter: &&NodeId| {
+        **voter != id && desk.state.nodes.get(*voter).is_some_and(|node| !node.is_draining)
+    };
+    let turn = usize::try_from(placement.partition.0).expect("because a u32 fits a usize here");
+    let others: Vec<NodeId> = placement.voters.iter().filter(is_fit).copied().collect();
+    if !others.is_empty() {
+        placement.preferred_leader = others[turn % others.len()];
+    }
+}
