@@ -15,7 +15,7 @@ use crate::chain::mixed;
 use crate::observe::Page;
 use crate::slate::Slate;
 use crate::three_nodes::{Three, beside_others};
-use crate::work::{commit, folder, mirror_equals};
+use crate::work::{folder, mirror_equals};
 
 /// Within what damage is healed.
 const HEALED_WITHIN: Duration = Duration::from_secs(60);
@@ -27,6 +27,9 @@ const SCRUB_EVERY: &str = "2";
 const ROUNDS_LONG: usize = 10;
 /// A block of a segment, in bytes.
 const BLOCK_BYTES: usize = 64 << 10;
+/// Endings of a data base's files.
+const TABLES: &str = ".sst";
+const LOGS: &str = ".log";
 /// The number of EIO.
 const EIO: i32 = 5;
 
@@ -62,8 +65,8 @@ const SEGMENTS: [(Kind, Damage); 5] = [
     (Kind::Segments, Damage::Remove),
 ];
 const ROWS: [(Kind, Damage); 5] = [
-    (Kind::Rows(".sst"), Damage::Byte),
-    (Kind::Rows(".sst"), Damage::Remove),
+    (Kind::Rows(TABLES), Damage::Byte),
+    (Kind::Rows(TABLES), Damage::Remove),
     (Kind::Rows("CURRENT"), Damage::Remove),
     (Kind::AllRows, Damage::Remove),
     (Kind::Snapshot, Damage::Byte),
@@ -94,8 +97,8 @@ impl Patient {
         let seed = u32::try_from(number)?;
         let noise: String =
             (0..160_000).map(|at| format!("{:08x}", mixed(at ^ seed << 20))).collect();
-        let (git, source) = (self.three.stratum.git(), self.three.source.clone());
-        commit(&git, &source, &format!("noise-{number}"), &noise)?;
+        // It goes along with the next commit.
+        fs::write(self.three.source.join(format!("noise-{number}")), noise)?;
         self.three.push_until_taken(number, TAKEN_WITHIN)?;
         self.three.push_until_taken(number, TAKEN_WITHIN)?;
         Ok(())
@@ -194,7 +197,12 @@ impl Kind {
                 return Ok(node.join("object/db"));
             }
         };
-        let file = files(&folder, part)?.pop().with_context(|| format!("no file of {self:?}"))?;
+        let mut found = files(&folder, part)?;
+        if found.is_empty() && part == TABLES {
+            // A new data base has its rows in the log.
+            found = files(&folder, LOGS)?;
+        }
+        let file = found.pop().with_context(|| format!("no file of {self:?}"))?;
         damage.strike(&file)?;
         Ok(file)
     }

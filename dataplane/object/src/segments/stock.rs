@@ -37,6 +37,12 @@ impl Segments {
                 }
                 Err(error) => {
                     tracing::warn!(%segment, %error, "a segment that cannot be opened stays");
+                    // It was sealed here: it counts until it is put aside.
+                    let Some(record) = record else { continue };
+                    bytes += record.length;
+                    count += 1;
+                    let partition = record.partition.map(|partition| (segment, partition));
+                    self.doubted.lock().extend(partition);
                 }
             }
         }
