@@ -125,8 +125,9 @@ impl Segments {
         self.deps.engine.write(batch, Durability::Buffered)?;
         self.opened.invalidate(&segment);
         self.unlisted.lock().remove(&segment);
-        // One that is gone altogether was counted off when that was first seen.
-        if let Some(length) = counted.filter(|_| has_file || row.is_some()) {
+        // What lies aside already was counted off when it was put there.
+        let is_first = has_file || row.is_some() || !is_kept;
+        if let Some(length) = counted.filter(|_| is_first) {
             self.deps.metrics.segments.dec();
             self.deps.metrics.stored_bytes.add(-i64::try_from(length).unwrap_or(0));
         }
