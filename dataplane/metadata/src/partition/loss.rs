@@ -28,7 +28,7 @@ pub(super) fn note(scope: &mut Scope<'_>, lost: &LoseCopies) -> Result<LossAnswe
     let mut noted = 0;
     for copy in &lost.copies {
         let Some(id) = SegmentId::from_slice(&copy.segment_id) else { continue };
-        if !open.as_mut().is_some_and(|open| open.segment(copy).is_some()) {
+        if open.as_mut().is_none_or(|open| open.segment(copy).is_none()) {
             close(scope, open.take())?;
             let listed = query::listed_segment(scope.rows, id)?;
             open = listed.map(|(place, pack)| Open { place, pack, changed: false });
