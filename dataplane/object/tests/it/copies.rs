@@ -2,9 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+use bytes::Bytes;
+use futures::stream::{self, StreamExt as _};
 use gitstratum_client::bulk::Span;
-use gitstratum_core::{ErrorKind, NodeId, ProcessRole};
+use gitstratum_core::{ErrorKind, NodeId, ProcessRole, SegmentId};
+use gitstratum_process::spawn;
 use gitstratum_proto::object::v1::{GiveUpRequest, PullRequest, StatusRequest};
 use gitstratum_store::files::{read_whole, write_atomically};
 use gitstratum_store::{Fault, FaultyEngine, Files, MemoryFiles, Permissions};
@@ -218,4 +222,38 @@ async fn s4_what_a_crash_cut_short_gives_way_to_a_copy() {
     assert_eq!((status.segments, status.stored_bytes), (1, made.bytes.len() as u64));
     world.stop().await;
     beside.stop().await;
+}
+
+/// What a push has not sealed yet may go again: a leader is not told that it is here (S13, S21).
+#[tokio::test]
+async fn s21_a_segment_that_is_being_written_is_no_copy() {
+    let disk = Disk::new();
+    let world = World::start(&disk).await;
+    let made = segment(2, LARGE, CLUSTER);
+    let pieces = made.bytes.chunks(100_000).map(Bytes::copy_from_slice).collect::<Vec<_>>();
+    let never_ends = stream::iter(pieces).chain(stream::pending()).boxed();
+    let (client, id) = (world.client(ProcessRole::Frontend), made.id);
+    let writing =
+        spawn(
+            "a push that stalls",
+            async move { client.write(NODE, id, never_ends).await.map(drop) },
+        );
+    until(&world, id, Code::FailedPrecondition).await;
+    assert!(world.read(id, whole(&made)).await.is_err(), "nor served");
+    drop(writing);
+    until(&world, id, Code::ResourceExhausted).await;
+    assert!(disk.files.metadata(&path(&made)).unwrap().is_none(), "nothing of it stays");
+    world.stop().await;
+}
+
+/// Asks for a copy, of which nobody has the bytes, until that is refused with `code`.
+async fn until(world: &World, segment: SegmentId, code: Code) {
+    for _ in 0..500 {
+        let refused = world.pull(segment, &[], 1).await.unwrap_err();
+        if refused.code() == code {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("never refused with {code}");
 }
