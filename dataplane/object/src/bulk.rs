@@ -57,7 +57,7 @@ pub(crate) async fn serve(bulk: Bulk, mut listener: Listener, drain: Drain) {
 }
 
 async fn connection(bulk: Bulk, stream: PeerStream, drain: Drain) {
-    let peer = stream.peer();
+    let peer = stream.who();
     let service = service_fn(move |request| {
         let bulk = bulk.clone();
         async move {
