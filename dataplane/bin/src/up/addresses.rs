@@ -1,15 +1,13 @@
 //! `DIR/addresses.json`: where the nodes of a cluster of several listen on this machine.
 //! Made before the first of them starts, and kept, so that each finds the others again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use gitstratum_control_plane::Founding;
-use gitstratum_core::{ClusterId, Entropy as _, NodeId, SystemEntropy};
+use gitstratum_core::{ClusterId, Entropy as _, SystemEntropy};
 use gitstratum_identity::Service;
-use gitstratum_identity::transport::AddressBook;
 use gitstratum_store::Permissions;
 use gitstratum_store::files::{Files, read_whole, write_atomically};
 use serde::{Deserialize, Serialize};
@@ -155,6 +153,11 @@ impl Addresses {
         ClusterId::parse(&self.cluster_id).with_context(|| format!("{FILE} names no cluster"))
     }
 
+    /// Where each node listens, in the order of their numbers.
+    pub(super) fn nodes(&self) -> &[NodeAddresses] {
+        &self.nodes
+    }
+
     /// How many nodes there are.
     pub(super) fn count(&self) -> usize {
         self.nodes.len()
@@ -199,29 +202,6 @@ fn take_free(address: SocketAddr) -> Result<TcpListener> {
     let mut ports = after.chain(before);
     let free = ports.find_map(|port| TcpListener::bind((address.ip(), port)).ok());
     free.with_context(|| format!("no port of {} is free between {FREE_PORTS:?}", address.ip()))
-}
-
-/// The same by node id, for dialling.
-pub(super) struct Book(BTreeMap<NodeId, NodeAddresses>);
-
-impl From<&Addresses> for Book {
-    fn from(addresses: &Addresses) -> Self {
-        let numbered = (1..).zip(addresses.nodes.iter());
-        Self(numbered.map(|(number, node)| (Founding::node(number), node.clone())).collect())
-    }
-}
-
-impl Book {
-    /// Where every node's `service` listens.
-    pub(super) fn all(&self, service: Service) -> impl Iterator<Item = SocketAddr> {
-        self.0.values().map(move |node| node.of(service))
-    }
-}
-
-impl AddressBook for Book {
-    fn address(&self, node: NodeId, service: Service) -> Option<SocketAddr> {
-        self.0.get(&node).map(|node| node.of(service))
-    }
 }
 
 #[cfg(test)]
