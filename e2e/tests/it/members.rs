@@ -58,7 +58,7 @@ fn join(stratum: &Stratum, name: &str) -> Result<(Member, String)> {
 }
 
 /// No segment lacks a copy, and none is on another node than the ring says.
-fn is_settled(stratum: &Stratum) -> Result<bool> {
+pub(crate) fn is_settled(stratum: &Stratum) -> Result<bool> {
     let status = json(stratum, &["status"])?;
     let partitions = status["partitions"].as_array().context("no partitions")?;
     let settled = partitions
@@ -68,7 +68,7 @@ fn is_settled(stratum: &Stratum) -> Result<bool> {
     Ok(true)
 }
 
-fn check(stratum: &Stratum) -> Result<()> {
+pub(crate) fn check(stratum: &Stratum) -> Result<()> {
     let checked = stratum.try_cli(&["check"])?;
     ensure!(checked.code == 0, "check gave {}: {}{}", checked.code, checked.out, checked.err);
     Ok(())
@@ -132,7 +132,7 @@ fn gs_cp_49_who_cannot_join_is_told_why() -> Result<()> {
 }
 
 /// Pushes and clones through all three frontends until it is told to stop.
-struct Load {
+pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     pushes: Arc<AtomicUsize>,
     clones: Arc<AtomicUsize>,
@@ -141,7 +141,7 @@ struct Load {
 
 impl Load {
     /// A thread for each frontend, with a repository of its own.
-    fn start(three: &Three) -> Result<Self> {
+    pub(crate) fn start(three: &Three) -> Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let (pushes, clones) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let mut threads = Vec::new();
@@ -171,7 +171,7 @@ impl Load {
     }
 
     /// Stops; every push and clone was taken, and what was pushed is there.
-    fn finish(self) -> Result<()> {
+    pub(crate) fn finish(self) -> Result<()> {
         self.stop.store(true, Ordering::Relaxed);
         for thread in self.threads {
             thread.join().map_err(|_| anyhow::anyhow!("a thread of the load panicked"))??;
@@ -226,8 +226,8 @@ fn pulled(pages: &[String]) -> Result<f64> {
     pages.iter().map(|url| Ok(Page::at(url)?.get(PULLED_BYTES))).sum()
 }
 
-/// Empties a node and takes it out for good.
-fn remove(stratum: &Stratum, (member, id): (&mut Member, &str)) -> Result<Duration> {
+/// Empties a node and takes it out for good, once nothing names it.
+fn empty(stratum: &Stratum, id: &str) -> Result<Duration> {
     stratum.cli(&["node", "drain", id])?;
     let took = wait("nothing names it", || {
         let status = json(stratum, &["rebalance", "status"])?;
@@ -237,54 +237,82 @@ fn remove(stratum: &Stratum, (member, id): (&mut Member, &str)) -> Result<Durati
         Ok(true)
     })?;
     stratum.cli(&["node", "remove", id])?;
-    ensure!(member.stop()? == 0, "it did not stop cleanly: {}", member.log_end());
     Ok(took)
 }
 
-/// What a second of copying may carry, and what a bucket lets pass beyond it.
+/// Each of these nodes holds something, and all is where the ring says.
+fn is_shared(stratum: &Stratum, members: &[(Member, String)]) -> Result<bool> {
+    for (member, id) in members {
+        let held = Page::at(&member.metrics())?.get(SEGMENTS);
+        ensure!(held >= 1.0, "node {id} holds nothing");
+    }
+    is_settled(stratum)
+}
+
+/// Bytes that all nodes together may copy in a second, as `config set` is told.
+const RATE_TEXT: &str = "4M";
 const RATE: f64 = 4.0 * 1024.0 * 1024.0;
+/// What the nodes' buckets let pass at once after a rest, in seconds at the rate, and a piece
+/// more for each.
+const BURST_SECONDS: f64 = 1.0;
+/// Pushes before any node joins, and their bytes: enough that the rate is what bounds moves.
+const PUSHES_BEFORE: usize = 12;
+const PUSH_BYTES: usize = 2_500_000;
+
+/// How much was copied in a phase, at most at the rate.
+fn judge_rate(what: &str, copied: f64, took: Duration) -> Result<()> {
+    let seconds = took.as_secs_f64();
+    let rate = copied / seconds;
+    eprintln!("{what}: {copied} bytes copied in {seconds:.1} s, {rate:.0} of {RATE} a second");
+    ensure!(copied <= RATE * (seconds + BURST_SECONDS), "{what}: faster than the rate");
+    Ok(())
+}
+
+/// Files that do not compress, so that each push is a segment of its own.
+fn fill(three: &mut Three) -> Result<()> {
+    for push in 0..PUSHES_BEFORE {
+        let seed = u32::try_from(push)?.wrapping_mul(7_919);
+        let words = u32::try_from(PUSH_BYTES / 4)?;
+        let noise: Vec<u8> =
+            (0..words).flat_map(|at| mixed(seed.wrapping_add(at)).to_be_bytes()).collect();
+        std::fs::write(three.source.join(format!("noise{push}")), noise)?;
+        three.push(push)?;
+    }
+    Ok(())
+}
 
 #[test]
 fn gs_ob_26_gs_cp_40_three_object_nodes_become_five_and_three_again_under_load() -> Result<()> {
     let mut three = Three::start()?;
-    three.stratum.cli(&["config", "set", "object.copyBytesPerSecond", "4M"])?;
-    for push in 0..6 {
-        three.push(push)?;
-    }
+    three.stratum.cli(&["config", "set", "object.copyBytesPerSecond", RATE_TEXT])?;
+    fill(&mut three)?;
     let load = Load::start(&three)?;
-    let began = now();
-    let (fourth, fourth_id) = join(&three.stratum, "fourth")?;
-    let (fifth, fifth_id) = join(&three.stratum, "fifth")?;
-    let took = wait("five share it", || is_settled(&three.stratum))?;
-    eprintln!("five: placement is the ring's after {took:?}");
-    // Two others take their places.
-    let (sixth, sixth_id) = join(&three.stratum, "sixth")?;
-    let (seventh, seventh_id) = join(&three.stratum, "seventh")?;
-    let mut members =
-        [(fourth, fourth_id), (fifth, fifth_id), (sixth, sixth_id), (seventh, seventh_id)];
-    let mut pages: Vec<String> = (0..3).map(|index| three.node(index).metrics.clone()).collect();
+    let founders: Vec<String> = (0..3).map(|index| three.node(index).metrics.clone()).collect();
+    let (before, began) = (pulled(&founders)?, now());
+    let mut members = vec![join(&three.stratum, "fourth")?, join(&three.stratum, "fifth")?];
+    wait("five share it", || is_shared(&three.stratum, &members))?;
+    let mut pages = founders.clone();
     pages.extend(members.iter().map(|(member, _)| member.metrics()));
-    let mut copied = 0.0;
+    judge_rate("three to five", pulled(&pages)? - before, began.elapsed())?;
+    // Two others take their places, then nobody does.
+    let began = now();
+    members.push(join(&three.stratum, "sixth")?);
+    members.push(join(&three.stratum, "seventh")?);
+    pages = founders;
+    pages.extend(members.iter().map(|(member, _)| member.metrics()));
+    let before = pulled(&pages)?;
+    let mut gone = 0.0;
     for (member, id) in &mut members {
         let page = [member.metrics()];
-        let own = pulled(&page)?;
-        let took = remove(&three.stratum, (member, id)).with_context(|| member.log_end())?;
-        copied += own;
+        let took = empty(&three.stratum, id).with_context(|| member.log_end())?;
+        eprintln!("node {id}: nothing named it {took:?} after the drain");
+        gone += pulled(&page)?;
         pages.retain(|url| *url != page[0]);
-        eprintln!(
-            "node {id}: nothing named it {took:?} after the drain, it had copied {own} bytes"
-        );
+        ensure!(member.stop()? == 0, "it did not stop cleanly: {}", member.log_end());
     }
-    let took = wait("three hold all", || is_settled(&three.stratum))?;
-    copied += pulled(&pages)?;
-    let seconds = began.elapsed().as_secs_f64();
-    eprintln!(
-        "three again after {took:?}: {copied} bytes copied in {seconds:.0} s, {:.0} a second of {RATE}",
-        copied / seconds
-    );
+    wait("three hold all", || is_settled(&three.stratum))?;
+    judge_rate("two replaced, then three again", pulled(&pages)? + gone - before, began.elapsed())?;
     load.finish()?;
-    // Every node's share of the rate is its own bucket, with a burst of a fifth of a second.
-    ensure!(copied > 0.0 && copied <= RATE * (seconds + 2.0), "{copied} bytes in {seconds} s");
     let ring = json(&three.stratum, &["ring", "show"])?;
     ensure!(ring["shares"].as_array().map(Vec::len) == Some(3), "{ring}");
     let nodes = json(&three.stratum, &["node", "list"])?;
