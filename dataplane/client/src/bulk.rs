@@ -88,7 +88,7 @@ pub trait BulkRead: Send + Sync {
         ranges: Vec<Span>,
     ) -> BoxFuture<'static, Result<Chunks, Error>>;
 
-    /// Whether `node` failed lately and is better left alone for now.
+    /// Whether `node` failed lately and is better left alone for now. Asking changes nothing.
     fn is_out(&self, _node: NodeId) -> bool {
         false
     }
@@ -136,6 +136,7 @@ impl Client {
         let request = named(hyper::Request::put(segment_path(segment)))
             .body(RequestBody::new(StreamBody::new(frames)))
             .map_err(|source| Error::Request { source })?;
+        self.standings.asking(node);
         // No deadline on the whole: the owner's own limits and the writer's lag rule (S18) bound it.
         let answer = noted(&self.standings, node, self.pool.send(node, request).await)?;
         let answer = error::check(node, answer).await?;
@@ -160,6 +161,7 @@ impl Client {
         let request = named(hyper::Request::get(segment_path(segment)))
             .body(RequestBody::new(Empty::new()))
             .map_err(|source| Error::Request { source })?;
+        self.standings.asking(node);
         let sent = tokio::time::timeout(ANSWER_DEADLINE, self.pool.send(node, request)).await;
         let sent = sent.unwrap_or(Err(Error::Deadline { node }));
         let answer = error::check(node, noted(&self.standings, node, sent)?).await?;
@@ -186,6 +188,7 @@ impl BulkRead for Client {
             let request = named(hyper::Request::post(READ_PATH))
                 .body(RequestBody::new(Full::new(Bytes::from(body))))
                 .map_err(|source| Error::Request { source })?;
+            standings.asking(node);
             let sent = tokio::time::timeout(ANSWER_DEADLINE, pool.send(node, request)).await;
             let sent = sent.unwrap_or(Err(Error::Deadline { node }));
             let answer = noted(&standings, node, sent)?;
