@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use gitstratum_core::{Entropy, Epoch, NodeId, SegmentId};
-use gitstratum_hashring::{Key, Layout, NodeState, Ring, RingNode, WEIGHT_MAX, write_quorum};
+use gitstratum_client::cluster::ring_layout;
+use gitstratum_core::{Entropy, NodeId, SegmentId};
+use gitstratum_hashring::{Key, Ring, write_quorum};
 use gitstratum_proto::control::v1 as wire;
 
 use super::Error;
@@ -53,11 +54,7 @@ impl Placement {
         let nodes: Vec<&wire::Node> = layout.nodes.iter().filter(stores).collect();
         let usable = in_state(&nodes, &[STATE_UP, STATE_SUSPECT]);
         let up = in_state(&nodes, &[STATE_UP]);
-        let ring = Ring::new(&Layout {
-            epoch: Epoch(layout.epoch),
-            replication_factor: copies,
-            nodes: nodes.iter().map(|node| ring_node(node)).collect(),
-        });
+        let ring = Ring::new(&ring_layout(layout, copies, nodes));
         let ring = ring.map_err(|_| short(0))?;
         if usable.len() < quorum {
             return Err(short(usable.len()));
@@ -96,16 +93,6 @@ impl Placement {
 fn in_state(nodes: &[&wire::Node], states: &[u32]) -> BTreeSet<NodeId> {
     let nodes = nodes.iter().filter(|node| states.contains(&node.state));
     nodes.map(|node| NodeId(node.id)).collect()
-}
-
-fn ring_node(node: &wire::Node) -> RingNode {
-    RingNode {
-        id: NodeId(node.id),
-        weight: u16::try_from(node.weight).unwrap_or(u16::MAX).min(WEIGHT_MAX),
-        zone: node.zone.clone(),
-        region: node.region.clone(),
-        state: NodeState::Active,
-    }
 }
 
 #[cfg(test)]

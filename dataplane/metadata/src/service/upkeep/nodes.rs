@@ -3,8 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use gitstratum_core::{Epoch, NodeId, SegmentId};
-use gitstratum_hashring::{Key, Layout, NodeState, Ring, RingNode, WEIGHT_MAX};
+use gitstratum_client::cluster::ring_layout;
+use gitstratum_core::{NodeId, SegmentId};
+use gitstratum_hashring::{Key, Ring};
 use gitstratum_proto::control::v1 as wire;
 
 /// `Node.state` of nodes from which no answer is expected.
@@ -39,11 +40,7 @@ impl Nodes {
         let copies = u8::try_from(layout.replication_factor).unwrap_or(u8::MAX);
         let chosen = nodes.iter().filter(|node| node.in_ring);
         let chosen = chosen.filter(|node| !fenced.contains(&NodeId(node.id)));
-        let ring = Ring::new(&Layout {
-            epoch: Epoch(layout.epoch),
-            replication_factor: copies,
-            nodes: chosen.map(|node| ring_node(node)).collect(),
-        });
+        let ring = Ring::new(&ring_layout(layout, copies, chosen.copied()));
         Some(Self {
             ring: ring.ok()?,
             copies: usize::from(copies),
@@ -109,16 +106,6 @@ impl Nodes {
     /// All nodes of the ring, in the order in which it chooses them for `segment`.
     fn preference(&self, segment: SegmentId) -> Vec<NodeId> {
         self.ring.owners(Key::of(&segment), self.ring.len())
-    }
-}
-
-fn ring_node(node: &wire::Node) -> RingNode {
-    RingNode {
-        id: NodeId(node.id),
-        weight: u16::try_from(node.weight).unwrap_or(u16::MAX).min(WEIGHT_MAX),
-        zone: node.zone.clone(),
-        region: node.region.clone(),
-        state: NodeState::Active,
     }
 }
 
