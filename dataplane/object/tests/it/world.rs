@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use gitstratum_client::bulk::{BulkRead, Client, Error, Span, Written};
+use gitstratum_client::copies::ObjectNodes;
 use gitstratum_client::grpc;
 use gitstratum_client::metadata::Partitions;
 use gitstratum_core::{
@@ -18,13 +20,19 @@ use gitstratum_object::{Config, Deps, FAMILIES, Service};
 use gitstratum_process::{Drain, DrainTrigger, Metrics, Task, spawn};
 use gitstratum_proto::object::v1::object_client::ObjectClient;
 use gitstratum_proto::object::v1::{PullRequest, PullResponse};
-use gitstratum_store::{Committer, Engine, Files, MemoryEngine, MemoryFiles, SpaceGuard, commit};
+use gitstratum_store::{
+    Committer, Engine, Family, Files, MemoryEngine, MemoryFiles, Reader as _, SpaceGuard, commit,
+};
 use tonic::Status;
 
 use crate::partition as scripted;
 
 pub(crate) const CLUSTER: ClusterId = ClusterId([7; 16]);
 pub(crate) const NODE: NodeId = NodeId(1);
+/// What a node knows of its segments, as docs/formats/object-rows.md describes it.
+const RECORDS: Family = Family("segment_records");
+/// Longest wait for something that goes on behind.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The disk of a node: survives its process.
 pub(crate) struct Disk {
@@ -116,7 +124,8 @@ impl World {
             clock,
             space: Arc::new(space),
             partitions: Partitions::new(Arc::clone(&dialer), scripted::Partitions::feed()),
-            peers: Client::new(dialer),
+            peers: Client::new(Arc::clone(&dialer)),
+            others: ObjectNodes::new(dialer),
             feed: scripted::Partitions::feed(),
             metrics: metrics.clone(),
         };
@@ -219,4 +228,20 @@ pub(crate) fn segment(byte: u8, length: usize, cluster: ClusterId) -> Made {
         bytes.extend_from_slice(&piece);
     }
     Made { id, entries, bytes }
+}
+
+/// Waits until `is_so`.
+pub(crate) async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let waited = tokio::time::timeout(PATIENCE, async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    assert!(waited.await.is_ok(), "never came: {what}");
+}
+
+/// Whether the disk's record of a segment says that it is listed.
+pub(crate) fn is_known(disk: &Disk, made: &Made) -> bool {
+    let row = disk.engine.get(RECORDS, &made.id.0).unwrap();
+    row.is_some_and(|row| row[1] == 1)
 }
