@@ -2,6 +2,7 @@
 //! deadline, and what may be tried again is.
 
 mod leaders;
+mod lists;
 mod reach;
 
 use std::collections::{BTreeMap, BTreeSet};
