@@ -1,20 +1,20 @@
 //! What a node proves of what it holds: incarnations, inventories, damage, scrubbing.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use gitstratum_client::bulk::Span;
 use gitstratum_core::{ErrorKind, Incarnation, NodeId};
 use gitstratum_object::Config;
-use gitstratum_store::files::{read_whole, write_atomically};
 use gitstratum_store::{
-    Batch, Durability, Engine as _, Family, Fault, FaultyEngine, Files, MemoryEngine, MemoryFiles,
-    Permissions, Reader as _,
+    Batch, Durability, Engine as _, Family, Fault, FaultyEngine, Files as _, MemoryEngine,
+    Reader as _,
 };
 
 use crate::partition::Partitions;
-use crate::world::{CLUSTER, Disk, Made, NODE, World, eventually, is_known, segment};
+use crate::world::{
+    CLUSTER, Disk, Made, NODE, World, eventually, flip, is_known, path, segment, whole,
+};
 
 const OTHER: NodeId = NodeId(2);
 const SMALL: usize = 1_000;
@@ -23,21 +23,6 @@ const LARGE: usize = 1_500_000;
 const STATE: Family = Family("node_state");
 /// Key of a node's standing with partition 0.
 const STANDING: [u8; 5] = [b'i', 0, 0, 0, 0];
-
-fn whole(made: &Made) -> Span {
-    Span { offset: 0, length: made.entries.len() as u64 }
-}
-
-fn path(made: &Made) -> PathBuf {
-    let id = made.id.to_string();
-    Path::new("/segments").join(&id[..2]).join(format!("{id}.seg"))
-}
-
-fn flip(files: &Arc<MemoryFiles>, made: &Made, at: usize) {
-    let mut bytes = read_whole(files.as_ref(), &path(made), u64::MAX).unwrap().to_vec();
-    bytes[at] ^= 4;
-    write_atomically(files.as_ref(), &path(made), &bytes, Permissions::Private).unwrap();
-}
 
 /// Everything behind is quick, but scrubbing, which waits.
 fn quick(config: Config) -> Config {

@@ -1,37 +1,28 @@
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::stream::{self, StreamExt as _};
 use gitstratum_client::bulk::{Error, Span, Written};
-use gitstratum_core::{ClusterId, ErrorKind, Incarnation, ProcessRole, SegmentId};
+use gitstratum_core::{ClusterId, ErrorKind, Incarnation, ProcessRole};
 use gitstratum_object::Config;
 use gitstratum_process::spawn;
 use gitstratum_proto::object::v1::{GiveUpRequest, VerifyRequest};
-use gitstratum_store::files::{read_whole, write_atomically};
-use gitstratum_store::{Fault, FaultyEngine, Files, Permissions};
+use gitstratum_store::{Fault, FaultyEngine, Files as _};
 use tokio::time::Instant;
 
 use crate::gate::GatedEngine;
 use crate::partition::Partitions;
-use crate::world::{CLUSTER, Disk, Made, NODE, World, eventually, is_known, segment};
+use crate::world::{
+    CLUSTER, Disk, Made, NODE, World, eventually, flip, is_known, path, segment, whole,
+};
 
 const SMALL: usize = 1_000;
 const LARGE: usize = 1_500_000;
 
-fn whole(made: &Made) -> Span {
-    Span { offset: 0, length: made.entries.len() as u64 }
-}
-
 /// Partitions are soon asked about new segments.
 fn sweeping(config: Config) -> Config {
     Config { sweep_every: Duration::from_millis(20), sweep_age: Duration::ZERO, ..config }
-}
-
-fn file(id: &SegmentId) -> PathBuf {
-    let id = id.to_string();
-    Path::new("/segments").join(&id[..2]).join(format!("{id}.seg"))
 }
 
 #[tokio::test]
@@ -61,10 +52,7 @@ async fn s29_a_flipped_bit_is_found_and_never_served() {
     let world = World::start(&disk).await;
     world.write(&made).await.unwrap();
     world.stop().await;
-    let path = Path::new("/segments/02").join(format!("{}.seg", made.id));
-    let mut bytes = read_whole(disk.files.as_ref(), &path, u64::MAX).unwrap().to_vec();
-    bytes[700_000] ^= 4;
-    write_atomically(disk.files.as_ref(), &path, &bytes, Permissions::Private).unwrap();
+    flip(&disk.files, &made, 700_000);
     let world = World::start(&disk).await;
     let damaged = world.read(made.id, Span { offset: 699_000, length: 2_000 }).await.unwrap_err();
     // Whether the read finds it or the look at what was not known to be listed.
@@ -77,23 +65,40 @@ async fn s29_a_flipped_bit_is_found_and_never_served() {
 }
 
 #[tokio::test]
-async fn a_lost_file_is_damage_and_an_unknown_segment_is_not() {
+async fn s21_a_lost_file_is_told_and_not_served() {
+    let (disk, partitions) = (Disk::new(), Partitions::default());
+    let on = || (Arc::clone(&disk.files) as _, Arc::clone(&disk.engine) as _);
+    let made = segment(2, LARGE, CLUSTER);
+    let world = World::start_before(&partitions, on(), |config| config).await;
+    world.write(&made).await.unwrap();
+    world.stop().await;
+    partitions.list(made.id, &[NODE], 7);
+    disk.files.remove(&path(&made)).unwrap();
+    let world = World::start_before(&partitions, on(), |config| config).await;
+    let lost = world.read(made.id, whole(&made)).await.unwrap_err();
+    // Whether the read finds it or the look at what was not known to be listed.
+    assert!(matches!(lost.kind(), ErrorKind::Corrupt | ErrorKind::NotFound), "{lost}");
+    let unknown = segment(3, SMALL, CLUSTER);
+    let unknown = world.read(unknown.id, whole(&unknown)).await.unwrap_err();
+    assert_eq!(unknown.kind(), ErrorKind::NotFound, "{unknown}");
+    eventually("the loss is told", || partitions.lost().contains(&(made.id, 7))).await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_lost_file_of_a_segment_that_is_known_to_be_listed_is_damage() {
     let (disk, partitions) = (Disk::new(), Partitions::default());
     let made = segment(2, LARGE, CLUSTER);
     let on = (Arc::clone(&disk.files) as _, Arc::clone(&disk.engine) as _);
     let world = World::start_before(&partitions, on, sweeping).await;
     world.write(&made).await.unwrap();
-    // What is not known to be listed is looked at, and told as lost, by the start itself.
     partitions.list(made.id, &[NODE], 1);
     eventually("it is known to be listed", || is_known(&disk, &made)).await;
     world.stop().await;
-    disk.files.remove(&file(&made.id)).unwrap();
+    disk.files.remove(&path(&made)).unwrap();
     let world = World::start(&disk).await;
     let lost = world.read(made.id, whole(&made)).await.unwrap_err();
     assert_eq!(lost.kind(), ErrorKind::Corrupt, "{lost}");
-    let unknown = segment(3, SMALL, CLUSTER);
-    let unknown = world.read(unknown.id, whole(&unknown)).await.unwrap_err();
-    assert_eq!(unknown.kind(), ErrorKind::NotFound, "{unknown}");
     world.stop().await;
 }
 
@@ -153,7 +158,7 @@ async fn p_l2_a_write_for_which_there_is_no_place_is_refused_soon() {
     let writing = spawn("a push that stalls", async move {
         client.write(NODE, held.id, never_ends).await.map(drop)
     });
-    let has_begun = || disk.files.metadata(&file(&held.id)).unwrap().is_some();
+    let has_begun = || disk.files.metadata(&path(&held)).unwrap().is_some();
     eventually("it has the place", has_begun).await;
     let began = Instant::now();
     let refused = world.write(&segment(2, SMALL, CLUSTER)).await.unwrap_err();

@@ -1,6 +1,6 @@
 //! One object node and a client of it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,8 +20,10 @@ use gitstratum_object::{Config, Deps, FAMILIES, Service};
 use gitstratum_process::{Drain, DrainTrigger, Metrics, Task, spawn};
 use gitstratum_proto::object::v1::object_client::ObjectClient;
 use gitstratum_proto::object::v1::{PullRequest, PullResponse};
+use gitstratum_store::files::{read_whole, write_atomically};
 use gitstratum_store::{
-    Committer, Engine, Family, Files, MemoryEngine, MemoryFiles, Reader as _, SpaceGuard, commit,
+    Committer, Engine, Family, Files, MemoryEngine, MemoryFiles, Permissions, Reader as _,
+    SpaceGuard, commit,
 };
 use tonic::Status;
 
@@ -228,6 +230,24 @@ pub(crate) fn segment(byte: u8, length: usize, cluster: ClusterId) -> Made {
         bytes.extend_from_slice(&piece);
     }
     Made { id, entries, bytes }
+}
+
+/// All of its entries.
+pub(crate) fn whole(made: &Made) -> Span {
+    Span { offset: 0, length: made.entries.len() as u64 }
+}
+
+/// Where a node keeps it.
+pub(crate) fn path(made: &Made) -> PathBuf {
+    let id = made.id.to_string();
+    Path::new("/segments").join(&id[..2]).join(format!("{id}.seg"))
+}
+
+/// Flips a bit of its file.
+pub(crate) fn flip(files: &Arc<MemoryFiles>, made: &Made, at: usize) {
+    let mut bytes = read_whole(files.as_ref(), &path(made), u64::MAX).unwrap().to_vec();
+    bytes[at] ^= 4;
+    write_atomically(files.as_ref(), &path(made), &bytes, Permissions::Private).unwrap();
 }
 
 /// Waits until `is_so`.
