@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use gitstratum_client::bulk;
 use gitstratum_client::cluster::StoreUse;
+use gitstratum_client::copies::ObjectNodes;
 use gitstratum_client::metadata::Partitions;
 use gitstratum_core::{Incarnation, ProcessRole};
 use gitstratum_identity::Service as Port;
@@ -64,7 +65,8 @@ pub(in super::super) async fn start(
         clock,
         space: Arc::new(space),
         partitions: Partitions::new(Arc::clone(&dialer), feed.clone()),
-        peers: bulk::Client::new(dialer),
+        peers: bulk::Client::new(Arc::clone(&dialer)),
+        others: ObjectNodes::new(dialer),
         feed,
         metrics: common.metrics.clone(),
     };

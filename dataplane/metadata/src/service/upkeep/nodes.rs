@@ -3,8 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use gitstratum_core::{Epoch, NodeId, SegmentId};
-use gitstratum_hashring::{Key, Layout, NodeState, Ring, RingNode, WEIGHT_MAX};
+use gitstratum_client::cluster::ring_layout;
+use gitstratum_core::{NodeId, SegmentId};
+use gitstratum_hashring::{Key, Ring};
 use gitstratum_proto::control::v1 as wire;
 
 /// `Node.state` of nodes from which no answer is expected.
@@ -30,11 +31,7 @@ impl Nodes {
         let copies = copies(layout)?;
         let chosen = stores(layout).filter(|node| node.in_ring);
         let chosen = chosen.filter(|node| !fenced.contains(&NodeId(node.id)));
-        let ring = Ring::new(&Layout {
-            epoch: Epoch(layout.epoch),
-            replication_factor: copies,
-            nodes: chosen.map(ring_node).collect(),
-        });
+        let ring = Ring::new(&ring_layout(layout, copies, chosen));
         Some(Self {
             ring: ring.ok()?,
             copies: usize::from(copies),
@@ -129,16 +126,6 @@ fn stores(layout: &wire::Layout) -> impl Iterator<Item = &wire::Node> {
 
 fn is_gone(node: &&wire::Node) -> bool {
     matches!(node.state, STATE_DOWN | STATE_REMOVED)
-}
-
-fn ring_node(node: &wire::Node) -> RingNode {
-    RingNode {
-        id: NodeId(node.id),
-        weight: u16::try_from(node.weight).unwrap_or(u16::MAX).min(WEIGHT_MAX),
-        zone: node.zone.clone(),
-        region: node.region.clone(),
-        state: NodeState::Active,
-    }
 }
 
 #[cfg(test)]
