@@ -83,7 +83,10 @@ fn gs_cp_39_gs_cp_49_an_object_node_joins_by_token_and_takes_its_place() -> Resu
     let (mut member, id) = join(&three.stratum, "fourth")?;
     let ring = json(&three.stratum, &["ring", "show"])?;
     ensure!(ring["shares"].as_array().map(Vec::len) == Some(4), "{ring}");
-    let took = wait("copies have moved", || is_settled(&three.stratum))?;
+    let took = wait("copies have moved", || {
+        let copied = Page::at(&member.metrics())?.get(PULLED_BYTES);
+        Ok(copied >= 1.0 && is_settled(&three.stratum)?)
+    })?;
     let held = Page::at(&member.metrics())?.get(SEGMENTS);
     eprintln!("placement is the ring's after {took:?}; the new node holds {held} segments");
     ensure!(held >= 1.0, "nothing has moved to it: the test proves nothing");
@@ -129,6 +132,33 @@ fn gs_cp_49_who_cannot_join_is_told_why() -> Result<()> {
     let nodes = json(&three.stratum, &["node", "list"])?;
     ensure!(nodes.as_array().map(Vec::len) == Some(3), "{nodes}");
     Ok(())
+}
+
+#[test]
+fn gs_cp_49_a_frontend_joins_and_serves_what_the_others_do() -> Result<()> {
+    let mut three = Three::start()?;
+    three.push(0)?;
+    let mut member = Member::frontend(&three.stratum, "frontend")?;
+    member.start()?;
+    let token = three.stratum.admin_token()?;
+    let url = format!("http://x-token:{token}@{}/demo/three.git", member.at("http"));
+    let git = three.stratum.git();
+    for push in 0..3 {
+        commit(&git, &three.source, "file", &format!("through the fourth {push}\n"))?;
+        git.run(&three.source, &["push", "-q", &url, "main"])?;
+        let tip = git.run(&three.source, &["rev-parse", "HEAD"])?;
+        ensure!(three.tip(push)? == tip.trim(), "a founder is behind");
+    }
+    mirror_equals(&git, &three.source, &url, &folder(&three.stratum, "fourth.git"))?;
+    three.stratum.cli(&["repo", "create", "demo/new"])?;
+    let new = url.replace("demo/three", "demo/new");
+    git.run(&three.source, &["push", "-q", &new, "main"])?;
+    ensure!(member.stop()? == 0, "it did not stop cleanly: {}", member.log_end());
+    let nodes = json(&three.stratum, &["node", "list"])?;
+    let roles = |node: &Value| node["roles"].as_array().map_or(0, Vec::len);
+    let alone = nodes.as_array().into_iter().flatten().filter(|node| roles(node) == 1);
+    ensure!(alone.count() == 1, "{nodes}");
+    three.verify("fourth")
 }
 
 /// Pushes and clones through all three frontends until it is told to stop.
@@ -240,11 +270,12 @@ fn empty(stratum: &Stratum, id: &str) -> Result<Duration> {
     Ok(took)
 }
 
-/// Each of these nodes holds something, and all is where the ring says.
+/// Something was copied to each of these nodes, and all is where the ring says.
 fn is_shared(stratum: &Stratum, members: &[(Member, String)]) -> Result<bool> {
     for (member, id) in members {
-        let held = Page::at(&member.metrics())?.get(SEGMENTS);
-        ensure!(held >= 1.0, "node {id} holds nothing");
+        let page = Page::at(&member.metrics())?;
+        let (held, copied) = (page.get(SEGMENTS), page.get(PULLED_BYTES));
+        ensure!(held >= 1.0 && copied >= 1.0, "node {id} holds {held}, copied {copied}");
     }
     is_settled(stratum)
 }

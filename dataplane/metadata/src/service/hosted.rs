@@ -75,6 +75,13 @@ impl Hosted {
         self.misplaced.store(count, Ordering::Relaxed);
     }
 
+    /// So many of them are where they should be now.
+    pub(super) fn note_moved(&self, count: usize) {
+        let left = self.misplaced.load(Ordering::Relaxed).saturating_sub(count);
+        // One walk at a time counts.
+        self.misplaced.store(left, Ordering::Relaxed);
+    }
+
     /// Segments out of place, when this node leads; a count of the last walk.
     pub(super) fn misplaced(&self) -> usize {
         self.leading_term().map_or(0, |_| self.misplaced.load(Ordering::Relaxed))

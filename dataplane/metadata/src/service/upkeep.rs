@@ -158,6 +158,9 @@ impl Crew {
         if !walk.is_due((term, layout), &nodes, (now, self.walk_interval)) {
             return Ok(());
         }
+        if walk.is_at_start() {
+            self.hosted.note_misplaced(self.count_misplaced(&nodes).await?);
+        }
         while self.may_move() {
             self.hosted.leading_term()?;
             let from = walk.next();
@@ -166,12 +169,26 @@ impl Crew {
                 page.jobs.into_iter().filter(|job| !job.is_settled(&nodes)).collect();
             let found = jobs.len();
             let changed = self.run(&nodes, jobs).await;
+            self.hosted.note_moved(changed);
             if walk.step(page.next, found - changed, now) {
                 self.hosted.note_misplaced(walk.misplaced());
                 return Ok(());
             }
         }
         Ok(())
+    }
+
+    /// Segments that are not where the ring wants them.
+    async fn count_misplaced(&self, nodes: &Nodes) -> Result<usize, Error> {
+        let (mut count, mut next) = (0, None);
+        loop {
+            let page = self.hosted.read(move |rows| walk::read_page(rows, next.as_ref())).await?;
+            count += page.jobs.iter().filter(|job| !job.is_settled(nodes)).count();
+            next = page.next;
+            if next.is_none() {
+                return Ok(count);
+            }
+        }
     }
 
     /// Whether copies are to follow the ring: `rebalance stop` holds them where they are.

@@ -69,6 +69,11 @@ impl Walk {
         self.under_way
     }
 
+    /// Whether the walk that is due is at its beginning.
+    pub(super) const fn is_at_start(&self) -> bool {
+        self.under_way && self.next.is_none()
+    }
+
     pub(super) fn next(&self) -> Option<Bytes> {
         self.next.clone()
     }
