@@ -48,6 +48,15 @@ impl Member {
         Self::new(stratum, name, ("control", &["control", "control-raft", "metrics"]), &authority)
     }
 
+    /// A frontend that has yet to be started.
+    ///
+    /// # Errors
+    /// When its settings cannot be written.
+    pub fn frontend(stratum: &Stratum, name: &str) -> Result<Self> {
+        let more = format!("sshHostKeyFile: {}/ssh_host_key\n", stratum.data().display());
+        Self::new(stratum, name, ("frontend", &["http", "ssh", "metrics"]), &more)
+    }
+
     fn new(
         stratum: &Stratum,
         name: &str,
@@ -95,8 +104,13 @@ impl Member {
 
     /// `http://HOST:PORT` of its probes and metrics.
     pub fn metrics(&self) -> String {
-        let port = self.ports.iter().find(|(name, _)| *name == "metrics").map_or(0, |(_, at)| *at);
-        format!("http://127.0.0.1:{port}")
+        format!("http://{}", self.at("metrics"))
+    }
+
+    /// `HOST:PORT` where it listens for `service`.
+    pub fn at(&self, service: &str) -> String {
+        let port = self.ports.iter().find(|(name, _)| *name == service).map_or(0, |(_, at)| *at);
+        format!("127.0.0.1:{port}")
     }
 
     /// Starts it and waits until it is ready.
@@ -153,8 +167,8 @@ impl Member {
     /// When no node has it.
     pub fn id(&self, stratum: &Stratum) -> Result<String> {
         let nodes: Value = serde_json::from_str(&stratum.cli(&["node", "list", "-o", "json"])?)?;
-        let (service, port) = self.ports[0];
-        let own = format!("127.0.0.1:{port}");
+        let (service, _) = self.ports[0];
+        let own = self.at(service);
         let found = nodes.as_array().into_iter().flatten();
         let mut found = found.filter(|node| node["endpoints"][service] == own.as_str());
         let node = found.next().with_context(|| format!("no node on {own}: {nodes}"))?;

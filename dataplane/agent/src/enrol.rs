@@ -37,6 +37,8 @@ pub struct Joining {
     pub node: Option<NodeId>,
     /// What it is to have certificates for, besides its agent.
     pub roles: Vec<ProcessRole>,
+    /// What a new node is besides, without a certificate from the control plane.
+    pub bare_roles: Vec<ProcessRole>,
     /// What lets it in.
     pub token: Token,
     /// The certificate of the cluster's authority, PEM: known beforehand, with the token.
@@ -227,6 +229,7 @@ async fn by_token(
             token: joining.token.expose().to_owned(),
             node: node.map_or(0, |node| node.0),
             requests: drawn.requests(),
+            bare_roles: joining.bare_roles.iter().map(|role| role.as_str().to_owned()).collect(),
         };
         match fleet::enrol(Arc::clone(door), request).await {
             Ok(answer) => {

@@ -41,6 +41,8 @@ fn run(command: Command, environment: Environment) -> Result<ExitCode, Failure> 
                 .block_on(Box::pin(up::run(args)))
                 .map_err(Failure::of_up)
         }
+        Verb::Control(args) => run_role(args.settle()?),
+        Verb::Frontend(args) => run_role(args.settle()?),
         Verb::Object(args) => run_role(args.settle()?),
         verb => {
             let console = Console::new(global, environment)?;

@@ -85,7 +85,8 @@ impl Outside {
             request: key.signing_request().expect("a request").into(),
         });
         let requests = asked.collect();
-        let request = EnrolRequest { token: token.to_owned(), node: 0, requests };
+        let request =
+            EnrolRequest { token: token.to_owned(), node: 0, requests, bare_roles: Vec::new() };
         let answer = fleet::enrol(self.door().expect("a door"), request).await?;
         let tls = answer.certificates.iter().zip(&keys).map(|(given, key)| {
             self.tls(given.pem.as_bytes(), key).expect("a certificate for the key")

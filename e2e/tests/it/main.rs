@@ -13,6 +13,7 @@ mod clone_shallow;
 mod clone_tls;
 mod consensus_minority;
 mod consensus_restart;
+mod control_members;
 mod copies;
 mod failover_damage;
 mod failover_kill;

@@ -46,7 +46,7 @@ pub(crate) async fn enrol(
     let change = Change::EnrolNode(EnrolNode {
         join_token: token.map(|hash| hash.to_vec()).unwrap_or_default(),
         id: request.node,
-        roles: asked.data_roles(),
+        roles: asked.data_roles().into_iter().chain(bare(request.bare_roles)?).collect(),
     });
     plane.barrier().await?;
     let preview = plane.preview(&origin, &change).await?;
@@ -62,6 +62,16 @@ pub(crate) async fn enrol(
     tracing::info!(%node, roles = ?asked.roles(), from = from.client_addr, "node enrolled");
     let cluster_id = authority.cluster().0.to_vec().into();
     Ok(EnrolResponse { node: node.0, cluster_id, certificates })
+}
+
+/// Roles that a node has without a certificate from here.
+fn bare(roles: Vec<String>) -> Result<Vec<String>, Error> {
+    if roles.iter().all(|role| role == ProcessRole::Control.as_str()) && roles.len() <= 1 {
+        return Ok(roles);
+    }
+    let message = "bare roles can only be control, once".to_owned();
+    let kind = ErrorKind::Invalid;
+    Err(Error::Refused(Rejection { kind, message, unauthenticated: false }))
 }
 
 /// The refusal with its audit line, after a pause if a secret was guessed at.

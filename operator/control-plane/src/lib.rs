@@ -19,6 +19,7 @@ mod housekeeping;
 mod listing;
 mod logins;
 mod machine;
+mod membership;
 mod metric_names;
 mod nodes;
 mod plane;

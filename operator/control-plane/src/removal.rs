@@ -22,6 +22,9 @@ pub(crate) enum Loss {
 
 /// Where to see how far a node is.
 const LOOK: &str = "`gitstratum rebalance status` shows how far it is";
+/// What an operator may do about a vote.
+const REPLACE: &str =
+    "it leaves as soon as three others can vote: add one (`gitstratum control --config FILE`)";
 /// What an operator may do about what is lost.
 const ACCEPT: &str =
     "bring one of the nodes back that held them, or give them up with --accept-loss";
@@ -36,6 +39,9 @@ pub(crate) async fn prepare(call: &Call, node: NodeId, loss: Loss) -> Result<Cha
     let fence = asked.fenced.number;
     let remove = |finding| Change::RemoveNode(RemoveNode { id: node.0, finding, fence });
     call.try_out(&remove(String::new())).await?;
+    if call.plane.group.status().voters.contains(&node) {
+        return Err(votes(node));
+    }
     if !asked.has_segments {
         return Ok(remove("it stores no segments".to_owned()));
     }
@@ -114,6 +120,11 @@ async fn give_up(call: &Call, asked: Asked) -> Result<usize, Error> {
         given_up += usize::from(accepted);
     }
     Ok(given_up)
+}
+
+fn votes(node: NodeId) -> Error {
+    let problem = format!("node {node} is a voter of the control plane");
+    Error::InUse { problem, remedy: REPLACE }
 }
 
 fn in_use(node: NodeId, found: &Emptying) -> Error {

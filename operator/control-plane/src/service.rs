@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::founding::{self, Cluster, Founding};
 use crate::housekeeping;
 use crate::machine::Machine;
+use crate::membership;
 use crate::metric_names::ControlMetrics;
 use crate::plane::{Parts, Plane};
 use crate::rpc::{self, Leaders};
@@ -148,9 +149,10 @@ impl Service {
             drain.clone(),
         ));
         let kept = housekeeping::run(Arc::clone(&self.plane), drain.clone());
-        let emptied = emptying::run(Arc::clone(&self.plane), drain);
+        let emptied = emptying::run(Arc::clone(&self.plane), drain.clone());
+        let voters = membership::run(Arc::clone(&self.plane), drain);
         tasks.spawn(async move {
-            tokio::join!(kept, emptied);
+            tokio::join!(kept, emptied, voters);
             Ok(())
         });
         let mut result = Ok(());
@@ -176,6 +178,8 @@ async fn begin(plane: &Plane) -> Result<(), Error> {
     // The log itself says whether it was begun, even if nothing of it was applied yet.
     let is_begun = plane.group.is_initialized().await.map_err(Error::Log)?;
     match plane.config.recorded_cluster {
+        // A voter that is new hears of the log from its leader.
+        Some(_) if !is_begun && plane.config.is_new => Ok(()),
         Some(cluster) if !is_begun => Err(Error::Lost(cluster)),
         None if !is_begun && plane.config.voters.first() == Some(&plane.config.node) => {
             plane.group.initialize(&plane.config.voters).await.map_err(Error::Log)

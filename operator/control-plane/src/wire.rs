@@ -192,6 +192,7 @@ pub(crate) fn cluster(state: &State) -> wire::ClusterState {
         repositories: count(counts.repositories),
         users: count(counts.users),
         nodes: state.nodes().map(node).collect(),
+        control_voters: Vec::new(),
     }
 }
 

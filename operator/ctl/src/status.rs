@@ -28,6 +28,8 @@ pub struct Status {
     pub leader: Option<String>,
     /// Its term.
     pub term: u64,
+    /// Who votes in the control plane.
+    pub control_voters: Vec<String>,
     /// How many repositories there are.
     pub repositories: u64,
     /// How many users.
@@ -173,6 +175,7 @@ fn put_together(
         version: state.version,
         leader: node_name(state.leader),
         term: state.term,
+        control_voters: state.control_voters.iter().map(|n| NodeId(*n).to_string()).collect(),
         repositories: state.repositories,
         users: state.users,
         ring: RingStatus {

@@ -44,6 +44,7 @@ fn joining(authority: &Authority, node: Option<NodeId>, directory: &Path) -> Joi
         directory: directory.to_owned(),
         node,
         roles: vec![ProcessRole::Object],
+        bare_roles: Vec::new(),
         token: Token::generate(&*SeededEntropy::new(3)),
         authority_pem: authority.certificate_pem().to_owned(),
         doors: Vec::new(),

@@ -13,7 +13,7 @@ use super::node::NodeVerb;
 use super::rebalance::RebalanceVerb;
 use super::repo::RepoVerb;
 use super::ring::RingVerb;
-use super::role_args::ObjectArgs;
+use super::role_args::{ControlArgs, FrontendArgs, ObjectArgs};
 use super::setting::{ConfigVerb, FlagVerb};
 use super::status::StatusArgs;
 use super::token::TokenVerb;
@@ -138,6 +138,8 @@ pub(crate) enum Verb {
     Audit(AuditArgs),
     Login(LoginArgs),
     Credential(CredentialArgs),
+    Control(ControlArgs),
+    Frontend(FrontendArgs),
     Object(ObjectArgs),
 }
 
@@ -146,7 +148,7 @@ impl Verb {
     pub(crate) async fn run(self, mut console: Console) -> Result<ExitCode, Failure> {
         let console = &mut console;
         match self {
-            Self::Up(_) | Self::Object(_) => {
+            Self::Up(_) | Self::Control(_) | Self::Frontend(_) | Self::Object(_) => {
                 return Err(Failure::failed("this is no verb that asks a running system"));
             }
             Self::Repo(verb) => verb.run(console).await?,

@@ -63,9 +63,8 @@ impl Book {
 
     /// Takes in where the nodes say that they are.
     pub(super) fn learn(&self, layout: &Layout) {
-        let staying = layout.nodes.iter().filter(|node| node.state != REMOVED);
         let mut learned = Learned::default();
-        for node in staying {
+        for node in layout.nodes.iter().filter(|node| node.state != REMOVED) {
             let id = NodeId(node.id);
             for endpoint in &node.endpoints {
                 let address = endpoint.address.parse().ok();
@@ -104,8 +103,10 @@ impl Book {
     }
 }
 
-fn has_control(node: &Node) -> bool {
-    node.roles.iter().any(|role| role == ProcessRole::Control.as_str())
+/// Whether the node has a control plane.
+pub(super) fn has_control(node: &Node) -> bool {
+    let is_control = |role: &String| role == ProcessRole::Control.as_str();
+    node.state != REMOVED && node.roles.iter().any(is_control)
 }
 
 impl AddressBook for Book {

@@ -108,7 +108,7 @@ fn take(option: &str, address: SocketAddr) -> Result<TcpListener> {
     TcpListener::bind(address).with_context(|| format!("{option}: listening on {address}"))
 }
 
-fn read_tls(https: &Https) -> Result<Arc<PublicTls>> {
+pub(super) fn read_tls(https: &Https) -> Result<Arc<PublicTls>> {
     let read = |path: &std::path::Path| {
         std::fs::read(path).with_context(|| format!("reading {}", path.display()))
     };

@@ -338,7 +338,7 @@ fn between(plan: &Plan, common: &Common, addresses: &Addresses) -> Result<Transp
 }
 
 /// Serves the control plane to nodes and to people.
-async fn serve_control(
+pub(super) async fn serve_control(
     plan: &Plan,
     common: &Common,
     service: gitstratum_control_plane::Service,

@@ -35,6 +35,8 @@ pub(super) struct Plan {
     /// How often everything stored is verified.
     pub(super) scrub_every: Duration,
     pub(super) place: Place,
+    /// HTTP is not served at all.
+    pub(super) is_without_http: bool,
 }
 
 /// Where a node stands; empty where it was not said.
@@ -88,6 +90,7 @@ impl Plan {
             offline_grace,
             scrub_every,
             place: Place::default(),
+            is_without_http: false,
         })
     }
 
@@ -109,6 +112,7 @@ impl Plan {
             offline_grace: None,
             scrub_every: Duration::ZERO,
             place: Place::default(),
+            is_without_http: true,
         }
     }
 

@@ -107,14 +107,29 @@ pub(super) fn read(files: &dyn Files, data: &Path, cluster: ClusterId) -> Result
 
 /// Reads the cluster's authority: for the control plane and nobody else.
 pub(super) fn authority(files: &dyn Files, data: &Path, cluster: ClusterId) -> Result<Authority> {
-    let (certificate, key) = (data.join(CA_CERTIFICATE), data.join(CA_KEY));
-    let (certificate_bytes, key_bytes) = (get(files, &certificate)?, get(files, &key)?);
+    authority_in(files, (&data.join(CA_CERTIFICATE), &data.join(CA_KEY)), cluster)
+}
+
+/// The same, of two files.
+pub(super) fn authority_in(
+    files: &dyn Files,
+    (certificate, key): (&Path, &Path),
+    cluster: ClusterId,
+) -> Result<Authority> {
+    let (certificate_bytes, key_bytes) = (get(files, certificate)?, get(files, key)?);
     let (certificate, key) = (certificate.display().to_string(), key.display().to_string());
     Ok(Authority::load(
         cluster,
         &PemFile { name: &certificate, bytes: &certificate_bytes },
         &PemFile { name: &key, bytes: &key_bytes },
     )?)
+}
+
+/// Reads and checks a frontend's host key.
+pub(super) fn host_key(files: &dyn Files, path: &Path) -> Result<Vec<u8>> {
+    let key = get(files, path)?;
+    host_key::public_line(&key).with_context(|| format!("reading {}", path.display()))?;
+    Ok(key)
 }
 
 /// Where the first admin's token is.

@@ -4,29 +4,36 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use gitstratum_control_plane::Cluster;
-use gitstratum_core::{Clock, Entropy, ProcessRole, SystemClock, SystemEntropy};
+use gitstratum_agent::News;
+use gitstratum_client::cluster::Snapshot;
+use gitstratum_control_plane::{Cluster, Handle};
+use gitstratum_core::{Clock, Entropy, NodeId, ProcessRole, SystemClock, SystemEntropy};
+use gitstratum_identity::Peer;
 use gitstratum_process::{
-    Drain, Health, LogConfig, LogFormat, Metrics, ProbeServer, Signals, TaskGroup, exit_at_once,
-    spawn, start_logging,
+    Drain, DrainTrigger, Health, LogConfig, LogFormat, Metrics, ProbeServer, Signals, TaskGroup,
+    exit_at_once, spawn, start_logging,
 };
 use gitstratum_store::{Files, RocksEngine, RocksMemory, RoleDirectory, SystemFiles};
 
-use super::book::Book;
+use super::book::{Book, has_control};
 use super::certificates::Certificates;
-use super::inspection::check_space;
+use super::clock_mark;
+use super::inspection::{check_space, read_tls};
 use super::node::{
     Common, DRAIN_WITHIN, ENGINE_CACHE_BYTES, ENGINE_WRITE_BUFFER_BYTES, close, finish,
-    ready_within,
+    ready_within, serve_control,
 };
-use super::plan::{Place, Plan};
-use super::roles::{self, agent, object};
+use super::plan::{Https, Place, Plan};
+use super::roles::{self, agent, control, frontend, object};
 use super::secrets;
 use super::transport::{Between, Transport};
-use super::{clock_mark, endpoint};
-use crate::cli::role_args::RoleSettings;
+use crate::cli::role_args::{FrontendSettings, KeyFiles, RoleSettings};
+
+/// Longest wait for another control plane to take this one's leadership.
+const HAND_OVER_WITHIN: Duration = Duration::from_secs(3);
 
 /// Runs until a signal asks it to stop.
 ///
@@ -52,16 +59,36 @@ pub(crate) async fn run(settings: RoleSettings) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The role and its agent, as far as they keep something.
+fn with_folders(role: ProcessRole) -> impl Iterator<Item = ProcessRole> {
+    let keeps = Some(role).filter(|role| *role != ProcessRole::Frontend);
+    keeps.into_iter().chain([ProcessRole::Agent])
+}
+
 /// The settings as the roles know them.
 fn plan(settings: &RoleSettings) -> Plan {
     let RoleSettings { directory, region, zone, .. } = settings.clone();
-    Plan {
+    let plan = Plan {
         folder: directory.clone(),
-        scrub_every: std::time::Duration::from_secs(settings.scrub_every.into()),
+        scrub_every: Duration::from_secs(settings.scrub_every.into()),
         offline_grace: settings.offline_grace,
         place: Place { region, zone },
         log_filter: settings.log_filter.clone(),
         ..Plan::of_one_role(directory, settings.metrics)
+    };
+    match &settings.frontend {
+        None => plan,
+        Some(FrontendSettings { ssh, http, https, .. }) => Plan {
+            ssh: *ssh,
+            http: http.unwrap_or(plan.http),
+            is_without_http: http.is_none(),
+            https: https.clone().map(|(address, files)| Https {
+                address,
+                certificate: files.certificate_file,
+                key: files.key_file,
+            }),
+            ..plan
+        },
     }
 }
 
@@ -70,9 +97,19 @@ struct Alone {
     common: Common,
     probes: ProbeServer,
     running: TaskGroup<Result<()>>,
-    stop: gitstratum_process::DrainTrigger,
-    engine: Arc<RocksEngine>,
+    stop: DrainTrigger,
+    parts: Opened,
     directories: Vec<RoleDirectory>,
+}
+
+/// What a role keeps for its end.
+#[derive(Default)]
+struct Opened {
+    engine: Option<Arc<RocksEngine>>,
+    /// Of a control plane.
+    leads: Option<Handle>,
+    /// Of a frontend, with the time that its requests may take at the end.
+    serves: Option<(gitstratum_frontend::Service, Duration)>,
 }
 
 impl Alone {
@@ -81,12 +118,11 @@ impl Alone {
         let (clock, entropy) = (SystemClock::new(), SystemEntropy::new());
         inspect(plan, settings, files.as_ref(), clock.as_ref())?;
         files.create_directory(&plan.data)?;
-        let roles = [settings.role, ProcessRole::Agent];
-        let directories = roles.iter().map(|role| roles::directory(plan, &files, *role));
+        let directories =
+            with_folders(settings.role).map(|role| roles::directory(plan, &files, role));
         let directories = directories.collect::<Result<Vec<_>>>()?;
-        endpoint::remove(&plan.data);
         let common = join(settings, plan, files, (clock, entropy)).await?;
-        let (stop, drain) = gitstratum_process::Drain::new();
+        let (stop, drain) = Drain::new();
         let mut running = TaskGroup::new("roles");
         let (path, clock) = (clock_mark::path(&plan.folder()), Arc::clone(&common.clock));
         let marked = clock_mark::keep(Arc::clone(&common.files), path, clock, drain.clone());
@@ -95,14 +131,12 @@ impl Alone {
             Ok(())
         });
         let agent = agent::start(plan, &common, &drain, &mut running).await?;
-        let started = object::start(plan, &common, agent.incarnation, &drain, &mut running).await?;
-        let mut snapshots = agent.news.snapshots();
-        let first = snapshots.wait_for(|snapshot| snapshot.version().0 > 0);
-        let first = tokio::time::timeout(ready_within(), first).await;
-        first.context("the control plane's state did not arrive in time")??;
+        let layout = first(&agent.news).await?;
+        let began = (agent, layout);
+        let opening = open(settings, plan, (&common, began), &drain, &mut running);
+        let parts = Box::pin(opening).await?;
         let probes = ProbeServer::bind(plan.metrics, common.health.clone(), common.metrics.clone());
-        let probes = probes.await?;
-        Ok(Self { common, probes, running, stop, engine: started.engine, directories })
+        Ok(Self { common, probes: probes.await?, running, stop, parts, directories })
     }
 
     /// Serves until `stopping` starts, then finishes what is open.
@@ -112,24 +146,99 @@ impl Alone {
         self.common.health.watch(stopping.clone());
         let (node, directory) = (self.common.node, plan.data.display());
         tracing::info!(%node, %directory, "ready");
+        let Opened { engine, leads, serves } = self.parts;
+        let (stop_serving, serving_drain) = Drain::new();
+        let serving =
+            serves.map(|(service, within)| (spawn("frontend", service.run(serving_drain)), within));
         let failed = tokio::select! {
             biased;
             () = stopping.started() => None,
             ended = self.running.next() => ended,
         };
+        stop_serving.start();
+        if let Some((serving, within)) = serving
+            && tokio::time::timeout(within, serving).await.is_err()
+        {
+            tracing::warn!("requests were cut at the end of the drain");
+        }
+        if let Some(handle) = leads {
+            handle.leave(HAND_OVER_WITHIN).await;
+        }
         // What waits for a full disk to have room again would wait for ever.
-        self.engine.refuse_when_full();
+        engine.iter().for_each(|engine| engine.refuse_when_full());
         self.stop.start();
         self.running.drain(DRAIN_WITHIN).await;
         stop_probes.start();
         finish(probing).await;
-        close(vec![self.engine]).await;
+        close(engine.into_iter().collect()).await;
         drop(self.directories);
         match failed {
             None => Ok(()),
             Some(ended) => ended.context("a role ended by itself")?.context("a role failed"),
         }
     }
+}
+
+/// Opens the role.
+async fn open(
+    settings: &RoleSettings,
+    plan: &Plan,
+    (common, (agent, snapshot)): (&Common, (agent::Started, Arc<Snapshot>)),
+    drain: &Drain,
+    running: &mut TaskGroup<Result<()>>,
+) -> Result<Opened> {
+    match (settings.role, &settings.frontend) {
+        (ProcessRole::Object, _) => {
+            let started = object::start(plan, common, agent.incarnation, drain, running).await?;
+            Ok(Opened { engine: Some(started.engine), ..Opened::default() })
+        }
+        (ProcessRole::Control, _) => {
+            let began = (agent.news, snapshot);
+            control_plane(plan, common, began, drain, running).await
+        }
+        (ProcessRole::Frontend, Some(served)) => {
+            let files = common.files.as_ref();
+            let host_key = secrets::host_key(files, &served.host_key_file)?;
+            let tls = plan.https.as_ref().map(read_tls).transpose()?;
+            let (incarnation, shown) = (agent.incarnation, (host_key, tls));
+            let service = frontend::open(plan, common, incarnation, shown, drain, running).await?;
+            Ok(Opened { serves: Some((service, served.drain_within)), ..Opened::default() })
+        }
+        (role, _) => bail!("{role} cannot run alone"),
+    }
+}
+
+/// Opens a control plane, and serves it to nodes and people.
+async fn control_plane(
+    plan: &Plan,
+    common: &Common,
+    (news, snapshot): (News, Arc<Snapshot>),
+    drain: &Drain,
+    running: &mut TaskGroup<Result<()>>,
+) -> Result<Opened> {
+    let others = snapshot.layout().nodes.iter().filter(|node| has_control(node));
+    let others = others.map(|node| NodeId(node.id)).collect();
+    let opened = control::join(plan, common, others, drain, running).await?;
+    let service = opened.service.context("the control plane did not open")?;
+    let leads = Some(service.handle());
+    serve_control(plan, common, service, drain, running).await?;
+    if let Transport::Between(between) = &common.transport {
+        let kept = Arc::clone(&between.certificates).keep(news, drain.clone());
+        running.spawn(async move {
+            kept.await;
+            Ok(())
+        });
+    }
+    Ok(Opened { engine: Some(opened.engine), leads, serves: None })
+}
+
+/// The first state that the control plane streamed, now or before an earlier end.
+async fn first(news: &News) -> Result<Arc<Snapshot>> {
+    let mut snapshots = news.snapshots();
+    let first = snapshots.wait_for(|snapshot| snapshot.version().0 > 0);
+    let first = tokio::time::timeout(ready_within(), first).await;
+    let first = first.context("the control plane's state did not arrive in time")??;
+    Ok(Arc::clone(&first))
 }
 
 /// Everything that can refuse a start, before anything is written.
@@ -139,7 +248,7 @@ fn inspect(
     files: &dyn Files,
     clock: &dyn Clock,
 ) -> Result<()> {
-    for role in [settings.role, ProcessRole::Agent] {
+    for role in with_folders(settings.role) {
         RoleDirectory::inspect(files, &plan.role(role.as_str()), role)?;
     }
     let stored = plan.role(settings.role.as_str()).join("db");
@@ -164,8 +273,8 @@ async fn join(
     (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>),
 ) -> Result<Common> {
     let joining = secrets::join(files.as_ref(), &settings.token_file)?;
-    let between = Between {
-        certificates: Arc::new(Certificates::default()),
+    let mut between = Between {
+        certificates: Arc::default(),
         own: settings.listen.clone(),
         shown: settings.shown.clone(),
         book: Arc::new(Book::of_doors(settings.doors.clone())),
@@ -175,6 +284,13 @@ async fn join(
     let enrolled = agent::enrolled(plan, &between, (None, &roles), &joining, on).await;
     let enrolled = enrolled.context("joining the cluster")?;
     let (node, id) = (enrolled.node(), enrolled.cluster());
+    if let Some(KeyFiles { certificate_file, key_file }) = &settings.authority {
+        let authority = secrets::authority_in(files.as_ref(), (certificate_file, key_file), id)?;
+        let peer = Peer { cluster: id, role: ProcessRole::Control, node };
+        let (clock, entropy) = (Arc::clone(&clock), Arc::clone(&entropy));
+        let authority = Arc::new(authority);
+        between.certificates = Certificates::of_control(authority, peer, clock, entropy)?;
+    }
     between.certificates.enrolled(enrolled);
     Ok(Common {
         // Who else there is, is streamed.

@@ -58,6 +58,8 @@ const VERBS: &[&str] = &[
     "audit",
     "login",
     "credential",
+    "control",
+    "frontend",
     "object",
 ];
 
@@ -88,7 +90,7 @@ async fn help_says_what_the_files_say() {
 #[tokio::test]
 async fn verbs_of_later_versions_say_so() {
     let home = tempfile::tempdir().unwrap();
-    for verb in ["compact", "gc", "limit", "cluster", "metadata", "frontend"] {
+    for verb in ["compact", "gc", "limit", "cluster", "metadata", "agent"] {
         let mut command = command(home.path());
         command.args([verb, "list", "--dry-run"]);
         let ended = end(command, "").await;

@@ -268,6 +268,7 @@ async fn cluster_state(call: Call) -> Result<wire_v1::ClusterState, Error> {
     let status = call.plane.group.status();
     cluster.term = status.term;
     cluster.leader = status.leader.map_or(0, |leader| leader.node.0);
+    cluster.control_voters = status.voters.iter().map(|node| node.0).collect();
     nodes::add_sights(&call.plane.fleet, &mut cluster.nodes);
     Ok(cluster)
 }

@@ -6,8 +6,10 @@ use std::task::{Context, Poll};
 use futures::future::{BoxFuture, FutureExt as _};
 use gitstratum_client::grpc::{self, Channel};
 use gitstratum_consensus::Role;
-use gitstratum_core::NodeId;
+use gitstratum_core::{NodeId, ProcessRole};
 use gitstratum_identity::{Dialer, Service as Port};
+use gitstratum_state::State;
+use gitstratum_state::record::{Node, NodeState};
 use http::{HeaderValue, Request, Response};
 use parking_lot::Mutex;
 use tonic::Status;
@@ -18,8 +20,13 @@ use tower::{Service, ServiceExt as _};
 use super::{STALE, STALE_CALLS};
 use crate::plane::Plane;
 
-/// On a call that another voter has passed on: it is not passed on again.
+/// On a call that was passed on.
 const FORWARDED: &str = "gs-forwarded";
+/// Its value where the leader should have been reached: it is not passed on again.
+const TO_LEADER: HeaderValue = HeaderValue::from_static("1");
+/// Its value where one that leaves, or has left, has passed it on to one that stays, who may
+/// know better who leads.
+const TO_ONE_THAT_STAYS: HeaderValue = HeaderValue::from_static("0");
 
 /// Answers where the log is led, and passes calls on to there everywhere else: what people
 /// and nodes are told rests on what only the leader knows. Who may do what is decided
@@ -54,11 +61,23 @@ impl<S> Forward<S> {
         Self { inner, plane, leaders }
     }
 
-    /// Who has to answer, if it is not this voter.
-    fn other_leader(&self) -> Option<NodeId> {
-        let status = self.plane.group.status();
-        let leader = status.leader.filter(|_| status.role != Role::Leader)?;
-        (leader.node != self.plane.config.node).then_some(leader.node)
+    /// Who has to answer, or knows who has, if it is not this voter; and how the call is
+    /// marked for them.
+    fn elsewhere(&self) -> Option<(NodeId, HeaderValue)> {
+        let (status, own) = (self.plane.group.status(), self.plane.config.node);
+        if status.role == Role::Leader {
+            return None;
+        }
+        let leader = status.leader.map(|leader| leader.node).filter(|leader| *leader != own);
+        let (leaves, stays) = self.plane.group.read(|machine, _| {
+            let leaves = machine.state.node(own).is_some_and(|node| node.is_draining);
+            (leaves, leaves.then(|| one_that_stays(&machine.state)).flatten())
+        });
+        match leaves {
+            false => leader.map(|leader| (leader, TO_LEADER)),
+            // What it knows of the leader may be old.
+            true => stays.or(leader).map(|node| (node, TO_ONE_THAT_STAYS)),
+        }
     }
 }
 
@@ -90,16 +109,26 @@ where
             }
             request.headers_mut().remove(STALE);
         }
-        let Some(leader) = self.other_leader() else {
+        let Some((leader, mark)) = self.elsewhere() else {
             return self.inner.call(request).boxed();
         };
-        if request.headers_mut().insert(FORWARDED, HeaderValue::from_static("1")).is_some() {
+        let before = request.headers_mut().insert(FORWARDED, mark.clone());
+        if before.is_some_and(|before| before == TO_LEADER || mark == TO_ONE_THAT_STAYS) {
             let status = Status::unavailable("the control plane is changing its leader");
             return std::future::ready(Ok(status.into_http())).boxed();
         }
         let channel = self.leaders.channel(leader);
         async move { Ok(pass_on(channel, leader, request).await) }.boxed()
     }
+}
+
+/// A control plane that is up and does not leave.
+fn one_that_stays(state: &State) -> Option<NodeId> {
+    let stays = |node: &&Node| {
+        let has_control = node.roles.contains(&ProcessRole::Control);
+        has_control && node.state == NodeState::Up && !node.is_draining
+    };
+    state.nodes().find(stays).map(|node| node.id)
 }
 
 /// What a caller hears who reaches nothing.

@@ -38,7 +38,7 @@ impl World {
         let voter = Peer { cluster: self.cluster, role: ProcessRole::Control, node: NODE };
         let channel = grpc::channel(self.network.dialer(voter), NODE, Port::Control);
         let token = token.expose().to_owned();
-        let asked = EnrolRequest { token, node, requests };
+        let asked = EnrolRequest { token, node, requests, bare_roles: Vec::new() };
         EnrolmentClient::new(channel).enrol(asked).await.map(tonic::Response::into_inner)
     }
 

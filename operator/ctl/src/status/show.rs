@@ -33,6 +33,7 @@ fn head(status: &Status) -> String {
     format!(
         "cluster        {}\n\
          control plane  leader {}, term {}, generation {}, version {}\n\
+         its voters     {}\n\
          ring           epoch {}, {} of {} nodes, replication factor {}\n\
          holds          {} repositories, {} users\n",
         status.cluster_id,
@@ -40,6 +41,7 @@ fn head(status: &Status) -> String {
         status.term,
         status.generation,
         status.version,
+        status.control_voters.join(", "),
         ring.epoch,
         ring.nodes,
         status.nodes.len(),

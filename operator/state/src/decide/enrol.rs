@@ -18,12 +18,12 @@ pub(super) fn enrol(desk: &Desk<'_>, enrol: &EnrolNode) -> Result<Plan, Refusal>
     if !bool::from(known.as_slice().ct_eq(&enrol.join_token)) {
         return Err(Denial::JoinToken.into());
     }
-    if enrol.roles.iter().any(|role| role == "control") {
-        return Err(Refusal::invalid("roles", "name control, which makes its own certificate"));
-    }
     if enrol.id == 0 {
         let register = RegisterNode { roles: enrol.roles.clone(), ..RegisterNode::default() };
         return node::admit(desk, &register, NodeState::Joining);
+    }
+    if enrol.roles.iter().any(|role| role == "control") {
+        return Err(Refusal::invalid("roles", "name control, which makes its own certificate"));
     }
     let id = NodeId(enrol.id);
     let known = desk.state.node(id).ok_or_else(|| Refusal::missing("node", id.to_string()))?;

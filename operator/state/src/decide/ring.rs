@@ -34,14 +34,18 @@ pub(super) fn enter(desk: &Desk<'_>, id: NodeId) -> Result<Plan, Refusal> {
     Ok(Plan::new(Reply::Node(id), vec![Mutation::PutNode(new), relaid(desk, |_| {})]))
 }
 
-/// Takes a node out of the ring and away from the lead of partitions, to be emptied (S20).
+/// Takes a node out of the ring and away from the lead of partitions, to be emptied (S20); its
+/// control plane gives its vote to another, as soon as there is one (GS-CP-36).
 pub(super) fn drain(desk: &Desk<'_>, id: NodeId) -> Result<Plan, Refusal> {
     let old = managed(desk, id)?;
     if old.is_draining {
         return Ok(Plan::unchanged(Reply::Node(id)));
     }
-    require_object(old)?;
-    require_quorum_without(desk, id, "drain")?;
+    if stores(old) {
+        require_quorum_without(desk, id, "drain")?;
+    } else if !old.roles.contains(&ProcessRole::Control) {
+        require_object(old)?;
+    }
     let new = Node { in_ring: false, is_draining: true, ..fenced(desk, old) };
     let relaid = relaid(desk, |placement| pass_lead(desk, placement, id));
     Ok(Plan::new(Reply::Node(id), vec![Mutation::PutNode(new), relaid]))
@@ -53,18 +57,19 @@ pub(super) fn undrain(desk: &Desk<'_>, id: NodeId) -> Result<Plan, Refusal> {
     if !old.is_draining {
         return Ok(Plan::unchanged(Reply::Node(id)));
     }
-    let new = Node { in_ring: true, is_draining: false, ..fenced(desk, old) };
+    let new = Node { in_ring: stores(old), is_draining: false, ..fenced(desk, old) };
     let relaid = relaid(desk, |placement| take_lead(placement, id));
     Ok(Plan::new(Reply::Node(id), vec![Mutation::PutNode(new), relaid]))
 }
 
 /// A node is gone for good. Whether anything is left on it is the proposer's to know, who
-/// names the fence under which it was found empty.
+/// names the fence under which it was found empty; so is whether it votes in the control plane.
 pub(super) fn remove(desk: &Desk<'_>, remove: &RemoveNode) -> Result<Plan, Refusal> {
     let id = NodeId(remove.id);
     let old = managed(desk, id)?;
-    let has_segments = old.roles.contains(&ProcessRole::Object);
-    if has_segments && !old.is_draining {
+    let has_segments = stores(old);
+    let leaves_something = has_segments || old.roles.contains(&ProcessRole::Control);
+    if leaves_something && !old.is_draining {
         return Err(Refusal::Unsafe {
             problem: format!("node {id} has not been drained"),
             remedy: "`gitstratum node drain` empties it",
@@ -75,12 +80,6 @@ pub(super) fn remove(desk: &Desk<'_>, remove: &RemoveNode) -> Result<Plan, Refus
     if votes > 0 {
         return Err(Refusal::Unsafe {
             problem: format!("node {id} is a voter of {votes} partitions"),
-            remedy: "a node can be removed once it holds segments only",
-        });
-    }
-    if old.roles.contains(&ProcessRole::Control) {
-        return Err(Refusal::Unsafe {
-            problem: format!("node {id} is a voter of the control plane"),
             remedy: "a node can be removed once it holds segments only",
         });
     }
@@ -105,8 +104,12 @@ fn managed<'a>(desk: &Desk<'a>, id: NodeId) -> Result<&'a Node, Refusal> {
     node.ok_or_else(|| Refusal::missing("node", id.to_string()))
 }
 
+fn stores(node: &Node) -> bool {
+    node.roles.contains(&ProcessRole::Object)
+}
+
 fn require_object(node: &Node) -> Result<(), Refusal> {
-    if node.roles.contains(&ProcessRole::Object) {
+    if stores(node) {
         return Ok(());
     }
     Err(Refusal::Unsafe {

@@ -25,6 +25,7 @@ fn plan() -> Plan {
         offline_grace: None,
         scrub_every: std::time::Duration::from_secs(3_600),
         place: Default::default(),
+        is_without_http: false,
     }
 }
 

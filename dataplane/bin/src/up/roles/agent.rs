@@ -41,10 +41,13 @@ pub(in super::super) async fn enrolled(
 ) -> Result<Arc<Enrolment>> {
     let authority = PemFile { name: "join.token", bytes: join.authority_pem.as_bytes() };
     let tls = GuestTls::new(&authority, Arc::clone(&clock))?;
+    let is_new = node.is_none();
+    let bare = roles.iter().copied().filter(|role| is_new && *role == ProcessRole::Control);
     let joining = Joining {
         directory: plan.role(ProcessRole::Agent.as_str()),
         node,
         roles: roles.iter().copied().filter(|role| *role != ProcessRole::Control).collect(),
+        bare_roles: bare.collect(),
         token: join.token.clone(),
         authority_pem: join.authority_pem.clone(),
         doors: between.doors(&tls),

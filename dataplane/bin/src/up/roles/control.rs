@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use gitstratum_client::raft;
 use gitstratum_control_plane::{Cluster, Config, Dependencies, Error, Founding, Handle, Service};
-use gitstratum_core::ProcessRole;
+use gitstratum_core::{NodeId, ProcessRole};
 use gitstratum_identity::Service as Port;
 use gitstratum_process::{Drain, TaskGroup};
 use gitstratum_store::RocksEngine;
@@ -44,14 +44,7 @@ pub(in super::super) async fn open(
         voters: BTreeSet::from_iter(common.cluster.nodes.iter().copied()),
         ..Config::single(common.node)
     };
-    let dependencies = Dependencies {
-        engine: Arc::clone(&engine) as _,
-        network: common.raft(ProcessRole::Control, Port::ControlRaft)?,
-        dialer: common.dialer(ProcessRole::Control)?,
-        clock: Arc::clone(&common.clock),
-        entropy: Arc::clone(&common.entropy),
-        metrics: common.metrics.clone(),
-    };
+    let dependencies = dependencies(common, &engine)?;
     let is_alone = common.cluster.nodes.len() == 1;
     let prepared = match is_alone {
         true => Service::open(config, dependencies).await,
@@ -80,6 +73,52 @@ pub(in super::super) async fn open(
         (None, Some(_)) => founded_elsewhere(plan, common).await?,
     };
     Ok(Opened { service: Some(service), cluster, engine })
+}
+
+/// Opens a control plane that joins one which there is: `others` are its nodes, as the layout
+/// names them.
+pub(in super::super) async fn join(
+    plan: &Plan,
+    common: &Common,
+    others: BTreeSet<NodeId>,
+    drain: &Drain,
+    running: &mut TaskGroup<Result<()>>,
+) -> Result<Opened> {
+    let directory = plan.role(ProcessRole::Control.as_str());
+    let families = gitstratum_consensus::families().to_vec();
+    let engine = super::engine(&directory.join("db"), families, common).await?;
+    engine.wait_when_full();
+    let config = Config {
+        recorded_cluster: Some(common.cluster.id),
+        voters: asked(common.node, others),
+        is_new: true,
+        ..Config::single(common.node)
+    };
+    let dependencies = dependencies(common, &engine)?;
+    let service = Service::prepare(config, dependencies).await;
+    let service = service.context("opening the control plane")?;
+    receive(common, &service.handle(), drain, running).await?;
+    Ok(Opened { service: Some(service), cluster: common.cluster.clone(), engine })
+}
+
+/// An odd number of nodes, this one among them if that makes it odd.
+fn asked(own: NodeId, mut others: BTreeSet<NodeId>) -> BTreeSet<NodeId> {
+    others.remove(&own);
+    if others.len().is_multiple_of(2) {
+        others.insert(own);
+    }
+    others
+}
+
+fn dependencies(common: &Common, engine: &Arc<RocksEngine>) -> Result<Dependencies> {
+    Ok(Dependencies {
+        engine: Arc::clone(engine) as _,
+        network: common.raft(ProcessRole::Control, Port::ControlRaft)?,
+        dialer: common.dialer(ProcessRole::Control)?,
+        clock: Arc::clone(&common.clock),
+        entropy: Arc::clone(&common.entropy),
+        metrics: common.metrics.clone(),
+    })
 }
 
 /// Takes messages of the other voters.

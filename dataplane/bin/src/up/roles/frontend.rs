@@ -26,13 +26,16 @@ pub(in super::super) async fn open(
     let spool = plan.folder().join("spool");
     common.files.create_directory(&spool)?;
     let config = Config {
-        http: Some(plan.http),
+        http: (!plan.is_without_http).then_some(plan.http),
         ssh: Some(plan.ssh),
         https: plan.https.as_ref().map(|https| https.address),
-        // Nothing balances load in front of one node: there is nobody to wait for.
-        close_after: std::time::Duration::ZERO,
         replication_factor: copies,
         ..Config::new(spool)
+    };
+    let config = match common.roles[..] {
+        [ProcessRole::Frontend] => config,
+        // Nothing balances load in front of one node: there is nobody to wait for.
+        _ => Config { close_after: std::time::Duration::ZERO, ..config },
     };
     let (audit, untold) = AuditLog::channel(Arc::clone(&common.clock));
     let telling = tell(audit.clone(), untold, super::feed::agent_socket(plan), drain.clone());
