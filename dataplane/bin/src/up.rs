@@ -3,6 +3,7 @@
 //! gives it what it needs, and drains them in order.
 
 mod addresses;
+mod book;
 mod certificates;
 mod clock_mark;
 mod endpoint;
@@ -14,6 +15,7 @@ mod node;
 mod plan;
 mod roles;
 mod secrets;
+pub(crate) mod single;
 mod sockets;
 mod supervisor;
 mod transport;

@@ -12,6 +12,8 @@ use crate::endpoint::{self, Endpoint, Node};
 
 /// Name of the socket in the folder of each store.
 const STORE_SOCKET: &str = "admin.sock";
+/// Name of the socket behind which a node reaches the stores of all.
+const PEERS_SOCKET: &str = "peers.sock";
 /// Port of a control plane where none is named.
 const PORT: u16 = 9090;
 /// Most bytes that are read of a token's file.
@@ -87,6 +89,8 @@ pub struct Stores {
     pub metadata: PathBuf,
     /// Of the segments.
     pub object: PathBuf,
+    /// Of the segments on any node, which is named first.
+    pub peers: PathBuf,
 }
 
 /// A control plane that can be dialled.
@@ -160,6 +164,7 @@ impl Access {
             probes,
             metadata: folder.join("metadata").join(STORE_SOCKET),
             object: folder.join("object").join(STORE_SOCKET),
+            peers: folder.join("object").join(PEERS_SOCKET),
         });
         let stores = stores.collect();
         Ok(Self { place: Place::Local { socket, data: data.to_owned(), stores }, token })

@@ -1,5 +1,6 @@
 mod rows;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -87,13 +88,33 @@ pub(in super::super) async fn start(
     let served = service.run(control, bulk, drain.clone());
     running.spawn(async move { served.await.map_err(|error| rows.end_with(error)) });
     let socket = sockets::listen(&directory.join("admin.sock"))?;
-    let dialer = common.dialer(ProcessRole::Control)?;
+    let dialer = common.admin_dialer(ProcessRole::Object)?;
     let piped = sockets::pipe(socket, dialer, (common.node, Port::Object), drain.clone());
     running.spawn(async move {
         piped.await;
         Ok(())
     });
+    if common.roles.contains(&ProcessRole::Control) {
+        relay(&directory, common, drain, running)?;
+    }
     Ok(Started { engine })
+}
+
+/// Opens the way to the stores of nodes that are elsewhere: for who owns the cluster's keys.
+fn relay(
+    directory: &Path,
+    common: &Common,
+    drain: &Drain,
+    running: &mut TaskGroup<Result<()>>,
+) -> Result<()> {
+    let socket = sockets::listen(&directory.join("peers.sock"))?;
+    let dialer = common.dialer(ProcessRole::Control)?;
+    let relayed = sockets::relay(socket, dialer, Port::Object, drain.clone());
+    running.spawn(async move {
+        relayed.await;
+        Ok(())
+    });
+    Ok(())
 }
 
 /// Says what the store holds, until `drain` starts.
