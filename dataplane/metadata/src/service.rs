@@ -88,6 +88,7 @@ pub struct Service {
     applied: watch::Sender<GrantsVersion>,
     checksums: inspect::Checksums,
     moves: homing::Moves,
+    damage: hosted::Damage,
 }
 
 impl Service {
@@ -108,6 +109,7 @@ impl Service {
             applied: watch::Sender::new(GrantsVersion(0)),
             checksums: inspect::Checksums::default(),
             moves: homing::Moves::default(),
+            damage: watch::Sender::new(None),
         }))
     }
 
@@ -126,6 +128,17 @@ impl Service {
     /// to the agent, so that `repo create` returns when pushes work (S43).
     pub fn applied(&self) -> watch::Receiver<GrantsVersion> {
         self.applied.subscribe()
+    }
+
+    /// Waits until damage was found in this node's store that the other voters can make
+    /// good, if the store is set aside and the node starts anew (S23); returns what it is.
+    pub async fn store_damage(&self) -> String {
+        let mut damage = self.damage.subscribe();
+        let found = damage.wait_for(Option::is_some).await.ok().and_then(|found| found.clone());
+        match found {
+            Some(found) => found,
+            None => std::future::pending().await,
+        }
     }
 
     /// Partitions that are open here.

@@ -12,6 +12,7 @@ mod clone_basics;
 mod clone_shallow;
 mod clone_tls;
 mod consensus_minority;
+mod consensus_replicas;
 mod consensus_restart;
 mod copies;
 mod failover_damage;

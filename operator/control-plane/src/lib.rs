@@ -36,4 +36,4 @@ mod wire;
 pub use config::{Config, ConfigError};
 pub use error::Error;
 pub use founding::{Cluster, Founding};
-pub use service::{Dependencies, Doors, Handle, Service};
+pub use service::{Dependencies, Doors, Handle, Receiver, Service, Voter};

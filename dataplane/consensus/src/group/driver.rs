@@ -113,6 +113,11 @@ impl<M: StateMachine> Driver<M> {
         self.raft.runtime_config().elect(enabled);
     }
 
+    /// Whether this replica sends heartbeats while it leads.
+    pub(crate) fn send_heartbeats(&self, enabled: bool) {
+        self.raft.runtime_config().heartbeat(enabled);
+    }
+
     pub(crate) fn is_leader(&self) -> bool {
         self.raft.is_leader()
     }

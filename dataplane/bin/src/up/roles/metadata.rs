@@ -33,7 +33,8 @@ pub(in super::super) async fn start(
 ) -> Result<Started> {
     let directory = plan.role(ProcessRole::Metadata.as_str());
     let families = gitstratum_consensus::families().to_vec();
-    let engine = super::engine(&directory.join("db"), families, common).await?;
+    let database = directory.join("db");
+    let engine = super::replicated_engine(&database, families, common).await?;
     engine.wait_when_full();
     let host = Host::start(HostOptions {
         node: common.node,
@@ -68,6 +69,16 @@ pub(in super::super) async fn start(
     common.serve_raft((ProcessRole::Metadata, Port::MetadataRaft), receive, drain, running).await?;
     serve(common, &service, drain, running).await?;
     let kept = Arc::clone(&service).run(drain.clone());
+    running.spawn(super::exit_when_stalled(Arc::clone(&host), drain.clone()));
+    let (watched, watching) = (Arc::clone(&service), drain.clone());
+    let damaged = super::Condemner::new(&database, common);
+    running.spawn(async move {
+        tokio::select! {
+            biased;
+            () = watching.started() => Ok(()),
+            what = watched.store_damage() => damaged.end(&what),
+        }
+    });
     let stopped = Arc::clone(&host);
     running.spawn(async move {
         kept.await;
