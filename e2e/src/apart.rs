@@ -35,6 +35,17 @@ pub struct Apart {
 }
 
 impl Apart {
+    /// Why no nodes can be parted here: this user may make no namespaces, or `ip` is missing.
+    pub fn why_unavailable() -> Option<String> {
+        let probe = format!("gs{}-probe", std::process::id());
+        match ip(&["netns", "add", &probe]) {
+            Ok(()) => ip(&["netns", "del", &probe]).err().map(|error| error.to_string()),
+            // Another test may look at this moment.
+            Err(error) if error.to_string().contains("File exists") => None,
+            Err(error) => Some(format!("{error:#}")),
+        }
+    }
+
     /// Founds a cluster of three nodes, lets `prepare` use it, and starts each node again apart
     /// from the others. The calling thread, and what it starts, is on the switch from then on.
     ///

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use gitstratum_core::{ErrorKind, NodeId, ProcessRole};
-use gitstratum_identity::{Dialer, Listener, Peer, PeerStream, Service};
+use gitstratum_identity::{Accepted, Dialer, Listener, Peer, Service};
 use gitstratum_process::Drain;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -68,7 +68,7 @@ pub async fn serve(
     routes: tonic::service::Routes,
     drain: Drain,
 ) -> Result<(), tonic::transport::Error> {
-    let incoming = listener.into_stream().map(|accepted| accepted.map(PeerConnection));
+    let incoming = listener.into_stream().map(|accepted| accepted.map(Connection));
     Server::builder()
         .initial_stream_window_size(WINDOW_BYTES)
         .initial_connection_window_size(WINDOW_BYTES)
@@ -123,17 +123,17 @@ pub fn kind(status: &Status) -> ErrorKind {
 }
 
 /// An accepted connection, in the form tonic wants.
-struct PeerConnection(PeerStream);
+struct Connection<W>(Accepted<W>);
 
-impl Connected for PeerConnection {
-    type ConnectInfo = Peer;
+impl<W: Copy + Send + Sync + 'static> Connected for Connection<W> {
+    type ConnectInfo = W;
 
-    fn connect_info(&self) -> Peer {
-        self.0.peer()
+    fn connect_info(&self) -> W {
+        self.0.who()
     }
 }
 
-impl AsyncRead for PeerConnection {
+impl<W: Unpin> AsyncRead for Connection<W> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -143,7 +143,7 @@ impl AsyncRead for PeerConnection {
     }
 }
 
-impl AsyncWrite for PeerConnection {
+impl<W: Unpin> AsyncWrite for Connection<W> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -11,6 +11,7 @@ pub mod cluster;
 pub mod copies;
 pub mod fleet;
 pub mod grpc;
+pub mod inventory;
 pub mod manifest;
 pub mod metadata;
 pub mod objects;

@@ -51,6 +51,8 @@ struct Limit {
 const READ: Limit = Limit { deadline: Duration::from_secs(10), any_voter: true };
 const PLAN: Limit = Limit { deadline: Duration::from_secs(60), any_voter: false };
 const SESSION: Limit = Limit { deadline: Duration::from_secs(10), any_voter: false };
+/// The partition reads all its manifests for an answer now and then.
+const INVENTORY: Limit = Limit { deadline: Duration::from_secs(20), any_voter: false };
 const UPDATE: Limit = Limit { deadline: Duration::from_secs(60), any_voter: false };
 
 /// Why a call to a partition failed.
@@ -309,6 +311,51 @@ impl Partitions {
     ) -> Result<wire::AcceptLossResponse, Error> {
         self.call(partition, SESSION, request, |mut client, request| async move {
             client.accept_loss(request).await
+        })
+        .await
+    }
+
+    /// Shows the caller's incarnation, or only asks for the one it showed last (S23).
+    ///
+    /// # Errors
+    /// After the last try.
+    pub async fn show_incarnation(
+        &self,
+        partition: PartitionId,
+        request: wire::ShowIncarnationRequest,
+    ) -> Result<wire::ShowIncarnationResponse, Error> {
+        self.call(partition, SESSION, request, |mut client, request| async move {
+            client.show_incarnation(request).await
+        })
+        .await
+    }
+
+    /// Compares what the caller holds with what the partition lists for it (S21).
+    ///
+    /// # Errors
+    /// After the last try.
+    pub async fn compare_inventory(
+        &self,
+        partition: PartitionId,
+        request: wire::CompareInventoryRequest,
+    ) -> Result<wire::CompareInventoryResponse, Error> {
+        self.call(partition, INVENTORY, request, |mut client, request| async move {
+            client.compare_inventory(request).await
+        })
+        .await
+    }
+
+    /// Says which copies the caller has lost (S21).
+    ///
+    /// # Errors
+    /// After the last try.
+    pub async fn report_lost(
+        &self,
+        partition: PartitionId,
+        request: wire::ReportLostRequest,
+    ) -> Result<wire::ReportLostResponse, Error> {
+        self.call(partition, SESSION, request, |mut client, request| async move {
+            client.report_lost(request).await
         })
         .await
     }

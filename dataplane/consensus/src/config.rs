@@ -38,9 +38,9 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            heartbeat_interval: Duration::from_millis(150),
-            election_timeout_min: Duration::from_millis(600),
-            election_timeout_max: Duration::from_millis(1_200),
+            heartbeat_interval: Duration::from_millis(100),
+            election_timeout_min: Duration::from_millis(350),
+            election_timeout_max: Duration::from_millis(650),
             quorum_silence_max: Duration::from_millis(1_400),
             read_timeout: Duration::from_secs(2),
             propose_timeout: Duration::from_secs(10),
@@ -92,7 +92,13 @@ impl Config {
                 "below log_entries_max",
             ),
             (self.log_bytes_kept < self.log_bytes_max, "log_bytes_kept", "below log_bytes_max"),
-            (!self.quorum_silence_max.is_zero(), "quorum_silence_max", "above 0"),
+            (
+                // A lease that runs out, then an election: who has a majority is not refused
+                // while that goes on.
+                2 * self.election_timeout_max < self.quorum_silence_max,
+                "quorum_silence_max",
+                "above twice election_timeout_max",
+            ),
             (!self.propose_timeout.is_zero(), "propose_timeout", "above 0"),
             (!self.call_timeout.is_zero(), "call_timeout", "above 0"),
             (self.command_bytes_max > 0, "command_bytes_max", "above 0"),

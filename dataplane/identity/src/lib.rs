@@ -17,5 +17,6 @@ pub mod transport;
 pub use authority::{Authority, AuthorityError, Credentials, NodeKey, PemFile, authority_cluster};
 pub use tls::{ClientTls, GuestTls, InternalTls, PublicTls, ServerTls, TlsError};
 pub use transport::{
-    BoxStream, ByteStream, Dialer, Guest, Guests, Listener, LocalNetwork, Peer, PeerStream, Service,
+    Accepted, BoxStream, ByteStream, Dialer, Guest, Guests, Listener, LocalNetwork, Peer,
+    PeerStream, Service,
 };

@@ -14,10 +14,10 @@ mod local;
 mod stream;
 mod tcp;
 
-pub use guests::{Guest, Guests};
+pub use guests::Guests;
 pub use listener::Listener;
 pub use local::LocalNetwork;
-pub use stream::PeerStream;
+pub use stream::{Accepted, Guest, PeerStream};
 pub use tcp::{AddressBook, Admitted, GuestDialer, TcpDialer, listen_open_tcp, listen_tcp};
 
 /// Connections that wait to be accepted by one listener; the next dial waits.

@@ -9,6 +9,7 @@
 //! | `verdict` | what becomes of each of its commands |
 //! | `owners` | which nodes may be named as owners (S19, S20, S23) |
 //! | `fence` | which nodes may not be newly named (S20) |
+//! | `loss` | what becomes of copies that an owner has lost (S21) |
 //! | `listing` | what listing a pack writes (S9, S18) |
 //! | `ref_change` | what moving refs writes: the refs log, the grace of replaced tips (S24, S31) |
 //! | `repository` | rows that follow the directory (S42, S43) |
@@ -21,6 +22,7 @@ mod error;
 mod fence;
 pub(crate) mod keys;
 mod listing;
+mod loss;
 mod owners;
 mod push;
 pub mod query;
@@ -42,6 +44,7 @@ use prost::Message;
 pub use entry::{Change, Entry};
 pub use error::Error;
 pub use fence::FenceAnswer;
+pub use loss::LossAnswer;
 pub use owners::OwnersAnswer;
 pub use rows::{Rows, RowsMut};
 
@@ -116,6 +119,9 @@ fn dispatch(scope: &mut Scope<'_>, change: Change) -> Result<Bytes, Error> {
         }
         Change::AcceptLoss(accept) => {
             owners::accept_loss(scope, &accept).map(|answer| answer.encode_to_vec().into())
+        }
+        Change::LoseCopies(lost) => {
+            loss::note(scope, &lost).map(|answer| answer.encode_to_vec().into())
         }
         Change::Tick(_) => {
             ref_change::end_graces(scope)?;

@@ -122,8 +122,31 @@ impl Metadata for Rpc {
         let partition = PartitionId(request.partition);
         let incarnation = Incarnation(request.incarnation);
         let shown = self.service.show_incarnation(partition, peer.node, incarnation).await;
-        shown.map_err(refused)?;
-        Ok(Response::new(wire::ShowIncarnationResponse {}))
+        let shown = shown.map_err(refused)?.0;
+        Ok(Response::new(wire::ShowIncarnationResponse { shown }))
+    }
+
+    async fn compare_inventory(
+        &self,
+        request: Request<wire::CompareInventoryRequest>,
+    ) -> Answer<wire::CompareInventoryResponse> {
+        let peer = caller(&request, ProcessRole::Object)?;
+        let request = request.into_inner();
+        let partition = PartitionId(request.partition);
+        let compared = self.service.compare_inventory(partition, peer.node, request).await;
+        compared.map(Response::new).map_err(refused)
+    }
+
+    async fn report_lost(
+        &self,
+        request: Request<wire::ReportLostRequest>,
+    ) -> Answer<wire::ReportLostResponse> {
+        let peer = caller(&request, ProcessRole::Object)?;
+        let request = request.into_inner();
+        let partition = PartitionId(request.partition);
+        let noted = self.service.report_lost(partition, peer.node, request.copies).await;
+        let noted = noted.map_err(refused)?;
+        Ok(Response::new(wire::ReportLostResponse { noted }))
     }
 
     async fn get_refs(

@@ -15,6 +15,7 @@
 
 mod access;
 mod barrier;
+mod copies;
 mod fences;
 mod get_refs;
 mod homing;
@@ -87,6 +88,7 @@ pub struct Service {
     /// Directory version whose rows are in all partitions here.
     applied: watch::Sender<GrantsVersion>,
     checksums: inspect::Checksums,
+    lists: copies::Lists,
     moves: homing::Moves,
     damage: hosted::Damage,
 }
@@ -108,6 +110,7 @@ impl Service {
             damaged: RwLock::default(),
             applied: watch::Sender::new(GrantsVersion(0)),
             checksums: inspect::Checksums::default(),
+            lists: copies::Lists::default(),
             moves: homing::Moves::default(),
             damage: watch::Sender::new(None),
         }))

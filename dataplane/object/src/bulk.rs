@@ -22,6 +22,7 @@ use hyper::{Method, Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::Semaphore;
 
+use crate::admission::Admissions;
 use crate::error::Error;
 use crate::segments::Segments;
 use answer::AnswerBody;
@@ -40,7 +41,7 @@ pub(crate) struct Bulk {
     /// Whole segments that are given out at once.
     pub(crate) transfers: Arc<Semaphore>,
     pub(crate) node: gitstratum_core::NodeId,
-    pub(crate) incarnation: gitstratum_core::Incarnation,
+    pub(crate) admissions: Arc<Admissions>,
 }
 
 /// Serves until the drain starts, then finishes the open calls.
@@ -56,7 +57,7 @@ pub(crate) async fn serve(bulk: Bulk, mut listener: Listener, drain: Drain) {
 }
 
 async fn connection(bulk: Bulk, stream: PeerStream, drain: Drain) {
-    let peer = stream.peer();
+    let peer = stream.who();
     let service = service_fn(move |request| {
         let bulk = bulk.clone();
         async move {

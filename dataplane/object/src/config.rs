@@ -25,6 +25,20 @@ pub struct Config {
     pub sweep_every: Duration,
     /// Age at which an unlisted segment is first asked about.
     pub sweep_age: Duration,
+    /// How often what is held is compared with what the partitions list (S21).
+    pub inventory_every: Duration,
+    /// How often everything held is read and verified (P-I2).
+    pub scrub_every: Duration,
+    /// Bytes a second that this reads at most.
+    pub scrub_bytes_per_second: u64,
+    /// Rest between a start and the first of it.
+    pub scrub_after_start: Duration,
+    /// Whether a damaged copy is put aside, to be replaced by another node's. A node that is alone
+    /// goes on giving what is sound of it.
+    pub puts_damage_aside: bool,
+    /// Whether the service ends when it cannot vouch for its disk any more, to be started anew
+    /// (P-D5); else it refuses writes from then on.
+    pub ends_when_unsound: bool,
 }
 
 impl Config {
@@ -41,6 +55,12 @@ impl Config {
             layout_cache_bytes: 8 * 1024 * 1024,
             sweep_every: Duration::from_secs(10),
             sweep_age: Duration::from_secs(30),
+            inventory_every: Duration::from_secs(3_600),
+            scrub_every: Duration::from_secs(7 * 24 * 3_600),
+            scrub_bytes_per_second: 16 * 1024 * 1024,
+            scrub_after_start: Duration::from_secs(5),
+            puts_damage_aside: true,
+            ends_when_unsound: false,
         }
     }
 
@@ -52,6 +72,12 @@ impl Config {
         }
         if self.transfers_max == 0 || self.pulls_max == 0 || self.copy_bytes_per_second == 0 {
             return Err("transfers_max, pulls_max and copy_bytes_per_second must be at least 1");
+        }
+        if self.inventory_every.is_zero() || self.scrub_every.is_zero() {
+            return Err("inventory_every and scrub_every must be longer than zero");
+        }
+        if self.scrub_bytes_per_second == 0 {
+            return Err("scrub_bytes_per_second must be at least 1");
         }
         if self.sweep_every.is_zero() {
             return Err("sweep_every must be longer than zero");

@@ -1,4 +1,4 @@
-use gitstratum_core::{ErrorKind, SegmentId};
+use gitstratum_core::{ErrorKind, PartitionId, SegmentId};
 use gitstratum_git::segment;
 use gitstratum_store::{commit, engine, files};
 
@@ -8,6 +8,12 @@ pub enum Error {
     /// Not here: never written, or swept.
     #[error("segment {segment} is not held here")]
     NotHeld {
+        /// The segment.
+        segment: SegmentId,
+    },
+    /// Its copy here was found damaged and waits for a sound one.
+    #[error("copy of segment {segment} was damaged and is put aside")]
+    PutAside {
         /// The segment.
         segment: SegmentId,
     },
@@ -104,6 +110,24 @@ pub enum Error {
         /// Since what.
         why: String,
     },
+    /// The partition has not admitted this start of the node yet (S23).
+    #[error("partition {partition} has not admitted this node since it started")]
+    NotAdmitted {
+        /// The partition.
+        partition: PartitionId,
+    },
+    /// The row of this node's standing with a partition is damaged.
+    #[error("row of the incarnation for partition {partition} is damaged")]
+    StateRow {
+        /// The partition.
+        partition: PartitionId,
+    },
+    /// The data base is damaged: the process has to start anew without it (P-I5).
+    #[error("segment rows are damaged: {what}")]
+    RowsDamaged {
+        /// What was met.
+        what: String,
+    },
     /// A request that is not what the port takes.
     #[error("bulk request: {0}")]
     Request(&'static str),
@@ -122,7 +146,7 @@ impl Error {
     /// What kind of failure it is.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::NotHeld { .. } => ErrorKind::NotFound,
+            Self::NotHeld { .. } | Self::PutAside { .. } => ErrorKind::NotFound,
             Self::FileMissing { .. } | Self::CutShort { .. } => ErrorKind::Corrupt,
             Self::ForeignPartition { .. } => ErrorKind::Denied,
             // This node is well: the same may be asked again.
@@ -136,10 +160,22 @@ impl Error {
             Self::Files { source } => source.kind(),
             Self::Engine { source } => source.kind(),
             Self::Commit { source } => source.kind(),
-            Self::RefusingWrites { .. } => ErrorKind::Unavailable,
+            Self::RefusingWrites { .. } | Self::NotAdmitted { .. } => ErrorKind::Unavailable,
+            Self::StateRow { .. } | Self::RowsDamaged { .. } => ErrorKind::Corrupt,
             Self::Request(_) | Self::NoSuchCall => ErrorKind::Invalid,
             Self::NotAllowed => ErrorKind::Denied,
             Self::Bug(_) => ErrorKind::Bug,
         }
+    }
+
+    /// Whether it is about the data base as a whole, and not about one segment.
+    pub const fn is_about_rows(&self) -> bool {
+        matches!(
+            self,
+            Self::Engine { .. }
+                | Self::Commit { .. }
+                | Self::StateRow { .. }
+                | Self::RowsDamaged { .. }
+        )
     }
 }

@@ -4,14 +4,18 @@
 //! of segments. Its one invariant: what it has acknowledged is durable, and no byte
 //! leaves it that its block's checksum does not vouch for (S4, S29).
 
+mod admission;
 mod bulk;
 mod config;
 mod error;
 mod gauge;
+mod inventory;
+mod losses;
 mod metric_names;
 mod pull;
 mod rate;
 mod rpc;
+mod scrub;
 mod segments;
 mod service;
 mod sweep;

@@ -18,6 +18,14 @@ pub(crate) struct ObjectMetrics {
     pub(crate) pulled_bytes: Counter,
     /// Reads that found damage.
     pub(crate) damage: Counter,
+    /// Copies that were told as lost.
+    pub(crate) reported: Counter,
+    /// Bytes read by scrubbing.
+    pub(crate) scrub_bytes: Counter,
+    /// Times that everything was scrubbed.
+    pub(crate) scrub_passes: Counter,
+    /// How far the pass under way is.
+    pub(crate) scrub_percent: Gauge,
 }
 
 impl ObjectMetrics {
@@ -43,6 +51,20 @@ impl ObjectMetrics {
             damage: metrics.counter(
                 "gitstratum_object_damage_found_total",
                 "Reads that found damaged bytes and gave none",
+            ),
+            reported: metrics.counter(
+                "gitstratum_object_copies_lost_total",
+                "Listed copies that were damaged or missing here and were put on a repair list",
+            ),
+            scrub_bytes: metrics
+                .counter("gitstratum_object_scrub_bytes_total", "Bytes verified by scrubbing"),
+            scrub_passes: metrics.counter(
+                "gitstratum_object_scrub_passes_total",
+                "Times that everything held here was scrubbed",
+            ),
+            scrub_percent: metrics.gauge(
+                "gitstratum_object_scrub_percent",
+                "Part of what is held here that the scrub under way has passed",
             ),
         }
     }

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use crate::error::Error;
 use crate::rate::{Bucket, Share};
-use crate::segments::{Hold, Segments, blocking};
+use crate::segments::{Hold, SegmentWrite, Segments, blocking};
 
 /// Longest wait for a place among the copies under way.
 const PLACE_DEADLINE: Duration = Duration::from_secs(2);
@@ -125,14 +125,28 @@ impl Puller {
     }
 
     /// Writes as a push's segment is written: verified whole before it is durable.
-    async fn write(&self, mut pieces: Pieces, order: &Order, hold: &Hold) -> Result<u64, Error> {
+    async fn write(&self, pieces: Pieces, order: &Order, hold: &Hold) -> Result<u64, Error> {
+        let mut write = self.segments.begin_copy(hold, order.list).await?;
+        if let Err(error) = self.fill(&mut write, pieces, order).await {
+            // The next source's bytes go to the same place.
+            write.give_up().await?;
+            return Err(error);
+        }
+        Ok(write.seal().await?.total_len())
+    }
+
+    async fn fill(
+        &self,
+        write: &mut SegmentWrite,
+        mut pieces: Pieces,
+        order: &Order,
+    ) -> Result<(), Error> {
         let segment = order.segment;
         let failed = |why: String| Error::NoSource { segment, why };
-        let mut write = self.segments.begin_copy(hold, order.list).await?;
         loop {
             let piece = timeout(SILENCE_MAX, pieces.next()).await;
             let Some(piece) = piece.map_err(|_| failed("silent for too long".into()))? else {
-                break;
+                return Ok(());
             };
             let piece = piece.map_err(|error| failed(error.to_string()))?;
             self.bucket.take(piece.len() as u64, self.share.bytes_per_second()).await;
@@ -142,7 +156,6 @@ impl Puller {
                 return Err(Error::ForeignPartition { segment });
             }
         }
-        Ok(write.seal().await?.total_len())
     }
 }
 

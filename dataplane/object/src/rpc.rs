@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use futures::{Stream, StreamExt};
 use gitstratum_client::grpc;
-use gitstratum_core::{Incarnation, NodeId, PartitionId, ProcessRole, SegmentId};
+use gitstratum_core::{NodeId, PartitionId, ProcessRole, SegmentId};
 use gitstratum_git::segment::{Layout, Origin};
 use gitstratum_proto::MESSAGE_BYTES_MAX;
 use gitstratum_proto::object::v1 as wire;
@@ -11,6 +11,7 @@ use gitstratum_proto::object::v1::object_server::{Object, ObjectServer};
 use tokio::sync::mpsc;
 use tonic::{Request, Response, Status};
 
+use crate::admission::Admissions;
 use crate::error::Error;
 use crate::pull::{Order, Puller};
 use crate::segments::{Segments, blocking};
@@ -27,7 +28,7 @@ pub(crate) struct Rpc {
     pub(crate) segments: Arc<Segments>,
     pub(crate) puller: Arc<Puller>,
     pub(crate) node: NodeId,
-    pub(crate) incarnation: Incarnation,
+    pub(crate) admissions: Arc<Admissions>,
 }
 
 impl Rpc {
@@ -122,10 +123,12 @@ impl Object for Rpc {
             from: request.from.into_iter().map(NodeId).collect(),
             list: request.list_number,
         };
+        let number = self.admissions.number(order.partition).await;
+        let number = number.map_err(|error| to_status(&error))?;
         let pulled = self.puller.pull(order).await.map_err(|error| to_status(&error))?;
         Ok(Response::new(wire::PullResponse {
             node: self.node.0,
-            incarnation: self.incarnation.0,
+            incarnation: number.0,
             length: pulled.length,
             was_held: pulled.was_held,
         }))
@@ -143,7 +146,7 @@ impl Object for Rpc {
             segments: u64::try_from(metrics.segments.get()).unwrap_or(0),
             stored_bytes: u64::try_from(metrics.stored_bytes.get()).unwrap_or(0),
             free_bytes: free.unwrap_or(0),
-            incarnation: self.incarnation.0,
+            incarnation: self.admissions.highest().0,
             refusing_writes: self.segments.refusing().unwrap_or_default(),
         }))
     }
@@ -151,9 +154,11 @@ impl Object for Rpc {
 
 /// S12: a frontend gives up only a whole push, before any `UpdateRefs` of it was sent. Only
 /// segments that carry the caller's own session and number are touched.
-fn give_up(segments: &Segments, ids: &[SegmentId], writer: (u64, u64)) -> Result<u32, Error> {
+fn give_up(segments: &Arc<Segments>, ids: &[SegmentId], writer: (u64, u64)) -> Result<u32, Error> {
     let mut swept = 0;
     for id in ids {
+        // One that is being written or copied here is its writer's; what it leaves is swept.
+        let Ok(_hold) = segments.hold(*id) else { continue };
         let Ok(opened) = segments.open_segment(*id) else { continue };
         // A copy that was pulled may be listed: it ends by S21 only.
         if push_of(&opened.layout) == Some(writer) && !segments.is_pulled(*id)? {
@@ -189,12 +194,12 @@ fn describe(segments: &Segments, id: SegmentId) -> Option<wire::SegmentRecord> {
                 ..bare
             })
         }
-        Err(Error::NotHeld { .. }) => None,
+        Err(Error::NotHeld { .. } | Error::PutAside { .. }) => None,
         Err(_) => Some(bare),
     }
 }
 
-fn verify(segments: &Segments, id: SegmentId) -> wire::VerifyResult {
+fn verify(segments: &Arc<Segments>, id: SegmentId) -> wire::VerifyResult {
     let segment_id = id.0.to_vec().into();
     match segments.verify(id) {
         Ok(layout) => wire::VerifyResult {

@@ -2,9 +2,12 @@
 //! describes a file is a hint that can be rebuilt (S4).
 
 mod copies;
+mod damage;
+mod doubt;
 mod place;
 mod read;
 mod record;
+mod stock;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,30 +15,29 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gitstratum_core::{Clock, ClusterId, SegmentId};
+use gitstratum_core::{Clock, ClusterId, PartitionId, SegmentId};
 use gitstratum_git::segment::{Header, Layout};
-use gitstratum_store::{
-    Batch, Committer, Durability, Engine, Family, Files, KeyRange, SpaceGuard, pages,
-};
+use gitstratum_store::{Batch, Committer, Durability, Engine, Family, Files, SpaceGuard};
 use moka::sync::Cache;
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use crate::error::Error;
 use crate::metric_names::ObjectMetrics;
 pub(crate) use copies::Hold;
+pub(crate) use doubt::settle as settle_doubts;
 pub(crate) use place::Place;
 pub(crate) use record::Record;
-pub(crate) use write::blocking;
+pub(crate) use write::{SegmentWrite, blocking};
 
 /// Whole segments of at most `inline_bytes_max`, by id.
 const INLINE: Family = Family("segments_inline");
 /// What is known of each sealed segment, by id.
 const RECORDS: Family = Family("segment_records");
+/// What the node knows of itself: its standing with each partition (S23), where scrubbing is.
+pub(crate) const STATE: Family = Family("node_state");
 /// The families an object node's engine needs.
-pub const FAMILIES: [Family; 2] = [INLINE, RECORDS];
-
-/// Rows read at a time in a scan.
-const PAGE: usize = 1_000;
+pub const FAMILIES: [Family; 3] = [INLINE, RECORDS, STATE];
 
 /// What the store works with.
 pub(crate) struct StoreDeps {
@@ -53,12 +55,27 @@ pub(crate) struct Segments {
     cluster: ClusterId,
     directory: PathBuf,
     inline_bytes_max: usize,
+    puts_damage_aside: bool,
     opened: Cache<SegmentId, Arc<Opened>>,
-    writing: Mutex<BTreeSet<SegmentId>>,
-    /// Those that are being copied here or removed as unwanted.
-    held: Mutex<BTreeSet<SegmentId>>,
+    /// Those that are being written, copied here, looked at anew or removed: each by one alone.
+    taken: Mutex<BTreeSet<SegmentId>>,
     unlisted: Mutex<BTreeMap<SegmentId, Unlisted>>,
     refusing: Mutex<Option<String>>,
+    /// Served only once they were verified whole.
+    doubted: Mutex<BTreeMap<SegmentId, PartitionId>>,
+    /// Listed and not here, or put aside, and not yet told.
+    lost: Mutex<BTreeMap<SegmentId, Option<PartitionId>>>,
+    /// Why the process should end and start anew, if it should.
+    unsound: watch::Sender<Option<Unsound>>,
+}
+
+/// Why a node cannot vouch for itself any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Unsound {
+    /// A sync failed: bytes may be gone that the kernel still shows (P-D5).
+    Sync(String),
+    /// The data base of small segments and records is damaged (P-I5).
+    Rows(String),
 }
 
 /// A sealed segment that can be read.
@@ -90,14 +107,18 @@ impl Segments {
             cluster,
             directory: config.segments.clone(),
             inline_bytes_max: config.inline_bytes_max,
+            puts_damage_aside: config.puts_damage_aside,
             opened,
-            writing: Mutex::new(BTreeSet::new()),
-            held: Mutex::new(BTreeSet::new()),
+            taken: Mutex::new(BTreeSet::new()),
             unlisted: Mutex::new(BTreeMap::new()),
             refusing: Mutex::new(None),
+            doubted: Mutex::new(BTreeMap::new()),
+            lost: Mutex::new(BTreeMap::new()),
+            unsound: watch::Sender::new(None),
         };
         segments.make_directories()?;
         segments.take_stock()?;
+        segments.recall_lost()?;
         Ok(segments)
     }
 
@@ -120,52 +141,6 @@ impl Segments {
         Ok(())
     }
 
-    /// Counts what is held and finds what may have to be swept: sealed segments that are not
-    /// known to be listed. A file without a sound footer was never acknowledged or is
-    /// damaged: it stays until the partition says which.
-    fn take_stock(&self) -> Result<(), Error> {
-        let mut bytes = 0;
-        let mut count = 0;
-        for segment in self.ids()? {
-            let record = self.record(segment)?;
-            if record.is_some_and(|record| record.listed) {
-                bytes += record.map_or(0, |record| record.length);
-                count += 1;
-                continue;
-            }
-            match self.open_segment(segment) {
-                Ok(opened) => {
-                    bytes += opened.layout.total_len();
-                    count += 1;
-                    self.note_unlisted(segment, *opened.layout.header());
-                }
-                Err(error) => {
-                    tracing::warn!(%segment, %error, "a segment that cannot be opened stays");
-                }
-            }
-        }
-        self.deps.metrics.stored_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
-        self.deps.metrics.segments.set(count);
-        Ok(())
-    }
-
-    /// Every segment that has a row or a file, by id. Blocking.
-    pub(crate) fn ids(&self) -> Result<BTreeSet<SegmentId>, Error> {
-        let mut ids = BTreeSet::new();
-        for family in FAMILIES {
-            for row in pages(self.deps.engine.as_ref(), family, KeyRange::all(), PAGE) {
-                let (key, _) = row?;
-                ids.extend(SegmentId::from_slice(&key));
-            }
-        }
-        for shard in 0..=u8::MAX {
-            let folder = self.directory.join(place::shard_name(shard));
-            let names = self.deps.files.list(&folder)?;
-            ids.extend(names.iter().filter_map(|entry| place::segment_of(&entry.name)));
-        }
-        Ok(ids)
-    }
-
     /// What is recorded of a segment. Blocking.
     pub(crate) fn record(&self, segment: SegmentId) -> Result<Option<Record>, Error> {
         let row = self.deps.engine.get(RECORDS, &segment.0)?;
@@ -175,9 +150,11 @@ impl Segments {
     /// Remembers that a manifest lists the segment, so that it is not asked about again.
     pub(crate) async fn mark_listed(&self, segment: SegmentId) -> Result<(), Error> {
         let Some(length) = self.unlisted_length(segment) else { return Ok(()) };
-        let pulled = self.record(segment)?.map_or(0, |record| record.pulled);
+        let held = self.record(segment)?.unwrap_or_default();
+        let partition = held.partition.or_else(|| self.stated_partition(segment));
+        let record = Record { length, listed: true, partition, ..held };
         let mut batch = Batch::new();
-        batch.put(RECORDS, segment.0.to_vec(), Record { length, listed: true, pulled }.encode());
+        batch.put(RECORDS, segment.0.to_vec(), record.encode());
         self.deps.committer.commit(batch, Durability::Buffered).await?;
         self.unlisted.lock().remove(&segment);
         Ok(())
@@ -189,6 +166,10 @@ impl Segments {
             return None;
         }
         self.opened.get(&segment).map(|opened| opened.layout.total_len()).or(Some(0))
+    }
+
+    fn stated_partition(&self, segment: SegmentId) -> Option<PartitionId> {
+        self.unlisted.lock().get(&segment).map(|unlisted| unlisted.header.partition)
     }
 
     /// Removes a segment for good. Blocking; late and repeated removals are harmless (S21).
@@ -203,6 +184,7 @@ impl Segments {
         batch.delete(RECORDS, segment.0.to_vec());
         self.deps.engine.write(batch, Durability::Buffered)?;
         self.opened.invalidate(&segment);
+        self.doubted.lock().remove(&segment);
         if self.unlisted.lock().remove(&segment).is_some() || length > 0 {
             self.deps.metrics.segments.dec();
             self.deps.metrics.stored_bytes.add(-i64::try_from(length).unwrap_or(0));
@@ -229,6 +211,24 @@ impl Segments {
 
     pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
         &self.deps.clock
+    }
+
+    pub(crate) fn engine(&self) -> &Arc<dyn Engine> {
+        &self.deps.engine
+    }
+
+    /// Writes rows that are no segment's.
+    pub(crate) async fn commit(&self, batch: Batch, durability: Durability) -> Result<(), Error> {
+        Ok(self.deps.committer.commit(batch, durability).await?)
+    }
+
+    /// Waits until the node cannot vouch for itself any more.
+    pub(crate) async fn unsound(&self) -> Unsound {
+        let mut why = self.unsound.subscribe();
+        match why.wait_for(Option::is_some).await.map(|why| why.clone()) {
+            Ok(Some(why)) => why,
+            _ => std::future::pending().await,
+        }
     }
 
     pub(crate) fn metrics(&self) -> &ObjectMetrics {

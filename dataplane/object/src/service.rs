@@ -6,20 +6,24 @@ use gitstratum_client::grpc;
 use gitstratum_client::metadata::Partitions;
 use gitstratum_core::{Clock, ClusterId, Incarnation, NodeId, ProcessRole};
 use gitstratum_identity::Listener;
-use gitstratum_process::{Drain, Metrics, spawn};
+use gitstratum_process::{Drain, Metrics, Task, spawn};
 use gitstratum_store::{Committer, Engine, Files, SpaceGuard};
 use tokio::sync::Semaphore;
 
+use crate::admission::Admissions;
 use crate::bulk::{self, Bulk};
 use crate::config::Config;
 use crate::error::Error;
 use crate::gauge::Gauge;
+use crate::inventory::Inventory;
+use crate::losses::Losses;
 use crate::metric_names::ObjectMetrics;
 use crate::pull::Puller;
 use crate::rate::Share;
 use crate::rpc::Rpc;
-use crate::segments::{Segments, StoreDeps, blocking};
-use crate::sweep;
+use crate::scrub::{Pace, Scrub};
+use crate::segments::{Segments, StoreDeps, Unsound, blocking, settle_doubts};
+use crate::sweep::Sweep;
 
 /// What an object node works with.
 pub struct Deps {
@@ -53,7 +57,7 @@ pub struct Deps {
 pub struct Service {
     config: Config,
     node: NodeId,
-    incarnation: Incarnation,
+    admissions: Arc<Admissions>,
     segments: Arc<Segments>,
     partitions: Partitions,
     puller: Arc<Puller>,
@@ -66,6 +70,8 @@ impl Service {
     /// When the configuration is wrong or the disk or the engine fails.
     pub async fn open(config: Config, deps: Deps) -> Result<Self, Error> {
         config.validate().map_err(Error::Bug)?;
+        let rows = (Arc::clone(&deps.engine), Arc::clone(&deps.committer));
+        let admissions = Admissions::new(rows, deps.partitions.clone(), deps.incarnation);
         let store = StoreDeps {
             files: deps.files,
             engine: deps.engine,
@@ -83,7 +89,7 @@ impl Service {
         Ok(Self {
             config,
             node: deps.node,
-            incarnation: deps.incarnation,
+            admissions: Arc::new(admissions),
             segments,
             partitions: deps.partitions,
             puller: Arc::new(puller),
@@ -96,12 +102,15 @@ impl Service {
     }
 
     /// Serves control calls on `control` and bytes on `bytes` until `drain` starts.
-    pub async fn run(self, control: Listener, bytes: Listener, drain: Drain) {
+    ///
+    /// # Errors
+    /// When the node cannot vouch for its disk any more and is to be started anew.
+    pub async fn run(self, control: Listener, bytes: Listener, drain: Drain) -> Result<(), Error> {
         let calls = Rpc {
             segments: Arc::clone(&self.segments),
-            puller: self.puller,
+            puller: Arc::clone(&self.puller),
+            admissions: Arc::clone(&self.admissions),
             node: self.node,
-            incarnation: self.incarnation,
         };
         let bulk = Bulk {
             segments: Arc::clone(&self.segments),
@@ -109,18 +118,67 @@ impl Service {
             write_idle: self.config.write_idle,
             transfers: Arc::new(Semaphore::new(self.config.transfers_max)),
             node: self.node,
-            incarnation: self.incarnation,
+            admissions: Arc::clone(&self.admissions),
         };
-        let times = (self.config.sweep_every, self.config.sweep_age);
-        let _sweeping = spawn(
-            "segment sweep",
-            sweep::run(self.segments, self.partitions, times, drain.clone()),
-        );
+        let _behind = self.start_behind(&drain).await?;
         let bytes_served = bulk::serve(bulk, bytes, drain.clone());
         let calls_served = grpc::serve(control, ProcessRole::Object, calls.routes(), drain);
-        let (calls, ()) = tokio::join!(calls_served, bytes_served);
-        if let Err(error) = calls {
-            tracing::error!(%error, "the object service's gRPC server failed");
+        let served = async { tokio::join!(calls_served, bytes_served) };
+        tokio::select! {
+            biased;
+            error = self.unsound() => Err(error),
+            (calls, ()) = served => {
+                if let Err(error) = calls {
+                    tracing::error!(%error, "the object service's gRPC server failed");
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Starts what goes on beside serving; it ends with what is returned.
+    async fn start_behind(&self, drain: &Drain) -> Result<[Task<()>; 6], Error> {
+        let Self { config, node, segments, partitions, admissions, .. } = self;
+        let (node, own) = (*node, || (Arc::clone(segments), partitions.clone()));
+        let pace = Pace {
+            bytes_per_second: config.scrub_bytes_per_second,
+            every: config.scrub_every,
+            after_start: config.scrub_after_start,
+        };
+        let scrub = Scrub::open(Arc::clone(segments), pace).await?;
+        let (held, asked) = own();
+        let sweep = Sweep { node, segments: held, partitions: asked };
+        let (held, asked) = own();
+        let losses = Losses { node, segments: held, partitions: asked };
+        let (held, asked) = own();
+        let inventory = Inventory {
+            segments: held,
+            partitions: asked,
+            admissions: Arc::clone(admissions),
+            every: config.inventory_every,
+        };
+        let admitted = Arc::clone(admissions).run(Arc::clone(segments), drain.clone());
+        let settled = settle_doubts(Arc::clone(segments), Arc::clone(admissions), drain.clone());
+        let times = (config.sweep_every, config.sweep_age);
+        Ok([
+            spawn("incarnations", admitted),
+            spawn("segments in doubt", settled),
+            spawn("segment sweep", sweep.run(times, drain.clone())),
+            spawn("inventory", inventory.run(drain.clone())),
+            spawn("lost copies", losses.run(drain.clone())),
+            spawn("scrub", scrub.run(drain.clone())),
+        ])
+    }
+
+    /// Why the process is to start anew; pends while it goes on, or is not to.
+    async fn unsound(&self) -> Error {
+        let why = self.segments.unsound().await;
+        if !self.config.ends_when_unsound {
+            return std::future::pending().await;
+        }
+        match why {
+            Unsound::Sync(why) => Error::RefusingWrites { why },
+            Unsound::Rows(what) => Error::RowsDamaged { what },
         }
     }
 }

@@ -1,12 +1,12 @@
-//! Removes segments that nobody lists and nobody will: only when one linearizable
-//! read of the partition says both (S12).
+//! Removes segments that nobody lists and nobody will, and copies that are not wanted here
+//! any more: only when one linearizable read of the partition says so (S12, S21).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gitstratum_client::metadata::Partitions;
-use gitstratum_core::{PartitionId, SegmentId};
+use gitstratum_client::metadata::{self, Partitions};
+use gitstratum_core::{NodeId, PartitionId, SegmentId};
 use gitstratum_git::segment::{Header, Origin};
 use gitstratum_process::Drain;
 use gitstratum_proto::metadata::v1::{SegmentQuery, SegmentState, SegmentStatesRequest};
@@ -17,25 +17,104 @@ use crate::segments::{Segments, blocking};
 /// Most segments asked about in one call.
 const ASKED_MAX: usize = 4_096;
 
-/// Sweeps every `every` what is older than `age`, until the drain starts.
-pub(crate) async fn run(
-    segments: Arc<Segments>,
-    partitions: Partitions,
-    (every, age): (Duration, Duration),
-    drain: Drain,
-) {
-    loop {
-        tokio::select! {
-            biased;
-            () = drain.started() => return,
-            () = tokio::time::sleep(every) => {}
-        }
-        let before = segments.clock().monotonic().saturating_sub(age);
-        for (partition, headers) in by_partition(&segments, before) {
-            if let Err(error) = sweep(&segments, &partitions, partition, &headers).await {
-                tracing::debug!(%partition, %error, "sweeping waits");
+/// What sweeps.
+pub(crate) struct Sweep {
+    pub(crate) node: NodeId,
+    pub(crate) segments: Arc<Segments>,
+    pub(crate) partitions: Partitions,
+}
+
+/// Why sweeping waits.
+#[derive(Debug, thiserror::Error)]
+enum SweepError {
+    #[error(transparent)]
+    Partition(#[from] metadata::Error),
+    #[error(transparent)]
+    Disk(#[from] Error),
+}
+
+/// What a reading of the partition makes of a segment that is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// It is listed for this node: no need to ask again.
+    Listed,
+    /// Nobody knows yet.
+    Stays,
+    /// No list names it, and its writer can list it no more (S12).
+    Garbage,
+    /// A list newer than the last pull names other nodes (S21).
+    Unwanted,
+}
+
+impl Sweep {
+    /// Sweeps every `every` what is older than `age`, until the drain starts.
+    pub(crate) async fn run(self, (every, age): (Duration, Duration), drain: Drain) {
+        loop {
+            tokio::select! {
+                biased;
+                () = drain.started() => return,
+                () = tokio::time::sleep(every) => {}
+            }
+            let before = self.segments.clock().monotonic().saturating_sub(age);
+            for (partition, headers) in by_partition(&self.segments, before) {
+                if let Err(error) = self.sweep(partition, &headers).await {
+                    tracing::debug!(%partition, %error, "sweeping waits");
+                }
             }
         }
+    }
+
+    async fn sweep(&self, partition: PartitionId, headers: &[Header]) -> Result<(), SweepError> {
+        for asked in headers.chunks(ASKED_MAX) {
+            let request = SegmentStatesRequest {
+                partition: partition.0,
+                segments: asked.iter().filter_map(query).collect(),
+            };
+            let answer = self.partitions.segment_states(partition, request).await?;
+            for state in &answer.states {
+                self.act(state).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn act(&self, state: &SegmentState) -> Result<(), Error> {
+        let Some(segment) = SegmentId::from_slice(&state.segment_id) else {
+            return Err(Error::Bug("a partition answered with no segment id"));
+        };
+        // A pull that is under way, or was since the reading, voids what it says.
+        let Ok(_hold) = self.segments.hold(segment) else { return Ok(()) };
+        let pulled = self.segments.record(segment)?.map_or(0, |record| record.pulled);
+        match judge(self.node, pulled, state) {
+            Verdict::Listed => self.segments.mark_listed(segment).await,
+            Verdict::Stays => Ok(()),
+            Verdict::Garbage => self.remove(segment, "nobody lists it").await,
+            Verdict::Unwanted => self.remove(segment, "its owners are others").await,
+        }
+    }
+
+    async fn remove(&self, segment: SegmentId, why: &'static str) -> Result<(), Error> {
+        let store = Arc::clone(&self.segments);
+        blocking(move || {
+            store.remove(segment)?;
+            store.drop_aside(segment)
+        })
+        .await?;
+        self.segments.metrics().swept.inc();
+        tracing::info!(%segment, why, "a segment was swept");
+        Ok(())
+    }
+}
+
+/// `pulled` is the number of the list by which this node was last told to pull the segment.
+fn judge(node: NodeId, pulled: u64, state: &SegmentState) -> Verdict {
+    match (state.listed, state.owners.contains(&node.0)) {
+        (true, true) => Verdict::Listed,
+        (true, false) if state.list_number > pulled => Verdict::Unwanted,
+        (true, false) => Verdict::Stays,
+        // Who pulled it was told to by a list: that list is gone, with the segment.
+        (false, _) if state.writer_closed => Verdict::Garbage,
+        (false, _) => Verdict::Stays,
     }
 }
 
@@ -45,25 +124,6 @@ fn by_partition(segments: &Segments, before: Duration) -> BTreeMap<PartitionId, 
         groups.entry(header.partition).or_default().push(header);
     }
     groups
-}
-
-async fn sweep(
-    segments: &Arc<Segments>,
-    partitions: &Partitions,
-    partition: PartitionId,
-    headers: &[Header],
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    for asked in headers.chunks(ASKED_MAX) {
-        let request = SegmentStatesRequest {
-            partition: partition.0,
-            segments: asked.iter().filter_map(query).collect(),
-        };
-        let answer = partitions.segment_states(partition, request).await?;
-        for state in &answer.states {
-            act(segments, state).await?;
-        }
-    }
-    Ok(())
 }
 
 /// Claims are asked about when compaction exists; until then no segment bears one.
@@ -76,18 +136,32 @@ fn query(header: &Header) -> Option<SegmentQuery> {
     })
 }
 
-async fn act(segments: &Arc<Segments>, state: &SegmentState) -> Result<(), Error> {
-    let Some(segment) = SegmentId::from_slice(&state.segment_id) else {
-        return Err(Error::Bug("a partition answered with no segment id"));
-    };
-    if state.listed {
-        return segments.mark_listed(segment).await;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ME: NodeId = NodeId(3);
+
+    fn state(owners: &[u64], list_number: u64) -> SegmentState {
+        SegmentState { listed: true, owners: owners.to_vec(), list_number, ..Default::default() }
     }
-    if state.writer_closed {
-        let store = Arc::clone(segments);
-        blocking(move || store.remove(segment)).await?;
-        segments.metrics().swept.inc();
-        tracing::info!(%segment, "an unlisted segment of a closed push was swept");
+
+    #[test]
+    fn s12_both_facts_come_from_one_reading() {
+        let open = SegmentState::default();
+        assert_eq!(judge(ME, 0, &open), Verdict::Stays);
+        let closed = SegmentState { writer_closed: true, ..open };
+        assert_eq!(judge(ME, 0, &closed), Verdict::Garbage);
+        let listed = SegmentState { writer_closed: true, ..state(&[1, 3], 1) };
+        assert_eq!(judge(ME, 0, &listed), Verdict::Listed);
     }
-    Ok(())
+
+    #[test]
+    fn s21_only_a_list_newer_than_the_last_pull_makes_a_copy_garbage() {
+        // C pulls a copy by list 1 and reads "not mine": the list with C may yet commit.
+        assert_eq!(judge(ME, 1, &state(&[1, 2], 1)), Verdict::Stays);
+        assert_eq!(judge(ME, 1, &state(&[1, 2], 2)), Verdict::Unwanted);
+        // A copy of a push that its first list left out is repaired by a pull, or goes.
+        assert_eq!(judge(ME, 0, &state(&[1, 2], 1)), Verdict::Unwanted);
+    }
 }

@@ -103,10 +103,12 @@ fn s18_s21_a_node_that_was_away_has_all_segments_within_60_s_of_its_return() -> 
     ensure!(checked.code == 0, "check gave {}: {}{}", checked.code, checked.out, checked.err);
     // Each of the two that were away serves all of it without the node that was not.
     three.signal(0, Signal::STOP)?;
+    // Once the others have leaders.
+    let led = three.push_until_taken(1, HUNG_WITHIN);
     let served = [1, 2].into_iter().try_for_each(|index| {
         let to = folder(&three.stratum, &format!("served-{index}.git"));
         mirror_equals(&three.stratum.git(), &three.source, &three.url(index), &to)
     });
     three.signal(0, Signal::CONT)?;
-    served
+    led.and(served)
 }

@@ -27,7 +27,10 @@ impl Nodes {
         create(&stratum, "demo/three", "sha1")?;
         let source = folder(&stratum, "source");
         history(&stratum.git(), &source, 3, "sha1")?;
-        Ok(Self { stratum, source, pushed: 0 })
+        let mut nodes = Self { stratum, source, pushed: 0 };
+        let url = nodes.url(0);
+        nodes.push(&url)?;
+        Ok(nodes)
     }
 
     fn url(&self, index: usize) -> String {
@@ -238,7 +241,12 @@ fn bad_input_164_a_second_signal_a_kill_or_a_stop_in_the_drain_loses_nothing() -
             .enumerate()
     {
         let url = nodes.url(round);
-        nodes.push(&url)?;
+        // Right after a start a partition's leader may have yet to hear of the latest grants.
+        let began = now();
+        while nodes.try_push(&url)?.code != 0 {
+            let took = began.elapsed();
+            ensure!(took < Duration::from_secs(10), "no push in {took:?}\n{}", nodes.troubles());
+        }
         let pid = Pid::from_raw(i32::try_from(nodes.stratum.endpoint().pid)?).context("no pid")?;
         for signal in signals {
             // It may have ended between the two.

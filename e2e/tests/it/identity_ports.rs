@@ -142,7 +142,8 @@ const fn may(role: ProcessRole, service: Service) -> bool {
         Service::ControlRaft => false,
         Service::Metadata => matches!(role, Frontend | Metadata | Object),
         Service::MetadataRaft => matches!(role, Metadata),
-        Service::Object => matches!(role, Metadata | Object),
+        // Frontends give pushes up there (S12).
+        Service::Object => matches!(role, Frontend | Metadata | Object),
         Service::Bulk => matches!(role, Frontend | Metadata | Object),
     }
 }

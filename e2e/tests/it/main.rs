@@ -21,6 +21,7 @@ mod failover_points;
 mod failover_power;
 mod failover_three;
 mod ground;
+mod healing;
 mod identity;
 mod identity_ports;
 mod memory;

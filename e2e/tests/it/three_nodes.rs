@@ -32,8 +32,17 @@ pub(crate) struct Three {
 
 impl Three {
     pub(crate) fn start() -> Result<Self> {
-        let args = ["--nodes".to_owned(), "3".to_owned()].to_vec();
-        let stratum = Stratum::start_with(Options { args, ..Options::default() })?;
+        Self::start_with(&[])
+    }
+
+    /// With more arguments of `up`.
+    pub(crate) fn start_with(args: &[&str]) -> Result<Self> {
+        Self::start_in(Options::default(), args)
+    }
+
+    pub(crate) fn start_in(options: Options, args: &[&str]) -> Result<Self> {
+        let args = ["--nodes", "3"].iter().chain(args).map(|arg| (*arg).to_owned()).collect();
+        let stratum = Stratum::start_with(Options { args, ..options })?;
         ensure!(stratum.endpoint().nodes.len() == 3);
         create(&stratum, "demo/three", "sha1")?;
         let source = folder(&stratum, "source");

@@ -25,7 +25,7 @@ pub(crate) async fn run(plane: Arc<Plane>, drain: Drain) {
     loop {
         let is_leader = status.borrow_and_update().role == Role::Leader;
         plane.metrics.raft_leader.set(i64::from(is_leader));
-        led_at = lead(&plane, led_at, is_leader);
+        led_at = is_leader.then(|| lead(&plane, led_at));
         tokio::select! {
             biased;
             () = drain.started() => return,
@@ -41,17 +41,14 @@ pub(crate) async fn run(plane: Arc<Plane>, drain: Drain) {
     }
 }
 
-/// When this voter was last seen to lead; a term that begins, or goes on after a standstill,
-/// gives every node all its time.
-fn lead(plane: &Plane, before: Option<Duration>, is_leader: bool) -> Option<Duration> {
-    if !is_leader {
-        return None;
-    }
+/// When this voter, which leads, was last seen to; a term that begins, or goes on after a
+/// standstill, gives every node all its time.
+fn lead(plane: &Plane, before: Option<Duration>) -> Duration {
     let now = plane.clock.monotonic();
     if before.is_none_or(|before| now.saturating_sub(before) > STALL) {
         plane.fleet.begin(now);
     }
-    Some(now)
+    now
 }
 
 async fn keep(plane: &Plane, ticks: u64) {

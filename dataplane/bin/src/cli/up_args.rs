@@ -13,6 +13,8 @@ use super::console::DATA;
 
 /// Most bytes of a settings file.
 const CONFIG_BYTES_MAX: u64 = 1024 * 1024;
+/// How often everything that is stored is verified, where nothing was said (P-I2).
+const SCRUB_EVERY_SECONDS: u32 = 7 * 24 * 3_600;
 
 /// Run the whole system here
 ///
@@ -82,6 +84,9 @@ pub(crate) struct UpOptions {
     #[arg(long, hide = true, value_name = "SECONDS")]
     #[serde(skip)]
     offline_grace: Option<u64>,
+    /// How often everything that is stored is read and verified [default: 604800, a week]
+    #[arg(long, value_name = "SECONDS")]
+    scrub_every: Option<u32>,
 }
 
 /// What `up` shall do, whole and checked.
@@ -115,6 +120,8 @@ pub(crate) struct UpArgs {
     pub(crate) certificate_lifetime: Option<Duration>,
     /// How long credentials are good without news, if it was said.
     pub(crate) offline_grace: Option<Duration>,
+    /// How often everything stored is verified, seconds.
+    pub(crate) scrub_every: u32,
 }
 
 impl UpOptions {
@@ -140,6 +147,7 @@ impl UpOptions {
                 .unwrap_or_else(|| LogConfig::default().filter),
             certificate_lifetime: self.certificate_lifetime.map(Duration::from_secs),
             offline_grace: self.offline_grace.map(Duration::from_secs),
+            scrub_every: self.scrub_every.or(written.scrub_every).unwrap_or(SCRUB_EVERY_SECONDS),
         };
         args.validate().map_err(|error| Failure::usage(error.to_string(), HINT))?;
         Ok(args)
@@ -159,6 +167,7 @@ impl UpArgs {
             None | Some(1 | 3) => {}
             Some(other) => bail!("--nodes {other}: there can be 1 or 3"),
         }
+        ensure!(self.scrub_every > 0, "--scrub-every 0: the disk would do nothing else");
         ensure!(
             self.http.ip().is_loopback() || self.insecure_http,
             "--http {}: tokens would cross the network in clear; use --https, or allow it with \
@@ -231,6 +240,7 @@ mod tests {
             ("--https 0.0.0.0:443", "needs --tls-cert and --tls-key"),
             ("--https 0.0.0.0:443 --tls-cert a", "needs --tls-cert and --tls-key"),
             ("--tls-key a", "are for --https"),
+            ("--scrub-every 0", "would do nothing else"),
             ("--http here", "an address is IP:PORT"),
             ("--config /nowhere/at/all", "does not read"),
         ] {

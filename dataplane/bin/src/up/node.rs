@@ -32,6 +32,11 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 /// How long open requests may go on once a stop was asked for.
 const DRAIN_WITHIN: Duration = Duration::from_secs(30);
 
+/// How often, and how many times, it is looked whether another process has let go of the
+/// node's directories: 5 s.
+const FREE_EVERY: Duration = Duration::from_millis(50);
+const FREE_TRIES_MAX: u32 = 100;
+
 /// What every role of the node is given.
 pub(super) struct Common {
     pub(super) cluster: Cluster,
@@ -96,13 +101,33 @@ pub(super) struct Node {
     _stall: Option<StallWatch>,
 }
 
+/// Looks at what is there. Where one node of several starts, its last process may be dying
+/// with the one that watched over it.
+async fn inspect_when_free(plan: &Plan, files: &dyn Files, clock: &dyn Clock) -> Result<Inspected> {
+    let tries = plan.node.map_or(0, |_| FREE_TRIES_MAX);
+    for _ in 0..tries {
+        match inspect(plan, files, clock) {
+            Err(error) if is_in_use(&error) => tokio::time::sleep(FREE_EVERY).await,
+            inspected => return inspected,
+        }
+    }
+    inspect(plan, files, clock)
+}
+
+fn is_in_use(error: &anyhow::Error) -> bool {
+    let directory = error.downcast_ref::<gitstratum_store::role_directory::Error>();
+    directory.is_some_and(|error| {
+        matches!(error, gitstratum_store::role_directory::Error::Locked { .. })
+    })
+}
+
 impl Node {
     /// Opens what is there or founds what is not, and waits until it is ready.
     pub(super) async fn start(plan: &Plan) -> Result<Self> {
         let files: Arc<dyn Files> = SystemFiles::new();
         let (clock, entropy) = (SystemClock::new(), SystemEntropy::new());
         let Inspected { folder, secrets, tls, addresses } =
-            inspect(plan, files.as_ref(), clock.as_ref())?;
+            inspect_when_free(plan, files.as_ref(), clock.as_ref()).await?;
         let node = Founding::node(plan.number());
         let mut common = Common {
             cluster: expected_cluster(&folder, addresses.as_ref())?,

@@ -30,6 +30,8 @@ pub(super) struct Plan {
     pub(super) certificate_lifetime: Option<Duration>,
     /// How long credentials are good without news, if not as long as always.
     pub(super) offline_grace: Option<Duration>,
+    /// How often everything stored is verified.
+    pub(super) scrub_every: Duration,
 }
 
 /// Where HTTPS is served, and with what.
@@ -58,6 +60,7 @@ impl Plan {
         let (http, ssh, metrics) = (args.http, args.ssh, args.metrics);
         let (insecure_http, log_filter) = (args.insecure_http, args.log_filter.clone());
         let (certificate_lifetime, offline_grace) = (args.certificate_lifetime, args.offline_grace);
+        let scrub_every = Duration::from_secs(args.scrub_every.into());
         Ok(Self {
             data,
             nodes,
@@ -70,6 +73,7 @@ impl Plan {
             log_filter,
             certificate_lifetime,
             offline_grace,
+            scrub_every,
         })
     }
 

@@ -1,17 +1,12 @@
-use std::io;
-use std::net::SocketAddr;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::StreamExt as _;
 use gitstratum_core::ProcessRole;
-use gitstratum_identity::{Guest, Guests};
+use gitstratum_identity::Guests;
 use gitstratum_process::Drain;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tonic::transport::Server;
-use tonic::transport::server::Connected;
 
+use super::Connection;
 use super::request::TakeRequestId;
 
 /// How long a guest may stay, and how long it then has to hear an answer out.
@@ -31,7 +26,7 @@ pub async fn serve_guests(
     routes: tonic::service::Routes,
     drain: Drain,
 ) -> Result<(), tonic::transport::Error> {
-    let incoming = guests.into_stream().map(|accepted| accepted.map(Visit));
+    let incoming = guests.into_stream().map(|accepted| accepted.map(Connection));
     Server::builder()
         .max_concurrent_streams(CALLS_MAX)
         .max_connection_age(STAY_MAX)
@@ -40,43 +35,4 @@ pub async fn serve_guests(
         .add_routes(routes)
         .serve_with_incoming_shutdown(incoming, async move { drain.started().await })
         .await
-}
-
-/// An accepted connection, in the form tonic wants.
-struct Visit(Guest);
-
-impl Connected for Visit {
-    type ConnectInfo = SocketAddr;
-
-    fn connect_info(&self) -> SocketAddr {
-        self.0.client()
-    }
-}
-
-impl AsyncRead for Visit {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buffer)
-    }
-}
-
-impl AsyncWrite for Visit {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
-    }
 }

@@ -229,6 +229,7 @@ async fn an_existing_group_of_one_is_known_and_led_as_soon_as_it_is_open() {
     let config = Config {
         election_timeout_min: Duration::from_secs(300),
         election_timeout_max: Duration::from_secs(600),
+        quorum_silence_max: Duration::from_secs(1_500),
         ..Config::default()
     };
     let host = host_with(MemoryEngine::new(&families()), config);

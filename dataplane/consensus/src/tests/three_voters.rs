@@ -20,8 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 fn config() -> Config {
     Config {
         heartbeat_interval: Duration::from_millis(50),
-        election_timeout_min: Duration::from_millis(600),
-        election_timeout_max: Duration::from_millis(1_200),
+        election_timeout_min: Duration::from_millis(350),
+        election_timeout_max: Duration::from_millis(650),
         log_entries_max: 60,
         log_entries_kept: 10,
         snapshot_chunk_bytes: 256,

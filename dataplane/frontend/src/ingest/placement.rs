@@ -48,7 +48,7 @@ impl Placement {
         let short = |owners| Error::NoOwners { owners, quorum };
         let stores = |node: &&wire::Node| node.in_ring && node.roles.iter().any(|r| r == ROLE);
         let nodes: Vec<&wire::Node> = layout.nodes.iter().filter(stores).collect();
-        let up = usable(&nodes, quorum);
+        let up = usable(&nodes);
         let ring = Ring::new(&Layout {
             epoch: Epoch(layout.epoch),
             replication_factor: copies,
@@ -86,14 +86,11 @@ impl Placement {
     }
 }
 
-/// Nodes that are up; those only suspected too, where without them nothing could be stored.
-fn usable(nodes: &[&wire::Node], quorum: usize) -> BTreeSet<NodeId> {
-    let in_states = |states: &[u32]| -> BTreeSet<NodeId> {
-        let found = nodes.iter().filter(|node| states.contains(&node.state));
-        found.map(|node| NodeId(node.id)).collect()
-    };
-    let up = in_states(&[STATE_UP]);
-    if up.len() >= quorum { up } else { in_states(&[STATE_UP, STATE_SUSPECT]) }
+/// Nodes that are up or only suspected. One that is suspected may well live, and without it a
+/// push would have nobody to spare: who does not answer is not waited for (S18).
+fn usable(nodes: &[&wire::Node]) -> BTreeSet<NodeId> {
+    let usable = nodes.iter().filter(|node| [STATE_UP, STATE_SUSPECT].contains(&node.state));
+    usable.map(|node| NodeId(node.id)).collect()
 }
 
 fn ring_node(node: &wire::Node) -> RingNode {
@@ -152,15 +149,15 @@ mod tests {
     }
 
     #[test]
-    fn s2_nodes_that_are_only_suspected_are_used_where_the_others_are_too_few() {
+    fn s2_nodes_that_are_only_suspected_are_used_and_those_that_are_down_are_not() {
         let draw = |states: &[u32]| {
             let placement = Placement::new(&layout(3, states), 3)?;
             placement.draw(SeededEntropy::new(1).as_ref())
         };
         let owners = draw(&[STATE_UP, STATE_UP, STATE_SUSPECT]).unwrap().owners;
-        assert!(!owners.contains(&NodeId(3)), "two that are up will do");
-        let owners = draw(&[STATE_UP, STATE_SUSPECT, STATE_SUSPECT]).unwrap().owners;
-        assert_eq!(owners.len(), 3);
+        assert_eq!(owners.len(), 3, "a push has one to spare");
+        let owners = draw(&[STATE_UP, STATE_SUSPECT, DOWN]).unwrap().owners;
+        assert!(!owners.contains(&NodeId(3)));
         assert!(draw(&[STATE_UP, DOWN, DOWN]).is_err());
     }
 

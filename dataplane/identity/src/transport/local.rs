@@ -130,7 +130,7 @@ mod tests {
         let mut listener = listen(&network, 4);
         let mut near = network.dialer(frontend()).dial(NODE, Service::Bulk).await.unwrap();
         let mut far = listener.accept().await.unwrap();
-        assert_eq!(far.peer(), frontend());
+        assert_eq!(far.who(), frontend());
         near.write_all(b"ping").await.unwrap();
         near.shutdown().await.unwrap();
         let mut heard = Vec::new();

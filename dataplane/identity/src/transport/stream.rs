@@ -1,5 +1,6 @@
 use std::fmt;
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -9,16 +10,22 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::{BoxStream, Peer};
 
 /// An accepted connection together with who is at its other end.
-pub struct PeerStream {
-    peer: Peer,
+pub struct Accepted<W> {
+    who: W,
     io: BoxStream,
-    /// Its place among the listener's connections, once accepted.
+    /// Its place among the listener's connections, once it has one.
     place: Option<OwnedSemaphorePermit>,
 }
 
-impl PeerStream {
-    pub(super) fn new(peer: Peer, io: BoxStream) -> Self {
-        Self { peer, io, place: None }
+/// A connection of a node.
+pub type PeerStream = Accepted<Peer>;
+
+/// A connection over TLS whose other end is nobody in particular: known is where it comes from.
+pub type Guest = Accepted<SocketAddr>;
+
+impl<W: Copy> Accepted<W> {
+    pub(super) fn new(who: W, io: BoxStream) -> Self {
+        Self { who, io, place: None }
     }
 
     pub(super) fn hold(mut self, place: OwnedSemaphorePermit) -> Self {
@@ -27,18 +34,20 @@ impl PeerStream {
     }
 
     /// Who is at the other end.
-    pub const fn peer(&self) -> Peer {
-        self.peer
+    pub const fn who(&self) -> W {
+        self.who
     }
 }
 
-impl fmt::Debug for PeerStream {
+impl<W: fmt::Debug> fmt::Debug for Accepted<W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PeerStream").field("peer", &self.peer).finish_non_exhaustive()
+        let Self { who, place, io: _ } = self;
+        let has_place = place.is_some();
+        f.debug_struct("Accepted").field("who", who).field("has_place", &has_place).finish()
     }
 }
 
-impl AsyncRead for PeerStream {
+impl<W: Unpin> AsyncRead for Accepted<W> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -48,7 +57,7 @@ impl AsyncRead for PeerStream {
     }
 }
 
-impl AsyncWrite for PeerStream {
+impl<W: Unpin> AsyncWrite for Accepted<W> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -25,7 +25,7 @@ pub struct Entry {
     #[prost(uint32, tag = "4")]
     pub feature_level: u32,
     /// What changes.
-    #[prost(oneof = "Change", tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22")]
+    #[prost(oneof = "Change", tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 30")]
     pub change: Option<Change>,
 }
 
@@ -72,6 +72,9 @@ pub enum Change {
     /// An operator gives a segment up whose owners are all lost (S20).
     #[prost(message, tag = "22")]
     AcceptLoss(AcceptLoss),
+    /// An owner has lost copies (S21).
+    #[prost(message, tag = "30")]
+    LoseCopies(LoseCopies),
 }
 
 /// See [`Change::OpenSession`].
@@ -280,6 +283,31 @@ pub struct ChangeOwners {
     /// Owners that it should have.
     #[prost(uint32, tag = "5")]
     pub replication_factor: u32,
+}
+
+/// See [`Change::LoseCopies`].
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct LoseCopies {
+    /// The owner.
+    #[prost(uint64, tag = "1")]
+    pub node: u64,
+    /// What it lost.
+    #[prost(message, repeated, tag = "2")]
+    pub copies: Vec<CopyLost>,
+    /// Owners that a segment should have.
+    #[prost(uint32, tag = "3")]
+    pub replication_factor: u32,
+}
+
+/// One copy of [`LoseCopies`].
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct CopyLost {
+    /// The segment.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub segment_id: Bytes,
+    /// Number of the list that names the owner: another list is not changed (S19).
+    #[prost(uint64, tag = "2")]
+    pub list_number: u64,
 }
 
 /// See [`Change::Fence`].

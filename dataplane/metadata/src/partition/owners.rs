@@ -152,7 +152,7 @@ fn renamed(rows: &dyn Rows, segment: &Segment, change: &ChangeOwners) -> Result<
 }
 
 /// A row has changed in place: whoever holds an older manifest reads it whole.
-fn renew_manifest(scope: &mut Scope<'_>, repo: RepoId) -> Result<(), Error> {
+pub(super) fn renew_manifest(scope: &mut Scope<'_>, repo: RepoId) -> Result<(), Error> {
     let row = query::repository(scope.rows, repo)?;
     let mut row = row.ok_or(Error::Contradiction { problem: "a pack has no repository" })?;
     row.manifest_version = scope.index.0;

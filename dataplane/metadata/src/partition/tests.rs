@@ -3,6 +3,7 @@
 mod fences;
 mod format;
 mod invariants;
+mod loss;
 mod owners;
 mod pushes;
 mod refs;

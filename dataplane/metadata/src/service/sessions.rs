@@ -1,4 +1,4 @@
-//! Sessions of frontends (S10), and incarnations of object nodes (S23).
+//! Sessions of frontends (S10).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use super::Service;
 use super::hosted::Hosted;
 use super::renewals::Renewed;
 use crate::error::Error;
-use crate::partition::entry::{CloseSession, OpenSession, ShowIncarnation};
+use crate::partition::entry::{CloseSession, OpenSession};
 use crate::partition::record::SessionRow;
 use crate::partition::{Change, query};
 
@@ -73,27 +73,6 @@ impl Service {
             renew(&hosted, node, renewals, now).await.ok()
         });
         join_all(rounds).await.into_iter().flatten().flatten().collect()
-    }
-
-    /// The object node `node` shows its incarnation to the partition, and may acknowledge segments
-    /// for it under that number afterwards (S23).
-    ///
-    /// # Errors
-    /// As [`Service::open_session`].
-    pub async fn show_incarnation(
-        &self,
-        partition: PartitionId,
-        node: NodeId,
-        incarnation: Incarnation,
-    ) -> Result<(), Error> {
-        let hosted = self.hosted(partition)?;
-        let shown = hosted.read(move |rows| query::incarnation(rows, node)).await?;
-        hosted.leading_term()?;
-        if shown >= incarnation.0 {
-            return Ok(());
-        }
-        let show = ShowIncarnation { node: node.0, incarnation: incarnation.0 };
-        hosted.propose(Change::ShowIncarnation(show), GrantsVersion(0)).await.map(drop)
     }
 }
 

@@ -31,7 +31,7 @@ pub(super) async fn answer(
     let segments = Arc::clone(&bulk.segments);
     // Opened first, so that a segment that is not here is a status and not a broken body.
     let opening = Arc::clone(&segments);
-    blocking(move || opening.open_segment(segment).map(drop)).await?;
+    blocking(move || opening.open_to_read(segment)).await?;
     let (frames, waiting) = mpsc::channel(FRAMES_WAITING_MAX);
     let reading = tokio::task::spawn_blocking(move || {
         read_all(&segments, segment, &spans, &frames);
@@ -58,7 +58,12 @@ async fn parse(request: Request<Incoming>) -> Result<(SegmentId, Vec<Span>), Err
 
 /// Reads range by range until the reader has gone. A failure ends the answer with an error
 /// frame: never a short answer that looks whole.
-fn read_all(segments: &Segments, segment: SegmentId, spans: &[Span], frames: &mpsc::Sender<Bytes>) {
+fn read_all(
+    segments: &Arc<Segments>,
+    segment: SegmentId,
+    spans: &[Span],
+    frames: &mpsc::Sender<Bytes>,
+) {
     for span in spans {
         let mut offset = span.offset;
         let end = span.offset.saturating_add(span.length);

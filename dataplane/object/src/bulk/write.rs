@@ -35,11 +35,12 @@ pub(super) async fn answer(
         }
         write.update(bytes).await?;
     }
+    // Under the number shown before: an ack of an earlier start is refused with its entry (S23).
+    let partition = write.header().map(|header| header.partition);
+    let partition = partition.ok_or(Error::Request("body is no segment"))?;
+    let incarnation = bulk.admissions.number(partition).await?;
     let layout = write.seal().await?;
-    let written = WriteResponse {
-        node: bulk.node.0,
-        incarnation: bulk.incarnation.0,
-        length: layout.total_len(),
-    };
+    let written =
+        WriteResponse { node: bulk.node.0, incarnation: incarnation.0, length: layout.total_len() };
     Ok(whole(written.encode_to_vec()))
 }

@@ -15,23 +15,28 @@ use crate::error::Error;
 /// Ending of what was damaged, kept until a sound copy is here.
 const ASIDE_ENDING: &str = "damaged";
 
-/// A segment that is being copied here, or removed because nobody wants it: one at a time.
-pub(crate) struct Hold {
+/// A segment that one alone writes, copies here, looks at anew or removes. What is being written
+/// is nobody else's to confirm: until it is sealed its bytes may be in no more than memory, and
+/// go when the writer gives up.
+#[derive(Clone)]
+pub(crate) struct Hold(Arc<Held>);
+
+struct Held {
     segments: Arc<Segments>,
     segment: SegmentId,
 }
 
-impl Drop for Hold {
+impl Drop for Held {
     fn drop(&mut self) {
-        self.segments.held.lock().remove(&self.segment);
+        self.segments.taken.lock().remove(&self.segment);
     }
 }
 
 impl Segments {
-    /// Keeps others from copying or removing `segment` until the answer is dropped.
+    /// Keeps others from `segment` until the answer and all its clones are dropped.
     pub(crate) fn hold(self: &Arc<Self>, segment: SegmentId) -> Result<Hold, Error> {
-        match self.held.lock().insert(segment) {
-            true => Ok(Hold { segments: Arc::clone(self), segment }),
+        match self.taken.lock().insert(segment) {
+            true => Ok(Hold(Arc::new(Held { segments: Arc::clone(self), segment }))),
             false => Err(Error::Exists { segment }),
         }
     }
@@ -44,10 +49,10 @@ impl Segments {
         hold: &Hold,
         list: u64,
     ) -> Result<Option<Layout>, Error> {
-        let (segments, segment) = (Arc::clone(self), hold.segment);
+        let (segments, segment) = (Arc::clone(self), hold.0.segment);
         let layout = match blocking(move || segments.verify(segment)).await {
             Ok(layout) => layout,
-            Err(Error::NotHeld { .. }) => return Ok(None),
+            Err(Error::NotHeld { .. } | Error::PutAside { .. }) => return Ok(None),
             Err(error) if error.kind() == ErrorKind::Corrupt => {
                 tracing::error!(%segment, %error, "a damaged copy is put aside for a sound one");
                 let segments = Arc::clone(self);
@@ -57,7 +62,12 @@ impl Segments {
             Err(error) => return Err(error),
         };
         let held = self.record(segment)?.unwrap_or_default();
-        let record = Record { length: layout.total_len(), pulled: held.pulled.max(list), ..held };
+        let record = Record {
+            length: layout.total_len(),
+            pulled: held.pulled.max(list),
+            partition: Some(layout.header().partition),
+            ..held
+        };
         let mut batch = Batch::new();
         batch.put(RECORDS, segment.0.to_vec(), record.encode());
         let committed = self.deps.committer.commit(batch, Durability::Synced).await;
@@ -72,7 +82,7 @@ impl Segments {
         list: u64,
     ) -> Result<SegmentWrite, Error> {
         // A list's number is never 0; if it were, the copy would still be no push's.
-        self.begin_of(hold.segment, list.max(1)).await
+        self.begin_of(hold.0.segment, hold.clone(), list.max(1)).await
     }
 
     /// Whether the copy came, or was asked for, by an owner list: no push gives it up (S12).
@@ -90,32 +100,51 @@ impl Segments {
     }
 
     /// Takes a damaged copy out of what is served, and keeps its bytes. Blocking.
-    fn set_aside(&self, segment: SegmentId) -> Result<(), Error> {
+    pub(super) fn set_aside(&self, segment: SegmentId) -> Result<(), Error> {
         // What a crash cut short was never counted as held.
         let counted = match self.open_segment(segment) {
             Ok(opened) => Some(opened.layout.total_len()),
             Err(_) => self.record(segment)?.map(|record| record.length),
         };
         let (path, aside) = (self.path(segment), self.aside(segment));
-        if self.deps.files.metadata(&path)?.is_some() {
+        let has_file = self.deps.files.metadata(&path)?.is_some();
+        if has_file {
             self.deps.files.rename(&path, &aside)?;
         }
-        if let Some(row) = self.deps.engine.get(INLINE, &segment.0)? {
-            write_atomically(self.deps.files.as_ref(), &aside, &row, Permissions::Private)?;
+        let row = self.deps.engine.get(INLINE, &segment.0)?;
+        if let Some(row) = &row {
+            write_atomically(self.deps.files.as_ref(), &aside, row, Permissions::Private)?;
         }
+        let is_kept = self.is_aside(segment)?;
         let mut batch = Batch::new();
         batch.delete(INLINE, segment.0.to_vec());
+        if !is_kept {
+            // Nothing was there but the record.
+            batch.delete(RECORDS, segment.0.to_vec());
+        }
         self.deps.engine.write(batch, Durability::Buffered)?;
         self.opened.invalidate(&segment);
         self.unlisted.lock().remove(&segment);
-        if let Some(length) = counted {
+        // What lies aside already was counted off when it was put there.
+        let is_first = has_file || row.is_some() || !is_kept;
+        if let Some(length) = counted.filter(|_| is_first) {
             self.deps.metrics.segments.dec();
             self.deps.metrics.stored_bytes.add(-i64::try_from(length).unwrap_or(0));
         }
         Ok(())
     }
 
+    /// Whether a damaged copy of `segment` is kept here. Blocking.
+    pub(super) fn is_aside(&self, segment: SegmentId) -> Result<bool, Error> {
+        Ok(self.deps.files.metadata(&self.aside(segment))?.is_some())
+    }
+
     fn aside(&self, segment: SegmentId) -> PathBuf {
         self.path(segment).with_extension(ASIDE_ENDING)
     }
+}
+
+/// The segment that a file put aside was of.
+pub(super) fn aside_of(name: &str) -> Option<SegmentId> {
+    SegmentId::parse(name.strip_suffix(ASIDE_ENDING)?.strip_suffix('.')?)
 }

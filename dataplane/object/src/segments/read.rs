@@ -25,10 +25,20 @@ impl Segments {
         Ok(opened)
     }
 
+    /// Opens `segment` for a reader; damage is noted. Blocking.
+    pub(crate) fn open_to_read(self: &Arc<Self>, segment: SegmentId) -> Result<(), Error> {
+        let opened = self.open_known(segment);
+        if let Err(error) = &opened {
+            self.note_damage(segment, error);
+        }
+        opened.map(drop)
+    }
+
     fn open_file(&self, segment: SegmentId) -> Result<Opened, Error> {
         let path = self.path(segment);
         if self.deps.files.metadata(&path)?.is_none() {
             return Err(match self.record(segment)? {
+                _ if self.is_aside(segment)? => Error::PutAside { segment },
                 Some(_) => Error::FileMissing { segment, path: path.display().to_string() },
                 None => Error::NotHeld { segment },
             });
@@ -43,17 +53,13 @@ impl Segments {
         Ok(Opened { layout, place: Place::File(file.into()) })
     }
 
-    /// Verified bytes of a segment's body. Blocking.
-    pub(crate) fn read(&self, segment: SegmentId, span: Span) -> Result<Bytes, Error> {
-        let opened = self.open_segment(segment)?;
-        let read = self.read_opened(segment, &opened, span);
+    /// Verified bytes of a segment's body. Damage is noted. Blocking.
+    pub(crate) fn read(self: &Arc<Self>, segment: SegmentId, span: Span) -> Result<Bytes, Error> {
+        let read = self.open_known(segment);
+        let read = read.and_then(|opened| self.read_opened(segment, &opened, span));
         match &read {
             Ok(bytes) => self.deps.metrics.read_bytes.add(bytes.len() as u64),
-            Err(error) if error.kind() == gitstratum_core::ErrorKind::Corrupt => {
-                self.deps.metrics.damage.inc();
-                tracing::error!(%segment, %error, "damaged segment bytes were not served");
-            }
-            Err(_) => {}
+            Err(error) => self.note_damage(segment, error),
         }
         read
     }
@@ -92,14 +98,25 @@ impl Segments {
         }
     }
 
-    /// Reads and verifies a whole segment from the disk, not from any cache. Blocking.
-    pub(crate) fn verify(&self, segment: SegmentId) -> Result<Layout, Error> {
+    /// Reads and verifies a whole segment from the disk, not from any cache. Damage is noted.
+    /// Blocking.
+    pub(crate) fn verify(self: &Arc<Self>, segment: SegmentId) -> Result<Layout, Error> {
+        let looked = self.look(segment);
+        if let Err(error) = &looked {
+            self.note_damage(segment, error);
+        }
+        looked
+    }
+
+    /// The same, and damage is only told. Blocking.
+    pub(super) fn look(&self, segment: SegmentId) -> Result<Layout, Error> {
         self.opened.invalidate(&segment);
         let opened = self.open_segment(segment)?;
         let mut offset = 0;
         while offset < opened.layout.body_len() {
             let length = VERIFY_STEP_BYTES.min(opened.layout.body_len() - offset);
-            self.read(segment, Span { offset, length })?;
+            let bytes = self.read_opened(segment, &opened, Span { offset, length })?;
+            self.deps.metrics.read_bytes.add(bytes.len() as u64);
             offset += length;
         }
         Ok(opened.layout.clone())

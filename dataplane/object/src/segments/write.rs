@@ -8,7 +8,7 @@ use gitstratum_process::{Task, failpoint, spawn};
 use gitstratum_store::{Batch, Durability, File, Permissions};
 use tokio::task::spawn_blocking;
 
-use super::{INLINE, Opened, Place, RECORDS, Record, Segments};
+use super::{Hold, INLINE, Opened, Place, RECORDS, Record, Segments};
 use crate::error::Error;
 
 /// Bytes gathered before a write to the file.
@@ -25,6 +25,8 @@ pub(crate) struct SegmentWrite {
     gathered: BytesMut,
     file: Option<OpenFile>,
     sealed: bool,
+    /// Until the file of a write that was given up is gone.
+    hold: Hold,
 }
 
 struct OpenFile {
@@ -37,23 +39,20 @@ struct OpenFile {
 impl Segments {
     /// Begins to write `segment` of a push.
     pub(crate) async fn begin(self: &Arc<Self>, segment: SegmentId) -> Result<SegmentWrite, Error> {
-        self.begin_of(segment, 0).await
+        self.begin_of(segment, self.hold(segment)?, 0).await
     }
 
-    /// Begins to write `segment`, a copy that the owner list with number `pulled` asks for; 0 when
-    /// it comes with a push.
+    /// Begins to write `segment`, which `hold` holds: a copy that the owner list with number
+    /// `pulled` asks for; 0 when it comes with a push.
     pub(super) async fn begin_of(
         self: &Arc<Self>,
         segment: SegmentId,
+        hold: Hold,
         pulled: u64,
     ) -> Result<SegmentWrite, Error> {
         if let Some(why) = self.refusing() {
             return Err(Error::RefusingWrites { why });
         }
-        if !self.writing.lock().insert(segment) {
-            return Err(Error::Exists { segment });
-        }
-        // From here on the write's drop takes the id out again.
         let write = SegmentWrite {
             segments: Arc::clone(self),
             segment,
@@ -62,6 +61,7 @@ impl Segments {
             gathered: BytesMut::new(),
             file: None,
             sealed: false,
+            hold,
         };
         let segments = Arc::clone(self);
         blocking(move || {
@@ -82,6 +82,7 @@ impl Segments {
         if error.kind() != gitstratum_core::ErrorKind::Busy {
             tracing::error!(%error, "a sync failed: writes are refused from now on");
             *self.refusing.lock() = Some(error.to_string());
+            self.unsound.send_replace(Some(super::Unsound::Sync(error.to_string())));
         }
         error
     }
@@ -112,7 +113,14 @@ impl SegmentWrite {
     /// Makes the segment durable; only after this may it be acknowledged.
     pub(crate) async fn seal(mut self) -> Result<Layout, Error> {
         let verifier = std::mem::replace(&mut self.verifier, Verifier::new(self.segment));
-        let layout = verifier.finish().map_err(|source| self.unsound(source))?;
+        let layout = match verifier.finish() {
+            Ok(layout) => layout,
+            Err(source) => {
+                let error = self.unsound(source);
+                self.give_up().await?;
+                return Err(error);
+            }
+        };
         failpoint!("object.seal.before_sync");
         let place = match self.file.is_some() {
             true => self.seal_file(&layout).await?,
@@ -123,10 +131,18 @@ impl SegmentWrite {
         let opened = Arc::new(Opened { layout: layout.clone(), place });
         self.segments.opened.insert(self.segment, opened);
         self.segments.note_unlisted(self.segment, *layout.header());
+        self.segments.forget_lost(self.segment);
         let metrics = &self.segments.deps.metrics;
         metrics.segments.inc();
         metrics.stored_bytes.add(i64::try_from(layout.total_len()).unwrap_or(0));
         Ok(layout)
+    }
+
+    /// Gives the write up; nothing of it is left when this returns.
+    pub(crate) async fn give_up(mut self) -> Result<(), Error> {
+        let Some(open) = self.file.take() else { return Ok(()) };
+        let segments = Arc::clone(&self.segments);
+        blocking(move || Ok(segments.deps.files.remove(&open.path)?)).await
     }
 
     fn check_header(&self, header: &Header) -> Result<(), Error> {
@@ -172,7 +188,12 @@ impl SegmentWrite {
     }
 
     fn record(&self, layout: &Layout) -> Batch {
-        let record = Record { length: layout.total_len(), listed: false, pulled: self.pulled };
+        let record = Record {
+            length: layout.total_len(),
+            listed: false,
+            pulled: self.pulled,
+            partition: Some(layout.header().partition),
+        };
         let mut batch = Batch::new();
         batch.put(RECORDS, self.segment.0.to_vec(), record.encode());
         batch
@@ -221,20 +242,16 @@ impl SegmentWrite {
 
 impl Drop for SegmentWrite {
     fn drop(&mut self) {
-        let unsealed = self.file.take().filter(|_| !self.sealed);
+        let Some(open) = self.file.take().filter(|_| !self.sealed) else { return };
         let (segments, segment) = (Arc::clone(&self.segments), self.segment);
-        let Some(open) = unsealed else {
-            segments.writing.lock().remove(&segment);
-            return;
-        };
-        // The id stays taken until the file is gone, so that a retry does not lose its own.
+        // Held until the file is gone, so that nobody takes it for a copy, or makes one there.
+        let hold = self.hold.clone();
         spawn("unsealed segment removal", async move {
-            let worker = Arc::clone(&segments);
-            let removed = blocking(move || Ok(worker.deps.files.remove(&open.path)?)).await;
-            segments.writing.lock().remove(&segment);
+            let removed = blocking(move || Ok(segments.deps.files.remove(&open.path)?)).await;
             if let Err(error) = removed {
                 tracing::warn!(%segment, %error, "an unsealed segment's file stays");
             }
+            drop(hold);
         })
         .detach();
     }

@@ -2,9 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+use bytes::Bytes;
+use futures::stream::{self, StreamExt as _};
 use gitstratum_client::bulk::Span;
-use gitstratum_core::{ErrorKind, NodeId, ProcessRole};
+use gitstratum_core::{ErrorKind, NodeId, ProcessRole, SegmentId};
+use gitstratum_process::spawn;
 use gitstratum_proto::object::v1::{GiveUpRequest, PullRequest, StatusRequest};
 use gitstratum_store::files::{read_whole, write_atomically};
 use gitstratum_store::{Fault, FaultyEngine, Files, MemoryFiles, Permissions};
@@ -34,14 +38,16 @@ fn flip(files: &Arc<MemoryFiles>, made: &Made, at: usize) {
 
 #[tokio::test]
 async fn s21_a_copy_is_whole_and_survives_the_loss_of_all_power() {
-    let (disk, mut other) = (Disk::new(), Disk::new());
+    let (disk, mut other, mut last) = (Disk::new(), Disk::new(), 2);
     let world = World::start(&disk).await;
     for (byte, length) in [(1, SMALL), (2, LARGE)] {
         let made = segment(byte, length, CLUSTER);
         world.write(&made).await.unwrap();
         let beside = world.start_beside(OTHER, &other).await;
         let pulled = beside.pull(made.id, &[NODE], 1).await.unwrap();
-        assert_eq!((pulled.node, pulled.incarnation, pulled.was_held), (OTHER.0, 3, false));
+        assert_eq!((pulled.node, pulled.was_held), (OTHER.0, false));
+        assert!(pulled.incarnation > last, "each start has a number of its own (S23)");
+        last = pulled.incarnation;
         assert_eq!(pulled.length, made.bytes.len() as u64);
         beside.stop().await;
         other = other.crash();
@@ -167,7 +173,7 @@ async fn s21_a_copy_of_another_partition_is_not_kept() {
     let made = segment(2, LARGE, CLUSTER);
     world.write(&made).await.unwrap();
     let request = PullRequest {
-        partition: 9,
+        partition: 1,
         term: 1,
         segment_id: made.id.0.to_vec().into(),
         from: vec![NODE.0],
@@ -216,4 +222,38 @@ async fn s4_what_a_crash_cut_short_gives_way_to_a_copy() {
     assert_eq!((status.segments, status.stored_bytes), (1, made.bytes.len() as u64));
     world.stop().await;
     beside.stop().await;
+}
+
+/// What a push has not sealed yet may go again: a leader is not told that it is here (S13, S21).
+#[tokio::test]
+async fn s21_a_segment_that_is_being_written_is_no_copy() {
+    let disk = Disk::new();
+    let world = World::start(&disk).await;
+    let made = segment(2, LARGE, CLUSTER);
+    let pieces = made.bytes.chunks(100_000).map(Bytes::copy_from_slice).collect::<Vec<_>>();
+    let never_ends = stream::iter(pieces).chain(stream::pending()).boxed();
+    let (client, id) = (world.client(ProcessRole::Frontend), made.id);
+    let writing =
+        spawn(
+            "a push that stalls",
+            async move { client.write(NODE, id, never_ends).await.map(drop) },
+        );
+    until(&world, id, Code::FailedPrecondition).await;
+    assert!(world.read(id, whole(&made)).await.is_err(), "nor served");
+    drop(writing);
+    until(&world, id, Code::ResourceExhausted).await;
+    assert!(disk.files.metadata(&path(&made)).unwrap().is_none(), "nothing of it stays");
+    world.stop().await;
+}
+
+/// Asks for a copy, of which nobody has the bytes, until that is refused with `code`.
+async fn until(world: &World, segment: SegmentId, code: Code) {
+    for _ in 0..500 {
+        let refused = world.pull(segment, &[], 1).await.unwrap_err();
+        if refused.code() == code {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("never refused with {code}");
 }

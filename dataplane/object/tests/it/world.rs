@@ -6,7 +6,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use gitstratum_client::bulk::{BulkRead, Client, Error, Span, Written};
-use gitstratum_client::cluster::{Feed, Snapshot};
 use gitstratum_client::grpc;
 use gitstratum_client::metadata::Partitions;
 use gitstratum_core::{
@@ -21,6 +20,8 @@ use gitstratum_proto::object::v1::object_client::ObjectClient;
 use gitstratum_proto::object::v1::{PullRequest, PullResponse};
 use gitstratum_store::{Committer, Engine, Files, MemoryEngine, MemoryFiles, SpaceGuard, commit};
 use tonic::Status;
+
+use crate::partition as scripted;
 
 pub(crate) const CLUSTER: ClusterId = ClusterId([7; 16]);
 pub(crate) const NODE: NodeId = NodeId(1);
@@ -47,8 +48,10 @@ impl Disk {
 pub(crate) struct World {
     pub(crate) node: NodeId,
     pub(crate) network: LocalNetwork,
+    partitions: scripted::Partitions,
+    pub(crate) metrics: Metrics,
     stop: DrainTrigger,
-    running: Task<()>,
+    running: Task<Result<(), gitstratum_object::Error>>,
 }
 
 impl World {
@@ -57,7 +60,18 @@ impl World {
     }
 
     pub(crate) async fn start_on(files: Arc<dyn Files>, engine: Arc<dyn Engine>) -> Self {
-        Self::start_as(NODE, LocalNetwork::new(), files, engine).await
+        Self::start_before(&scripted::Partitions::default(), (files, engine), |config| config).await
+    }
+
+    /// A node before partitions whose answers a test writes, configured as it likes.
+    pub(crate) async fn start_before(
+        partitions: &scripted::Partitions,
+        (files, engine): (Arc<dyn Files>, Arc<dyn Engine>),
+        change: impl FnOnce(Config) -> Config,
+    ) -> Self {
+        let network = LocalNetwork::new();
+        partitions.serve(&network);
+        Self::start_as((NODE, network, partitions), (files, engine), change).await
     }
 
     /// Another node beside this one.
@@ -72,16 +86,16 @@ impl World {
         files: Arc<dyn Files>,
         engine: Arc<dyn Engine>,
     ) -> Self {
-        Self::start_as(node, self.network.clone(), files, engine).await
+        let beside = (node, self.network.clone(), &self.partitions);
+        Self::start_as(beside, (files, engine), |config| config).await
     }
 
     async fn start_as(
-        node: NodeId,
-        network: LocalNetwork,
-        files: Arc<dyn Files>,
-        engine: Arc<dyn Engine>,
+        (node, network, partitions): (NodeId, LocalNetwork, &scripted::Partitions),
+        (files, engine): (Arc<dyn Files>, Arc<dyn Engine>),
+        change: impl FnOnce(Config) -> Config,
     ) -> Self {
-        let clock = SystemClock::new();
+        let (clock, metrics) = (SystemClock::new(), Metrics::new());
         let (stop, drain) = Drain::new();
         let directory = PathBuf::from("/segments");
         let parent = PathBuf::from("/");
@@ -101,21 +115,36 @@ impl World {
             engine,
             clock,
             space: Arc::new(space),
-            partitions: Partitions::new(Arc::clone(&dialer), Feed::fixed(Snapshot::empty())),
+            partitions: Partitions::new(Arc::clone(&dialer), scripted::Partitions::feed()),
             peers: Client::new(dialer),
-            feed: Feed::fixed(Snapshot::empty()),
-            metrics: Metrics::new(),
+            feed: scripted::Partitions::feed(),
+            metrics: metrics.clone(),
         };
-        let service = Service::open(Config::new(directory), deps).await.unwrap();
+        let config = change(Config::new(directory));
+        let service = Service::open(config, deps).await.unwrap();
         let control = network.listen(node, Port::Object, 16, drain.clone()).unwrap();
         let bulk = network.listen(node, Port::Bulk, 16, drain.clone()).unwrap();
         let running = spawn("object node", service.run(control, bulk, drain));
-        Self { node, network, stop, running }
+        let partitions = partitions.clone();
+        partitions.admitted(node).await;
+        Self { node, network, partitions, metrics, stop, running }
     }
 
     pub(crate) async fn stop(self) {
         self.stop.start();
-        self.running.await.unwrap();
+        self.running.await.unwrap().unwrap();
+    }
+
+    /// What the service ends with by itself.
+    pub(crate) async fn ended(self) -> gitstratum_object::Error {
+        self.running.await.unwrap().expect_err("because it was not stopped")
+    }
+
+    /// A figure of the node, as it is told.
+    pub(crate) fn figure(&self, name: &str) -> u64 {
+        let told = self.metrics.render();
+        let line = told.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map_or(0, |figure| figure.parse().unwrap())
     }
 
     pub(crate) fn client(&self, role: ProcessRole) -> Client {

@@ -30,6 +30,7 @@ const NEEDS: &[Need] = &[
         is_met: |env| env.has_program("ssh"),
     },
     Need { package: "fuse3", purpose: Purpose::Test, is_met: |env| env.has_program("fusermount3") },
+    Need { package: "iproute2", purpose: Purpose::Test, is_met: |env| env.has_program("ip") },
 ];
 
 /// Finds what is missing and installs it when it may, else says the line that does.
@@ -114,7 +115,7 @@ mod tests {
     fn only_what_the_purpose_needs_is_asked_for() {
         let nothing = bare(&[]);
         assert_eq!(missing(&nothing, Purpose::Build), ["g++", "make"]);
-        let all = ["g++", "make", "git", "openssh-client", "fuse3"];
+        let all = ["g++", "make", "git", "openssh-client", "fuse3", "iproute2"];
         assert_eq!(missing(&nothing, Purpose::Test), all);
     }
 

@@ -17,6 +17,7 @@ fn plan() -> Plan {
         log_filter: String::new(),
         certificate_lifetime: None,
         offline_grace: None,
+        scrub_every: std::time::Duration::from_secs(3_600),
     }
 }
 

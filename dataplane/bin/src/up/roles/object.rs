@@ -1,13 +1,15 @@
+mod rows;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use gitstratum_client::bulk;
 use gitstratum_client::cluster::StoreUse;
 use gitstratum_client::metadata::Partitions;
 use gitstratum_core::{Incarnation, ProcessRole};
 use gitstratum_identity::Service as Port;
-use gitstratum_object::{Config, Deps, FAMILIES, Gauge, Service, Usage};
+use gitstratum_object::{Config, Deps, Gauge, Service, Usage};
 use gitstratum_process::{Drain, TaskGroup};
 use gitstratum_store::{Committer, RocksEngine, SpaceGuard, commit};
 use tokio::sync::watch;
@@ -15,6 +17,8 @@ use tokio::sync::watch;
 use super::super::node::Common;
 use super::super::plan::Plan;
 use super::super::sockets;
+use super::super::transport::Transport;
+use rows::{Copies, Rows};
 
 /// Free bytes below which no segment is begun, so that logs and rows still fit (P-D6).
 pub(super) const RESERVE_BYTES: u64 = 64 << 20;
@@ -35,8 +39,12 @@ pub(in super::super) async fn start(
     running: &mut TaskGroup<Result<()>>,
 ) -> Result<Started> {
     let directory = plan.role(ProcessRole::Object.as_str());
-    let database = directory.join("db");
-    let engine = super::engine(&database, FAMILIES.to_vec(), common).await?;
+    let copies = match common.transport {
+        Transport::Inside(_) => Copies::HereAlone,
+        Transport::Between(_) => Copies::Elsewhere,
+    };
+    let rows = Rows { directory: directory.clone(), files: Arc::clone(&common.files), copies };
+    let engine = rows.open(common).await?;
     let clock = Arc::clone(&common.clock);
     let committer =
         Committer::start(Arc::clone(&engine) as _, Arc::clone(&clock), commit::Config::default())?;
@@ -59,8 +67,14 @@ pub(in super::super) async fn start(
         feed,
         metrics: common.metrics.clone(),
     };
-    let config = Config::new(directory.join("segments"));
-    let service = Service::open(config, deps).await.context("opening the segments")?;
+    let config = Config {
+        scrub_every: plan.scrub_every,
+        puts_damage_aside: copies == Copies::Elsewhere,
+        ends_when_unsound: copies == Copies::Elsewhere,
+        ..Config::new(directory.join("segments"))
+    };
+    let service = Service::open(config, deps).await;
+    let service = service.map_err(|error| rows.end_with(error))?;
     let control = common.listen(Port::Object, drain).await?;
     let bulk = common.listen(Port::Bulk, drain).await?;
     let measuring = measure(service.gauge(), measured, drain.clone());
@@ -69,10 +83,7 @@ pub(in super::super) async fn start(
         Ok(())
     });
     let served = service.run(control, bulk, drain.clone());
-    running.spawn(async move {
-        served.await;
-        Ok(())
-    });
+    running.spawn(async move { served.await.map_err(|error| rows.end_with(error)) });
     let socket = sockets::listen(&directory.join("admin.sock"))?;
     let dialer = common.dialer(ProcessRole::Control)?;
     let piped = sockets::pipe(socket, dialer, (common.node, Port::Object), drain.clone());

@@ -5,14 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Result;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use gitstratum_core::NodeId;
 use gitstratum_ctl::endpoint::lives;
+use gitstratum_ctl::rpc::supervisor::{self, Nodes};
 use gitstratum_process::{Drain, Task, spawn};
-use gitstratum_proto::local::v1 as wire;
-use gitstratum_proto::local::v1::supervisor_server::{Supervisor, SupervisorServer};
 use tokio::net::UnixStream;
-use tokio_stream::wrappers::UnixListenerStream;
-use tonic::{Request, Response, Status};
 
 use super::super::sockets;
 use super::children::Children;
@@ -24,16 +23,11 @@ pub(super) fn open(data: &Path, children: &Arc<Children>, drain: &Drain) -> Resu
     let folders: Arc<[PathBuf]> = children.folders().cloned().collect();
     let dial = move || control_of_a_living(Arc::clone(&folders));
     let control = spawn("control socket", sockets::join_each(control, dial, drain.clone()));
-    let supervisor = sockets::listen(&data.join("supervisor.sock"))?;
-    let service = SupervisorServer::new(Owner { children: Arc::clone(children) });
-    let drain = drain.clone();
-    let serving = tonic::transport::Server::builder()
-        .add_service(service)
-        .serve_with_incoming_shutdown(UnixListenerStream::new(supervisor), async move {
-            drain.started().await;
-        });
+    let supervisor = sockets::listen(&data.join(supervisor::SOCKET))?;
+    let (children, drain) = (Arc::clone(children), drain.clone());
     let supervisor = spawn("supervisor socket", async move {
-        if let Err(error) = serving.await {
+        let drained = async { drain.started().await };
+        if let Err(error) = supervisor::serve(supervisor, children, drained).await {
             tracing::error!(%error, "the supervisor's socket is closed");
         }
     });
@@ -56,32 +50,16 @@ async fn control_of_a_living(folders: Arc<[PathBuf]>) -> Option<UnixStream> {
     None
 }
 
-struct Owner {
-    children: Arc<Children>,
-}
-
-#[tonic::async_trait]
-impl Supervisor for Owner {
-    async fn stop_node(
-        &self,
-        request: Request<wire::StopNodeRequest>,
-    ) -> Result<Response<wire::StopNodeResponse>, Status> {
-        let node = NodeId(request.into_inner().node);
-        answer(node, self.children.stop(node).await)?;
-        Ok(Response::new(wire::StopNodeResponse {}))
+impl Nodes for Children {
+    fn stop(&self, node: NodeId) -> BoxFuture<'_, Option<Result<(), String>>> {
+        Self::stop(self, node).map(said).boxed()
     }
 
-    async fn start_node(
-        &self,
-        request: Request<wire::StartNodeRequest>,
-    ) -> Result<Response<wire::StartNodeResponse>, Status> {
-        let node = NodeId(request.into_inner().node);
-        answer(node, self.children.restart(node).await)?;
-        Ok(Response::new(wire::StartNodeResponse {}))
+    fn start(&self, node: NodeId) -> BoxFuture<'_, Option<Result<(), String>>> {
+        self.restart(node).map(said).boxed()
     }
 }
 
-fn answer(node: NodeId, done: Option<Result<()>>) -> Result<(), Status> {
-    let done = done.ok_or_else(|| Status::not_found(format!("no node {node} runs here")))?;
-    done.map_err(|error| Status::unavailable(format!("node {node}: {error:#}")))
+fn said(done: Option<Result<()>>) -> Option<Result<(), String>> {
+    done.map(|done| done.map_err(|error| format!("{error:#}")))
 }

@@ -80,6 +80,7 @@ pub(super) fn arguments(plan: &Plan, addresses: &Addresses, number: u8) -> Resul
         ("--ssh", node.ssh.to_string()),
         ("--metrics", node.metrics.to_string()),
         ("--log-filter", plan.log_filter.clone()),
+        ("--scrub-every", plan.scrub_every.as_secs().to_string()),
     ];
     if let (Some(https), Some(address)) = (&plan.https, node.https) {
         named.push(("--https", address.to_string()));

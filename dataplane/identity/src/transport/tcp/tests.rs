@@ -43,7 +43,7 @@ async fn p_s9_nodes_talk_over_tcp_and_know_each_other() {
     let mut near = dialer.dial(OBJECT, Service::Bulk).await.unwrap();
     near.write_all(b"ping").await.unwrap();
     let mut far = listener.accept().await.unwrap();
-    assert_eq!(far.peer(), cluster.peer(ProcessRole::Frontend, NodeId(9)));
+    assert_eq!(far.who(), cluster.peer(ProcessRole::Frontend, NodeId(9)));
     let mut heard = [0; 4];
     far.read_exact(&mut heard).await.unwrap();
     assert_eq!(&heard, b"ping");
@@ -60,7 +60,7 @@ async fn p_s9_a_role_that_may_not_use_the_port_never_arrives() {
     }
     let right = dialer(&cluster, ProcessRole::Frontend, book);
     let _near = right.dial(OBJECT, Service::Bulk).await.unwrap();
-    assert_eq!(listener.accept().await.unwrap().peer().role, ProcessRole::Frontend);
+    assert_eq!(listener.accept().await.unwrap().who().role, ProcessRole::Frontend);
 }
 
 #[tokio::test]
@@ -115,11 +115,11 @@ async fn p_s9_who_has_no_certificate_is_a_guest_and_never_a_node() {
     let (mut nodes, mut guests, address) = open_port(&cluster).await;
     let _near = visit(&cluster, address).await.unwrap();
     let guest = guests.accept().await.unwrap();
-    assert!(guest.client().ip().is_loopback());
+    assert!(guest.who().ip().is_loopback());
     let book = Book([((OBJECT, Service::Control), address)].into());
     let agent = dialer(&cluster, ProcessRole::Agent, Arc::new(book));
     let _node = agent.dial(OBJECT, Service::Control).await.unwrap();
-    assert_eq!(nodes.accept().await.unwrap().peer().role, ProcessRole::Agent);
+    assert_eq!(nodes.accept().await.unwrap().who().role, ProcessRole::Agent);
 }
 
 #[tokio::test]
@@ -146,5 +146,5 @@ async fn bad_input_161_guests_are_bounded_and_leave_the_nodes_room() {
     let book = Book([((OBJECT, Service::Control), address)].into());
     let agent = dialer(&cluster, ProcessRole::Agent, Arc::new(book));
     let _node = agent.dial(OBJECT, Service::Control).await.unwrap();
-    assert_eq!(nodes.accept().await.unwrap().peer().role, ProcessRole::Agent);
+    assert_eq!(nodes.accept().await.unwrap().who().role, ProcessRole::Agent);
 }

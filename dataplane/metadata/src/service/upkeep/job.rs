@@ -20,8 +20,8 @@ pub(super) struct Job {
 impl Job {
     /// The job of segment `id` in the pack that lists it.
     pub(super) fn of(pack: &Pack, id: SegmentId) -> Option<Self> {
-        let all = Self::all(pack).into_iter();
-        all.filter(|job| job.segment == id).last()
+        let mut all = Self::all(pack).into_iter().rev();
+        all.find(|job| job.segment == id)
     }
 
     /// The jobs of all segments of a pack. One without owners was given up.

@@ -79,19 +79,22 @@ impl Nodes {
         wanted
     }
 
-    /// The owner list that `held` makes: the ring's answer once all of it holds the segment. Until
-    /// then nobody is dropped but fenced nodes, and they only when the others are as many as the
-    /// ring has to offer.
+    /// The owner list that `held` makes: the ring's answer once all of it holds the segment and is
+    /// up. Until then nobody is dropped but fenced nodes, and they only when the others that are
+    /// up are as many as the ring has to offer: a copy on a node that is down may never be read
+    /// again.
     pub(super) fn settled(&self, segment: SegmentId, held: &[NodeId]) -> Vec<NodeId> {
         let preference = self.preference(segment);
         let ideal = &preference[..self.copies.min(preference.len())];
-        if ideal.len() == self.copies && ideal.iter().all(|node| held.contains(node)) {
+        let lives = |node: &&NodeId| !self.down.contains(node);
+        let is_there = |node: &NodeId| held.contains(node) && lives(&node);
+        if ideal.len() == self.copies && ideal.iter().all(is_there) {
             return ideal.to_vec();
         }
         let (fenced, mut list): (Vec<NodeId>, Vec<NodeId>) =
             held.iter().copied().partition(|node| self.fenced.contains(node));
         list.sort_by_key(|node| preference.iter().position(|chosen| chosen == node).is_none());
-        let lacking = ideal.len().max(1).saturating_sub(list.len());
+        let lacking = ideal.len().max(1).saturating_sub(list.iter().filter(lives).count());
         list.extend(fenced.into_iter().take(lacking));
         list
     }

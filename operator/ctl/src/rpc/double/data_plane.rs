@@ -47,6 +47,20 @@ impl Metadata for Rpc {
         not_for_people()
     }
 
+    async fn compare_inventory(
+        &self,
+        _: Request<meta::CompareInventoryRequest>,
+    ) -> Answer<meta::CompareInventoryResponse> {
+        not_for_people()
+    }
+
+    async fn report_lost(
+        &self,
+        _: Request<meta::ReportLostRequest>,
+    ) -> Answer<meta::ReportLostResponse> {
+        not_for_people()
+    }
+
     async fn get_refs(&self, _: Request<meta::GetRefsRequest>) -> Answer<Self::GetRefsStream> {
         not_for_people()
     }

@@ -56,6 +56,21 @@ fn s20_a_copy_is_made_before_one_is_dropped() {
 }
 
 #[test]
+fn s20_a_copy_that_can_be_read_is_not_dropped_for_ones_on_nodes_that_are_down() {
+    let ideal = nodes(3, &[UP; 4], &[]).preference(SEGMENT);
+    let mut states = [UP; 4];
+    for down in &ideal[..2] {
+        states[usize::try_from(down.0 - 1).unwrap()] = STATE_DOWN;
+    }
+    let held = [ideal[0], ideal[1], ideal[3], ideal[2]];
+    let some_down = nodes(3, &states, &[]);
+    assert!(some_down.settled(SEGMENT, &held).contains(&ideal[3]));
+    let leaving = nodes(3, &states, &[ideal[3].0]);
+    assert!(leaving.settled(SEGMENT, &held).contains(&ideal[3]), "a fenced one neither");
+    assert_eq!(nodes(3, &[UP; 4], &[]).settled(SEGMENT, &held), ideal[..3]);
+}
+
+#[test]
 fn s20_a_fenced_copy_is_replaced_or_let_go_when_there_is_no_other_node() {
     let all = nodes(3, &[UP; 4], &[]).preference(SEGMENT);
     let leaving = all[0];

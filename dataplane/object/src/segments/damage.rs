@@ -1,0 +1,86 @@
+//! What becomes of a copy that is found damaged: looked at once more, put aside, told to its
+//! partition, replaced by a copy of another owner (S21, S29).
+
+use std::sync::Arc;
+
+use gitstratum_core::{ErrorKind, PartitionId, SegmentId};
+
+use super::{Segments, Unsound};
+use crate::error::Error;
+
+impl Segments {
+    /// `error` was met while `segment` was read. If a second look finds the same, the copy is
+    /// put aside and told as lost. Blocking.
+    pub(crate) fn note_damage(self: &Arc<Self>, segment: SegmentId, error: &Error) {
+        if error.kind() != ErrorKind::Corrupt || self.is_known_bad(segment) {
+            return;
+        }
+        self.metrics().damage.inc();
+        tracing::error!(%segment, %error, "damaged segment bytes were not served");
+        if error.is_about_rows() {
+            return self.note_rows(error);
+        }
+        if !self.puts_damage_aside {
+            return;
+        }
+        // Whoever copies or removes it meanwhile looks for himself.
+        let Ok(_hold) = self.hold(segment) else { return };
+        let partition = self.partition_of(segment);
+        let again = self.look(segment);
+        if !again.is_err_and(|error| error.kind() == ErrorKind::Corrupt) {
+            tracing::warn!(%segment, "a second look did not find the damage again");
+            return;
+        }
+        if let Err(error) = self.set_aside(segment) {
+            tracing::error!(%segment, %error, "a damaged copy could not be put aside");
+        }
+        self.doubted.lock().remove(&segment);
+        self.lost.lock().insert(segment, partition);
+    }
+
+    /// `error` was met while rows were read: if they are damaged, not one segment is, but the
+    /// data base that holds many.
+    pub(crate) fn note_rows(&self, error: &Error) {
+        if error.is_about_rows() && error.kind() == ErrorKind::Corrupt {
+            self.unsound.send_replace(Some(Unsound::Rows(error.to_string())));
+        }
+    }
+
+    /// Whether it is told already, or not sealed yet and so no damage.
+    fn is_known_bad(&self, segment: SegmentId) -> bool {
+        self.lost.lock().contains_key(&segment) || self.taken.lock().contains(&segment)
+    }
+
+    /// `segment` is listed for this node and not here: its partition is to know.
+    pub(crate) fn note_lost(&self, segment: SegmentId, partition: PartitionId) {
+        self.lost.lock().insert(segment, Some(partition));
+    }
+
+    /// What was put aside before this process is told too. Blocking.
+    pub(super) fn recall_lost(&self) -> Result<(), Error> {
+        let aside = self.put_aside()?;
+        self.lost.lock().extend(aside.into_iter().map(|segment| (segment, None)));
+        Ok(())
+    }
+
+    /// What is lost and not yet told, with its partition where that is known.
+    pub(crate) fn lost(&self) -> Vec<(SegmentId, Option<PartitionId>)> {
+        self.lost.lock().iter().map(|(id, partition)| (*id, *partition)).collect()
+    }
+
+    /// The partition knows, or the copy is back.
+    pub(crate) fn forget_lost(&self, segment: SegmentId) {
+        self.lost.lock().remove(&segment);
+    }
+
+    /// Whether a copy is here that can be opened. Blocking.
+    pub(crate) fn has(&self, segment: SegmentId) -> bool {
+        self.open_segment(segment).is_ok()
+    }
+
+    fn partition_of(&self, segment: SegmentId) -> Option<PartitionId> {
+        let opened = self.open_segment(segment).ok();
+        let stated = opened.map(|opened| opened.layout.header().partition);
+        stated.or_else(|| self.record(segment).ok().flatten().and_then(|record| record.partition))
+    }
+}

@@ -1,0 +1,248 @@
+//! What a node proves of what it holds: incarnations, inventories, damage, scrubbing.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use gitstratum_client::bulk::Span;
+use gitstratum_core::{ErrorKind, Incarnation, NodeId};
+use gitstratum_object::Config;
+use gitstratum_store::files::{read_whole, write_atomically};
+use gitstratum_store::{Fault, FaultyEngine, Files, MemoryEngine, MemoryFiles, Permissions};
+
+use crate::partition::Partitions;
+use crate::world::{CLUSTER, Disk, Made, NODE, World, segment};
+
+const OTHER: NodeId = NodeId(2);
+const SMALL: usize = 1_000;
+const LARGE: usize = 1_500_000;
+/// Longest wait for something that goes on behind.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn whole(made: &Made) -> Span {
+    Span { offset: 0, length: made.entries.len() as u64 }
+}
+
+fn path(made: &Made) -> PathBuf {
+    let id = made.id.to_string();
+    Path::new("/segments").join(&id[..2]).join(format!("{id}.seg"))
+}
+
+fn flip(files: &Arc<MemoryFiles>, made: &Made, at: usize) {
+    let mut bytes = read_whole(files.as_ref(), &path(made), u64::MAX).unwrap().to_vec();
+    bytes[at] ^= 4;
+    write_atomically(files.as_ref(), &path(made), &bytes, Permissions::Private).unwrap();
+}
+
+/// Everything behind is quick, but scrubbing, which waits.
+fn quick(config: Config) -> Config {
+    Config {
+        sweep_every: Duration::from_millis(20),
+        sweep_age: Duration::ZERO,
+        inventory_every: Duration::from_millis(100),
+        scrub_after_start: Duration::from_secs(3_600),
+        ..config
+    }
+}
+
+async fn start(disk: &Disk, partitions: &Partitions) -> World {
+    let on = (Arc::clone(&disk.files) as _, Arc::clone(&disk.engine) as _);
+    World::start_before(partitions, on, quick).await
+}
+
+/// Waits until `is_so`.
+async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let waited = tokio::time::timeout(PATIENCE, async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    assert!(waited.await.is_ok(), "never came: {what}");
+}
+
+#[tokio::test]
+async fn s23_every_start_shows_a_higher_number_than_disk_and_partition_know() {
+    let (mut disk, partitions) = (Disk::new(), Partitions::default());
+    partitions.has_seen(1, NODE, 40);
+    let world = start(&disk, &partitions).await;
+    let written = world.write(&segment(1, SMALL, CLUSTER)).await.unwrap();
+    assert_eq!(written.incarnation, Incarnation(3));
+    eventually("partition 1 admits", || partitions.shown(1, NODE) == 41).await;
+    assert_eq!(partitions.shown(0, NODE), 3, "shown before the ack");
+    world.stop().await;
+    disk = disk.crash();
+    let world = start(&disk, &partitions).await;
+    let written = world.write(&segment(2, LARGE, CLUSTER)).await.unwrap();
+    assert_eq!(written.incarnation, Incarnation(4));
+    assert_eq!(partitions.shown(0, NODE), 4);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn s23_a_partition_without_quorum_holds_up_no_other() {
+    let (disk, partitions) = (Disk::new(), Partitions::default());
+    partitions.cut_off(1);
+    let world = start(&disk, &partitions).await;
+    world.write(&segment(1, SMALL, CLUSTER)).await.unwrap();
+    assert_eq!(partitions.shown(1, NODE), 0);
+    world.stop().await;
+    partitions.cut_off(0);
+    partitions.join(1);
+    let world = start(&disk, &partitions).await;
+    let refused = world.write(&segment(2, SMALL, CLUSTER)).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Unavailable, "{refused}");
+    assert!(partitions.shown(1, NODE) > 0);
+    partitions.join(0);
+    eventually("it admits", || partitions.shown(0, NODE) > 3).await;
+    world.write(&segment(3, SMALL, CLUSTER)).await.unwrap();
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn s23_a_disk_older_than_seen_serves_only_what_it_has_verified_again() {
+    let (disk, partitions) = (Disk::new(), Partitions::default());
+    let (sound, damaged) = (segment(1, LARGE, CLUSTER), segment(2, LARGE, CLUSTER));
+    let world = start(&disk, &partitions).await;
+    for made in [&sound, &damaged] {
+        world.write(made).await.unwrap();
+        partitions.list(made.id, &[NODE, OTHER], 1);
+    }
+    let listed = || world.figure("gitstratum_object_segments") == 2;
+    eventually("both are held", listed).await;
+    world.stop().await;
+    // The rows are gone, and somewhere a bit that the first read does not touch.
+    let disk = Disk { files: disk.files, engine: MemoryEngine::new(&gitstratum_object::FAMILIES) };
+    flip(&disk.files, &damaged, 900_000);
+    let world = start(&disk, &partitions).await;
+    eventually("it is admitted", || partitions.shown(0, NODE) > 3).await;
+    assert_eq!(world.read(sound.id, whole(&sound)).await.unwrap(), sound.entries);
+    let first = Span { offset: 0, length: 100 };
+    let refused = world.read(damaged.id, first).await.unwrap_err();
+    assert!(matches!(refused.kind(), ErrorKind::Corrupt | ErrorKind::NotFound), "{refused}");
+    eventually("the loss is told", || partitions.lost() == [(damaged.id, 1)]).await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn s21_what_is_listed_and_not_held_is_told_with_the_lists_number() {
+    let (disk, partitions) = (Disk::new(), Partitions::default());
+    let (held, gone) = (segment(1, SMALL, CLUSTER), segment(2, SMALL, CLUSTER));
+    partitions.list(gone.id, &[NODE, OTHER], 7);
+    partitions.list(segment(3, SMALL, CLUSTER).id, &[OTHER], 1);
+    let world = start(&disk, &partitions).await;
+    world.write(&held).await.unwrap();
+    partitions.list(held.id, &[NODE], 1);
+    eventually("the loss is told", || !partitions.lost().is_empty()).await;
+    assert_eq!(partitions.lost()[0], (gone.id, 7));
+    assert!(partitions.lost().iter().all(|(id, _)| *id == gone.id));
+    assert_eq!(world.read(held.id, whole(&held)).await.unwrap(), held.entries);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn s21_a_listed_copy_goes_when_a_newer_list_has_other_owners_and_not_before() {
+    let (disk, partitions) = (Disk::new(), Partitions::default());
+    let made = segment(1, SMALL, CLUSTER);
+    let world = start(&disk, &partitions).await;
+    world.write(&made).await.unwrap();
+    partitions.list(made.id, &[NODE, OTHER], 1);
+    let before = partitions.compared();
+    eventually("it is compared", || partitions.compared() > before + 2).await;
+    // Asked to have it by list 4, it keeps the copy although list 4 does not name it yet.
+    partitions.list(made.id, &[OTHER], 4);
+    world.pull(made.id, &[], 4).await.ok();
+    let held = world.read(made.id, whole(&made)).await;
+    if held.is_ok() {
+        let before = partitions.compared();
+        eventually("it is compared", || partitions.compared() > before + 2).await;
+        assert_eq!(world.read(made.id, whole(&made)).await.unwrap(), made.entries);
+    }
+    partitions.list(made.id, &[OTHER], 5);
+    eventually("it is swept", || world.figure("gitstratum_object_segments") == 0).await;
+    let gone = world.read(made.id, whole(&made)).await.unwrap_err();
+    assert_eq!(gone.kind(), ErrorKind::NotFound, "{gone}");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn s12_what_nobody_lists_goes_only_when_its_writer_is_closed() {
+    let (disk, partitions) = (Disk::new(), Partitions::default());
+    let made = segment(1, SMALL, CLUSTER);
+    let world = start(&disk, &partitions).await;
+    world.write(&made).await.unwrap();
+    let before = partitions.compared();
+    eventually("it is compared", || partitions.compared() > before + 2).await;
+    assert_eq!(world.read(made.id, whole(&made)).await.unwrap(), made.entries);
+    partitions.close_writers();
+    eventually("it is swept", || world.figure("gitstratum_object_segments") == 0).await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn s29_a_damaged_copy_is_put_aside_told_and_replaced() {
+    let (disk, other, partitions) = (Disk::new(), Disk::new(), Partitions::default());
+    let made = segment(2, LARGE, CLUSTER);
+    let world = start(&disk, &partitions).await;
+    let beside = world.start_beside(OTHER, &other).await;
+    world.write(&made).await.unwrap();
+    beside.pull(made.id, &[NODE], 1).await.unwrap();
+    partitions.list(made.id, &[NODE, OTHER], 1);
+    world.stop().await;
+    flip(&disk.files, &made, 700_000);
+    let world = start(&disk, &partitions).await;
+    let damaged = world.read(made.id, Span { offset: 699_000, length: 2_000 }).await;
+    assert!(damaged.is_err());
+    eventually("the loss is told", || partitions.lost() == [(made.id, 1)]).await;
+    assert_eq!(world.figure("gitstratum_object_damage_found_total"), 1);
+    assert_eq!(world.figure("gitstratum_object_copies_lost_total"), 1);
+    let aside = path(&made).with_extension("damaged");
+    assert!(disk.files.metadata(&aside).unwrap().is_some(), "its bytes are kept");
+    let gone = world.read(made.id, Span { offset: 0, length: 10 }).await.unwrap_err();
+    assert!(gone.to_string().contains("put aside"), "no byte of it is served: {gone}");
+    world.stop().await;
+    beside.stop().await;
+}
+
+#[tokio::test]
+async fn p_i2_scrubbing_finds_what_nobody_reads_and_goes_on_where_it_was() {
+    let (disk, partitions) = (Disk::new(), Partitions::default());
+    let made: Vec<Made> = (1..=9).map(|byte| segment(byte, LARGE, CLUSTER)).collect();
+    let world = start(&disk, &partitions).await;
+    for made in &made {
+        world.write(made).await.unwrap();
+        partitions.list(made.id, &[NODE, OTHER], 1);
+    }
+    world.stop().await;
+    flip(&disk.files, &made[7], 1_000_000);
+    let scrubbing = |config: Config| Config {
+        scrub_after_start: Duration::ZERO,
+        scrub_every: Duration::from_millis(50),
+        ..quick(config)
+    };
+    let on = (Arc::clone(&disk.files) as _, Arc::clone(&disk.engine) as _);
+    let world = World::start_before(&partitions, on, scrubbing).await;
+    eventually("a pass ends", || world.figure("gitstratum_object_scrub_passes_total") > 0).await;
+    eventually("the loss is told", || partitions.lost() == [(made[7].id, 1)]).await;
+    assert!(world.figure("gitstratum_object_scrub_bytes_total") >= 8 * LARGE as u64);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn p_d5_a_node_that_is_watched_over_ends_after_a_failed_sync_and_comes_back_verified() {
+    let (disk, partitions) = (Disk::new(), Partitions::default());
+    let engine = FaultyEngine::new(Arc::clone(&disk.engine) as _);
+    let on = (Arc::clone(&disk.files) as _, Arc::clone(&engine) as _);
+    let ending = |config| Config { ends_when_unsound: true, ..quick(config) };
+    let world = World::start_before(&partitions, on, ending).await;
+    let first = segment(1, SMALL, CLUSTER);
+    let before = world.write(&first).await.unwrap().incarnation;
+    engine.fail_sync(1, Fault::Io);
+    assert!(world.write(&segment(2, SMALL, CLUSTER)).await.is_err());
+    let ended = world.ended().await;
+    assert_eq!(ended.kind(), ErrorKind::Unavailable, "{ended}");
+    let world = start(&disk, &partitions).await;
+    assert_eq!(world.read(first.id, whole(&first)).await.unwrap(), first.entries);
+    let after = world.write(&segment(3, SMALL, CLUSTER)).await.unwrap().incarnation;
+    assert!(after > before, "what was acknowledged before and not listed is asked again");
+    world.stop().await;
+}

@@ -1,0 +1,281 @@
+//! Damage on one of three nodes (P-D4, P-I5, S21, S29): never served, and healed from the
+//! others by themselves. Every kind of file that an object node and its agent keep.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use gitstratum_e2e::{Options, Stratum, is_long, now};
+use lossyfs::{Fault, Operation};
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::chain::mixed;
+use crate::observe::Page;
+use crate::slate::Slate;
+use crate::three_nodes::{Three, beside_others};
+use crate::work::{folder, mirror_equals};
+
+/// Within what damage is healed.
+const HEALED_WITHIN: Duration = Duration::from_secs(60);
+/// Within what pushes go on beside a node that has failed.
+const TAKEN_WITHIN: Duration = Duration::from_secs(5);
+/// Everything stored is verified so often, in seconds.
+const SCRUB_EVERY: &str = "2";
+/// Times that all cases are gone through in the long run.
+const ROUNDS_LONG: usize = 10;
+/// A block of a segment, in bytes.
+const BLOCK_BYTES: usize = 64 << 10;
+/// Endings of a data base's files.
+const TABLES: &str = ".sst";
+const LOGS: &str = ".log";
+/// The number of EIO.
+const EIO: i32 = 5;
+
+/// What is done to a file while its node is down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Damage {
+    Byte,
+    Block,
+    Truncate,
+    Remove,
+}
+
+/// Which file of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// The largest segment file.
+    Segment,
+    /// All segment files.
+    Segments,
+    /// Of the data base of small segments: the largest file whose name has this part.
+    Rows(&'static str),
+    /// All of that data base.
+    AllRows,
+    /// What the agent knows of the cluster.
+    Snapshot,
+}
+
+const SEGMENTS: [(Kind, Damage); 5] = [
+    (Kind::Segment, Damage::Byte),
+    (Kind::Segment, Damage::Block),
+    (Kind::Segment, Damage::Truncate),
+    (Kind::Segment, Damage::Remove),
+    (Kind::Segments, Damage::Remove),
+];
+const ROWS: [(Kind, Damage); 5] = [
+    (Kind::Rows(TABLES), Damage::Byte),
+    (Kind::Rows(TABLES), Damage::Remove),
+    (Kind::Rows("CURRENT"), Damage::Remove),
+    (Kind::AllRows, Damage::Remove),
+    (Kind::Snapshot, Damage::Byte),
+];
+
+/// The system, and what was done to it so far.
+struct Patient {
+    three: Three,
+    cases: usize,
+}
+
+impl Patient {
+    fn start() -> Result<Self> {
+        let three = Three::start_with(&["--scrub-every", SCRUB_EVERY])?;
+        let mut patient = Self { three, cases: 0 };
+        for push in 0..4 {
+            patient.grow(push)?;
+        }
+        // What was only in logs is in tables afterwards.
+        ensure!(patient.three.stratum.stop()? == 0, "it did not stop well");
+        patient.three.stratum.launch()?;
+        patient.wait_until_sound()?;
+        Ok(patient)
+    }
+
+    /// One push whose segment is a row, and one whose segment is a file.
+    fn grow(&mut self, number: usize) -> Result<()> {
+        let seed = u32::try_from(number)?;
+        let noise: String =
+            (0..160_000).map(|at| format!("{:08x}", mixed(at ^ seed << 20))).collect();
+        // It goes along with the next commit.
+        fs::write(self.three.source.join(format!("noise-{number}")), noise)?;
+        self.three.push_until_taken(number, TAKEN_WITHIN)?;
+        self.three.push_until_taken(number, TAKEN_WITHIN)?;
+        Ok(())
+    }
+
+    /// One case: damage while the node is down, clones meanwhile, all sound again.
+    fn case(&mut self, kind: Kind, damage: Damage) -> Result<Duration> {
+        let victim = self.cases % 3;
+        self.cases += 1;
+        let old = self.three.signal(victim, Signal::STOP)?;
+        let struck = kind.strike(&self.three.node(victim).dir, damage);
+        self.three.signal(victim, Signal::KILL)?;
+        let struck = struck?;
+        let began = now();
+        self.clone_through(victim + 1)?;
+        self.three.wait_for_new(victim, old)?;
+        self.clone_through(victim + 2)?;
+        self.three.wait_for_service(victim)?;
+        self.clone_through(victim)?;
+        self.wait_until_sound()
+            .with_context(|| format!("{} of node {victim}", struck.display()))?;
+        self.clone_through(victim)?;
+        Ok(began.elapsed())
+    }
+
+    fn clone_through(&self, index: usize) -> Result<()> {
+        let to = folder(&self.three.stratum, &format!("clone-{}.git", self.cases));
+        if to.exists() {
+            fs::remove_dir_all(&to)?;
+        }
+        let url = self.three.url(index);
+        mirror_equals(&self.three.stratum.git(), &self.three.source, &url, &to)
+    }
+
+    /// Waits until every node holds a sound copy of all.
+    fn wait_until_sound(&self) -> Result<()> {
+        let began = now();
+        loop {
+            let held: Vec<f64> = (0..3).filter_map(|index| self.held(index).ok()).collect();
+            let same = held.len() == 3 && held.iter().all(|count| *count == held[0]);
+            let state = check(&self.three.stratum)?;
+            if same && state.is_ok() {
+                return Ok(());
+            }
+            ensure!(
+                began.elapsed() < beside_others(HEALED_WITHIN),
+                "not healed, held: {held:?}: {state:?}; its log:\n{}",
+                self.three.troubles()
+            );
+            std::thread::sleep(Duration::from_millis(300));
+        }
+    }
+
+    fn held(&self, index: usize) -> Result<f64> {
+        Ok(Page::at(&self.three.node(index).metrics)?.get("gitstratum_object_segments"))
+    }
+
+    fn run(&mut self, cases: &[(Kind, Damage)]) -> Result<()> {
+        let rounds = if is_long() { ROUNDS_LONG } else { 1 };
+        // Each kind on each of the nodes.
+        for (kind, damage) in (0..rounds * 3).flat_map(|_| cases.iter().copied()) {
+            let took = self.case(kind, damage).with_context(|| format!("{kind:?} {damage:?}"))?;
+            eprintln!("{kind:?} {damage:?}: healed after {took:?}");
+        }
+        Ok(())
+    }
+}
+
+/// Whether `check` finds all copies, and all of them sound.
+fn check(stratum: &Stratum) -> Result<std::result::Result<(), String>> {
+    let ran = stratum.try_cli(&["check", "-o", "json"])?;
+    let told = format!("{}{}", ran.out, ran.err);
+    if ran.code != 0 {
+        return Ok(Err(told));
+    }
+    let report: Value = serde_json::from_str(&ran.out).with_context(|| told.clone())?;
+    let repositories = report["repositories"].as_array().context("no repositories")?;
+    let missing = repositories.iter().filter_map(|one| one["missingCopies"].as_u64()).sum::<u64>();
+    Ok(if missing == 0 { Ok(()) } else { Err(told) })
+}
+
+impl Kind {
+    /// Damages what is below a node's folder; returns what was struck.
+    fn strike(self, node: &Path, damage: Damage) -> Result<PathBuf> {
+        let (folder, part) = match self {
+            Self::Segment => (node.join("object/segments"), ".seg"),
+            Self::Rows(part) => (node.join("object/db"), part),
+            Self::Snapshot => (node.join("agent"), "snapshot"),
+            Self::Segments => {
+                let all = files(&node.join("object/segments"), ".seg")?;
+                all.iter().try_for_each(fs::remove_file)?;
+                return Ok(node.join("object/segments"));
+            }
+            Self::AllRows => {
+                fs::remove_dir_all(node.join("object/db"))?;
+                return Ok(node.join("object/db"));
+            }
+        };
+        let mut found = files(&folder, part)?;
+        if found.is_empty() && part == TABLES {
+            // A new data base has its rows in the log.
+            found = files(&folder, LOGS)?;
+        }
+        let file = found.pop().with_context(|| format!("no file of {self:?}"))?;
+        damage.strike(&file)?;
+        Ok(file)
+    }
+}
+
+impl Damage {
+    fn strike(self, file: &Path) -> Result<()> {
+        let mut bytes = fs::read(file)?;
+        let middle = bytes.len() / 2;
+        match self {
+            Self::Byte => *bytes.get_mut(middle).context("an empty file")? ^= 0x10,
+            Self::Block => {
+                let end = (middle + BLOCK_BYTES).min(bytes.len());
+                bytes[middle..end].fill(0);
+            }
+            Self::Truncate => bytes.truncate(middle),
+            Self::Remove => return Ok(fs::remove_file(file)?),
+        }
+        Ok(fs::write(file, bytes)?)
+    }
+}
+
+/// The files below `folder` whose names have `part`, the largest last.
+fn files(folder: &Path, part: &str) -> Result<Vec<PathBuf>> {
+    let (mut found, mut folders) = (Vec::new(), vec![folder.to_owned()]);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            let is_folder = entry.file_type()?.is_dir();
+            let name = entry.file_name();
+            if is_folder {
+                folders.push(entry.path());
+            } else if name.to_str().is_some_and(|name| name.contains(part)) {
+                found.push((entry.metadata()?.len(), entry.path()));
+            }
+        }
+    }
+    found.sort();
+    Ok(found.into_iter().map(|(_, path)| path).collect())
+}
+
+#[test]
+fn p_d4_s21_damaged_and_lost_segment_files_of_one_node_are_healed_from_the_others() -> Result<()> {
+    Patient::start()?.run(&SEGMENTS)
+}
+
+#[test]
+fn p_i5_damaged_and_lost_rows_of_one_node_are_healed_from_the_others() -> Result<()> {
+    Patient::start()?.run(&ROWS)
+}
+
+/// Pushes go on beside a node whose disk fails once; it starts anew and is whole again.
+#[test]
+fn p_d5_a_failed_sync_of_one_node_costs_no_push_and_that_node_comes_back_verified() -> Result<()> {
+    let Some(slate) = Slate::new()? else { return Ok(()) };
+    let options = Options { data: Some(slate.data()), ..Options::default() };
+    let three = Three::start_in(options, &["--scrub-every", SCRUB_EVERY])?;
+    let mut patient = Patient { three, cases: 0 };
+    patient.grow(0)?;
+    for (number, path) in [(1, "nodes/2/object/segments"), (2, "nodes/3/object/segments")] {
+        let victim = if number == 1 { 1 } else { 2 };
+        let old = patient.three.node(victim).current_pid().context("the node is not up")?;
+        slate.control()?.fail(Fault {
+            operation: Operation::Sync,
+            error: EIO,
+            times: 1,
+            path_contains: path.to_owned(),
+        });
+        patient.grow(number)?;
+        patient.three.wait_for_new(victim, old)?;
+        patient.three.wait_for_service(victim)?;
+        patient.wait_until_sound()?;
+        patient.clone_through(victim)?;
+    }
+    Ok(())
+}
