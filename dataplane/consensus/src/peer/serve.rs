@@ -111,7 +111,7 @@ impl<M: StateMachine> Member for Served<M> {
     }
 
     fn hand_over(&self) -> BoxFuture<'_, bool> {
-        self.driver.stand_for_no_election();
+        self.driver.stand_for_election(false);
         Box::pin(self.steering.hand_over())
     }
 
