@@ -97,8 +97,13 @@ impl Host {
         let config_of_commit = commit::Config::default();
         let committer = Committer::start(Arc::clone(&engine), Arc::clone(&clock), config_of_commit)
             .map_err(|source| Error::Commit { group: GroupId(0), source })?;
-        let starts =
-            Starts { node, engine: Arc::clone(&engine), committer: Arc::clone(&committer), clock };
+        let starts = Starts {
+            node,
+            engine: Arc::clone(&engine),
+            committer: Arc::clone(&committer),
+            clock,
+            noting: Arc::default(),
+        };
         Ok(Arc::new(Self {
             node,
             engine,

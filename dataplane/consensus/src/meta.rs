@@ -80,6 +80,13 @@ pub(crate) fn seen_key(group: GroupId, node: NodeId) -> Bytes {
     key.into()
 }
 
+/// All keys of starts that peers have shown here of `group`.
+pub(crate) fn seen_keys(group: GroupId) -> KeyRange {
+    let mut prefix = group.0.to_be_bytes().to_vec();
+    prefix.push(b'n');
+    KeyRange::prefix(prefix)
+}
+
 /// The key of a log entry.
 pub(crate) fn entry_key(group: GroupId, index: u64) -> Bytes {
     let mut key = Vec::with_capacity(16);

@@ -300,8 +300,14 @@ pub(crate) struct KnownAnswer {
     pub(crate) holds: bool,
 }
 
+/// The answerer's own last start: whoever shows one may have lost what it knew of others'.
 #[derive(Clone, Copy, PartialEq, prost::Message)]
-pub(crate) struct ShownAnswer {}
+pub(crate) struct ShownAnswer {
+    #[prost(uint64, tag = "1")]
+    pub(crate) life: u64,
+    #[prost(uint64, tag = "2")]
+    pub(crate) number: u64,
+}
 
 #[derive(Clone, Copy, PartialEq, prost::Message)]
 pub(crate) struct JoiningAnswer {}

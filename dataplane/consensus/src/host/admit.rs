@@ -53,6 +53,8 @@ pub(crate) struct Starts {
     pub(crate) engine: Arc<dyn Engine>,
     pub(crate) committer: Arc<Committer>,
     pub(crate) clock: Arc<dyn Clock>,
+    /// Held while starts are compared and noted.
+    pub(crate) noting: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Host {
@@ -86,17 +88,42 @@ impl Host {
         };
         self.starts.raise(group, replica, start).await?;
         let shown = show_all(&peers, &others, start).await;
+        self.starts.note_all(group, &shown).await?;
         if shown.len() < answers_needed(voters.len()) {
             return Err(not_admitted(group, shown.len(), voters.len()));
         }
         let joins = start.life > 0;
         let is_new = !joins && !disk.holds && !words.iter().any(|word| word.holds);
-        let missed: Vec<NodeId> = others.into_iter().filter(|node| !shown.contains(node)).collect();
+        let is_missed = |node: &NodeId| !shown.iter().any(|(noted, _)| noted == node);
+        let missed: Vec<NodeId> = others.into_iter().filter(is_missed).collect();
         if !missed.is_empty() {
-            gitstratum_process::spawn("replica start", show_until_noted(peers, missed, start))
-                .detach();
+            let showing = show_until_noted(self.starts.clone(), peers, missed, start);
+            gitstratum_process::spawn("replica start", showing).detach();
         }
         Ok(Admitted { replica, is_new, joins })
+    }
+}
+
+impl Host {
+    /// Those of `voters` beside this one that do not say, from their disks, that they have
+    /// nothing of `group`: a group is begun anew only where there is none of these (S45).
+    pub async fn not_known_empty(
+        &self,
+        group: GroupId,
+        voters: &BTreeSet<NodeId>,
+    ) -> BTreeSet<NodeId> {
+        let others = voters.iter().copied().filter(|node| *node != self.node);
+        let peers = self.peers(group, self.node.0);
+        let ask = |node: NodeId| {
+            let peers = peers.clone();
+            async move {
+                let ask = Ask::Known(wire::KnownAsk {});
+                let answer = peers.ask(node, ask, ASK_WITHIN).await;
+                let is_empty = matches!(answer, Ok(Answer::Known(known)) if !known.holds);
+                (!is_empty).then_some(node)
+            }
+        };
+        join_all(others.map(ask)).await.into_iter().flatten().collect()
     }
 }
 
@@ -110,18 +137,24 @@ impl Starts {
     ) -> Result<Option<Answer>, Error> {
         match ask {
             Ask::Known(wire::KnownAsk {}) => {
-                let seen = self.seen(group, sender).await?;
-                let holds = self.disk(group).await?.holds;
+                let (seen, disk) = (self.seen(group, sender).await?, self.disk(group).await?);
+                if disk.start.life > 0 && seen.is_none() {
+                    // What was shown here before was lost with the disk.
+                    return Ok(Some(Answer::Refused("it does not know any more".to_owned())));
+                }
+                let (seen, holds) = (seen.unwrap_or_default(), disk.holds);
                 let answer = wire::KnownAnswer { life: seen.life, number: seen.number, holds };
                 Ok(Some(Answer::Known(answer)))
             }
             Ask::Show(ask) => {
                 let start = Start { life: ask.life, number: ask.number };
-                if start < self.seen(group, sender).await? {
+                if Some(start) < self.seen(group, sender).await? {
                     return Ok(Some(Answer::Refused("a later start was shown".to_owned())));
                 }
-                self.note(group, sender, start).await?;
-                Ok(Some(Answer::Shown(wire::ShownAnswer {})))
+                self.note_all(group, &[(sender, start)]).await?;
+                let own = self.disk(group).await?.start;
+                let answer = wire::ShownAnswer { life: own.life, number: own.number };
+                Ok(Some(Answer::Shown(answer)))
             }
             _ => Ok(None),
         }
@@ -150,18 +183,19 @@ impl Starts {
         .await
     }
 
-    async fn seen(&self, group: GroupId, node: NodeId) -> Result<Start, Error> {
+    /// The last start of `node` that is noted here.
+    async fn seen(&self, group: GroupId, node: NodeId) -> Result<Option<Start>, Error> {
         self.read(move |engine| {
             let key = meta::seen_key(group, node);
             let sealed =
                 engine.get(META, &key).map_err(|source| Error::Engine { group, source })?;
-            let Some(sealed) = sealed else { return Ok(Start::default()) };
+            let Some(sealed) = sealed else { return Ok(None) };
             let seen: wire::Seen = seal::open(&key, &sealed).map_err(|broken| Error::Record {
                 group,
                 record: "note of a peer's start",
                 what: broken.to_string(),
             })?;
-            Ok(Start { life: seen.life, number: seen.number })
+            Ok(Some(Start { life: seen.life, number: seen.number }))
         })
         .await
     }
@@ -176,11 +210,22 @@ impl Starts {
         reading.await.map_err(panicked)?
     }
 
-    async fn note(&self, group: GroupId, node: NodeId, start: Start) -> Result<(), Error> {
-        let key = meta::seen_key(group, node);
-        let seen = wire::Seen { life: start.life, number: start.number };
+    /// Notes starts of peers, unless later ones are noted. None of a peer that has had no
+    /// start yet.
+    async fn note_all(&self, group: GroupId, starts: &[(NodeId, Start)]) -> Result<(), Error> {
+        let _only = self.noting.lock().await;
         let mut batch = Batch::new();
-        batch.put(META, key.clone(), seal::seal(&key, &seen));
+        for (node, start) in starts {
+            if Some(*start) <= self.seen(group, *node).await?.or(Some(Start::default())) {
+                continue;
+            }
+            let key = meta::seen_key(group, *node);
+            let seen = wire::Seen { life: start.life, number: start.number };
+            batch.put(META, key.clone(), seal::seal(&key, &seen));
+        }
+        if batch.is_empty() {
+            return Ok(());
+        }
         self.write(group, batch).await
     }
 
@@ -190,7 +235,8 @@ impl Starts {
         self.write(group, batch).await
     }
 
-    /// Removes all that the replica had, and begins a new life of it; returns its id.
+    /// Removes all that the replica had, what it knew of others' starts too, and begins a new
+    /// life of it; returns its id.
     async fn destroy(&self, group: GroupId, life: u64) -> Result<u64, Error> {
         let mut hash = blake3::Hasher::new();
         for part in [group.0, self.node.0, life, self.clock.wall().0] {
@@ -201,6 +247,7 @@ impl Starts {
         let mut batch = Batch::new();
         batch.delete_range(LOG, meta::entries_from(group, 0));
         batch.delete_range(STATE, meta::generations_from(group, 0));
+        batch.delete_range(META, meta::seen_keys(group));
         for record in [Record::Vote, Record::Purged, Record::Committed, Record::Position] {
             batch.delete(META, record.key(group));
         }
@@ -239,25 +286,31 @@ async fn ask_all(peers: &Peers, others: &[NodeId]) -> Vec<Word> {
     answers.into_iter().filter_map(word).collect()
 }
 
-/// Shows a start; returns who has noted it.
-async fn show_all(peers: &Peers, others: &[NodeId], start: Start) -> Vec<NodeId> {
+/// Shows a start; returns who has noted it, with the last start of each of them.
+async fn show_all(peers: &Peers, others: &[NodeId], start: Start) -> Vec<(NodeId, Start)> {
     let show = wire::ShowAsk { life: start.life, number: start.number };
     let ask = |node: &NodeId| peers.ask(*node, Ask::Show(show), ASK_WITHIN);
     let answers = join_all(others.iter().map(ask)).await;
-    let noted =
-        |(node, answer): (&NodeId, _)| matches!(answer, Ok(Answer::Shown(_))).then_some(*node);
+    let noted = |(node, answer): (&NodeId, _)| match answer {
+        Ok(Answer::Shown(own)) => Some((*node, Start { life: own.life, number: own.number })),
+        _ => None,
+    };
     others.iter().zip(answers).filter_map(noted).collect()
 }
 
 /// A majority is enough to begin; the more know, the sooner a rollback is found out. Ends
 /// with the process's runtime, or when all have noted it.
-async fn show_until_noted(peers: Peers, mut missed: Vec<NodeId>, start: Start) {
+async fn show_until_noted(starts: Starts, peers: Peers, mut missed: Vec<NodeId>, start: Start) {
     /// After so many tries a peer will see the next start.
     const TRIES_MAX: u32 = 7_200;
     for _ in 0..TRIES_MAX {
         tokio::time::sleep(AGAIN_AFTER).await;
         let noted = show_all(&peers, &missed, start).await;
-        missed.retain(|node| !noted.contains(node));
+        if let Err(error) = starts.note_all(peers.group, &noted).await {
+            tracing::warn!(%error, group = %peers.group, "starts of peers are not noted");
+            continue;
+        }
+        missed.retain(|node| !noted.iter().any(|(noted, _)| noted == node));
         if missed.is_empty() {
             return;
         }
@@ -266,6 +319,7 @@ async fn show_until_noted(peers: Peers, mut missed: Vec<NodeId>, start: Start) {
 
 /// Asks the others to take this new replica in, until it has a vote.
 pub(super) async fn join<M: StateMachine>(driver: Driver<M>, peers: Peers, others: Vec<NodeId>) {
+    let mut has_asked = false;
     loop {
         let is_voter = {
             let metrics = driver.metrics();
@@ -273,9 +327,12 @@ pub(super) async fn join<M: StateMachine>(driver: Driver<M>, peers: Peers, other
             metrics.membership_config.voter_ids().any(|id| id == peers.replica)
         };
         if is_voter {
-            tracing::info!(group = %peers.group, "the new replica has a vote");
+            if has_asked {
+                tracing::info!(group = %peers.group, "the new replica has a vote");
+            }
             return;
         }
+        has_asked = true;
         for node in &others {
             let ask = Ask::Join(wire::JoinAsk { replica: peers.replica });
             if let Err(error) = peers.ask(*node, ask, ASK_WITHIN).await {

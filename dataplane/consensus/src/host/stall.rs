@@ -3,6 +3,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Host;
+use crate::error::Error;
 use crate::peer::Member;
 
 /// A sync that takes longer than that makes a leader hand over and fall silent (S39).
@@ -58,6 +59,20 @@ impl Host {
                 }
             }
             last = now;
+        }
+    }
+
+    /// Waits until a group that other nodes have voters of was stopped by what it met on its
+    /// disk, and returns that: a sync that failed, or damage. Nothing is acknowledged by this
+    /// process any more, so it is to end; a new one asks the other voters whether it is what
+    /// it was (S23).
+    pub async fn failed(&self) -> Arc<Error> {
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let failed = self.replicated().into_iter().find_map(|member| member.failure());
+            if let Some(cause) = failed {
+                return cause;
+            }
         }
     }
 

@@ -37,6 +37,9 @@ pub(crate) trait Member: Send + Sync {
     /// Whether other nodes have voters.
     fn is_replicated(&self) -> bool;
 
+    /// What stopped the group, if anything but its end did.
+    fn failure(&self) -> Option<Arc<Error>>;
+
     /// Stops the group.
     fn stop(&self) -> BoxFuture<'_, ()>;
 }
@@ -108,6 +111,10 @@ impl<M: StateMachine> Member for Served<M> {
     fn is_replicated(&self) -> bool {
         let metrics = self.driver.metrics();
         metrics.borrow_watched().membership_config.voter_ids().nth(1).is_some()
+    }
+
+    fn failure(&self) -> Option<Arc<Error>> {
+        self.failure.cause()
     }
 
     fn hand_over(&self) -> BoxFuture<'_, bool> {
