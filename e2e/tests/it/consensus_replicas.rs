@@ -148,29 +148,6 @@ fn s45_a_wiped_control_plane_voter_joins_anew_and_founds_nothing() -> Result<()>
     three.verify("control")
 }
 
-#[test]
-fn s45_with_all_control_plane_voters_wiped_data_is_served_and_none_is_founded() -> Result<()> {
-    let mut three = Three::start()?;
-    three.push(0)?;
-    let tip = three.tip(0)?;
-    ensure!(three.stratum.stop()? == 0, "it did not stop cleanly");
-    let folders: Vec<PathBuf> = (1..=3)
-        .map(|number| three.stratum.data().join(format!("nodes/{number}/control")))
-        .collect();
-    for folder in &folders {
-        fs::remove_dir_all(folder).with_context(|| folder.display().to_string())?;
-    }
-    three.stratum.launch()?;
-    for index in 0..3 {
-        ensure!(three.tip(index)? == tip, "node {index} serves something else");
-        three.push_until_taken(index, PUSH_WITHIN)?;
-    }
-    let refused = three.stratum.try_cli(&["user", "create", "nobody"])?;
-    ensure!(refused.code != 0, "a second cluster was founded: {}", refused.out);
-    ensure!(three.stratum.log().contains("ControlPlaneLost"), "{}", three.troubles());
-    three.verify("lost")
-}
-
 /// Creates a user, as soon as somebody leads.
 fn until_made(three: &Three, name: &str) -> Result<()> {
     let began = now();

@@ -34,6 +34,7 @@ mod push_objects;
 mod push_packs;
 mod push_refs;
 mod push_roles;
+mod recovery;
 mod shared;
 mod slate;
 mod three_apart;

@@ -1,9 +1,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use gitstratum_consensus::{Group, GroupId, Host, HostOptions, Network};
-use gitstratum_core::{Clock, ClusterId, Entropy, GrantsVersion, NodeId};
+use gitstratum_consensus::{Host, Network};
+use gitstratum_core::{Clock, ClusterId, Entropy, GrantsVersion};
 use gitstratum_identity::{Authority, Dialer, Guests, Listener};
 use gitstratum_process::{Drain, Metrics, TaskGroup};
 use gitstratum_store::Engine;
@@ -14,16 +13,10 @@ use crate::emptying;
 use crate::error::Error;
 use crate::founding::{self, Cluster, Founding};
 use crate::housekeeping;
-use crate::machine::Machine;
-use crate::metric_names::ControlMetrics;
-use crate::plane::{Parts, Plane};
+use crate::plane::Plane;
+use crate::recovery::{self, Record};
 use crate::rpc::{self, Leaders};
-
-/// The control plane's group, on the engine of its own directory.
-const GROUP: GroupId = GroupId(0);
-
-/// Pause before the other voters are asked again what they know of this one.
-const ADMISSION_PAUSE: Duration = Duration::from_millis(200);
+use crate::voter::Voter;
 
 /// What a control plane needs.
 pub struct Dependencies {
@@ -53,8 +46,8 @@ pub struct Doors {
 
 /// One voter of the control plane.
 pub struct Service {
-    plane: Arc<Plane>,
-    leaders: Arc<Leaders>,
+    pub(crate) plane: Arc<Plane>,
+    pub(crate) leaders: Arc<Leaders>,
 }
 
 /// A cheap way in, for the process that runs the service.
@@ -93,6 +86,12 @@ impl Service {
         self.plane.sign_with(authority);
     }
 
+    /// Has what is written down beside the data, and is to be when a lost state is brought
+    /// back. Without it none can be (S45).
+    pub fn record_with(&self, record: Arc<dyn Record>) {
+        self.plane.loss.record_with(record);
+    }
+
     /// A way in.
     pub fn handle(&self) -> Handle {
         Handle { plane: Arc::clone(&self.plane) }
@@ -122,9 +121,10 @@ impl Service {
             drain.clone(),
         ));
         let kept = housekeeping::run(Arc::clone(&self.plane), drain.clone());
-        let emptied = emptying::run(Arc::clone(&self.plane), drain);
+        let emptied = emptying::run(Arc::clone(&self.plane), drain.clone());
+        let found = recovery::watch(Arc::clone(&self.plane), drain);
         tasks.spawn(async move {
-            tokio::join!(kept, emptied);
+            tokio::join!(kept, emptied, found);
             Ok(())
         });
         let mut result = Ok(());
@@ -142,119 +142,6 @@ impl Service {
     /// Stops without having served.
     pub async fn stop(self) {
         self.plane.host.shutdown().await;
-    }
-}
-
-/// A voter that hears the others, and takes no part yet. Voters ask each other what they
-/// know before any of them does (S23), so each has to answer first.
-pub struct Voter {
-    config: Config,
-    host: Arc<Host>,
-    dialer: Arc<dyn Dialer>,
-    clock: Arc<dyn Clock>,
-    entropy: Arc<dyn Entropy>,
-    metrics: Metrics,
-}
-
-impl Voter {
-    /// Starts to answer.
-    ///
-    /// # Errors
-    /// [`Error::Config`]; [`Error::Log`].
-    pub fn start(config: Config, dependencies: Dependencies) -> Result<Self, Error> {
-        config.validate()?;
-        let Dependencies { engine, network, dialer, clock, entropy, metrics } = dependencies;
-        let host = Host::start(HostOptions {
-            node: config.node,
-            engine,
-            network,
-            clock: Arc::clone(&clock),
-            config: config.consensus.clone(),
-        })
-        .map_err(Error::Log)?;
-        Ok(Self { config, host, dialer, clock, entropy, metrics })
-    }
-
-    /// Where messages of other voters go, from now on.
-    pub fn receiver(&self) -> Receiver {
-        Receiver { host: Arc::clone(&self.host) }
-    }
-
-    /// Opens the log, once enough of the others have said what they know of this voter: one
-    /// whose disk was emptied or rolled back joins anew. Without a majority of them it waits.
-    ///
-    /// # Errors
-    /// [`Error::Log`] names what is damaged; [`Error::Lost`] when there is no state, here or
-    /// with any other voter, but a recorded cluster (S45): nothing was touched then.
-    pub async fn open(self) -> Result<Service, Error> {
-        let Self { config, host, dialer, clock, entropy, metrics } = self;
-        let group = match admitted(&host, &config).await {
-            Ok(group) => group,
-            Err(error) => {
-                host.shutdown().await;
-                return Err(error);
-            }
-        };
-        let metrics = ControlMetrics::new(&metrics);
-        let leading = Arc::clone(&dialer);
-        let parts = Parts { config, group, host, clock, entropy, metrics, dialer: leading };
-        let plane = Plane::new(parts);
-        match begin(&plane).await {
-            Ok(()) => Ok(Service { plane, leaders: Leaders::new(dialer) }),
-            Err(error) => {
-                plane.host.shutdown().await;
-                Err(error)
-            }
-        }
-    }
-}
-
-/// Opens the group, as often as it takes until enough voters answer.
-async fn admitted(host: &Host, config: &Config) -> Result<Group<Machine>, Error> {
-    loop {
-        match host.open_among(GROUP, Machine::default(), &config.voters).await {
-            Err(gitstratum_consensus::Error::NotAdmitted { .. }) => {
-                tokio::time::sleep(ADMISSION_PAUSE).await;
-            }
-            opened => return opened.map_err(Error::Log),
-        }
-    }
-}
-
-/// Takes messages of other voters.
-#[derive(Clone)]
-pub struct Receiver {
-    host: Arc<Host>,
-}
-
-impl Receiver {
-    /// Answers a message of another voter.
-    ///
-    /// # Errors
-    /// [`Error::Log`] if it cannot be understood, or is not for this voter.
-    pub async fn receive(&self, sender: NodeId, message: Bytes) -> Result<Bytes, Error> {
-        gitstratum_process::failpoint!(
-            "control.log.receive",
-            return Err(Error::Busy("the control plane's voters"))
-        );
-        self.host.receive(sender, message).await.map_err(Error::Log)
-    }
-}
-
-/// Begins the group, unless it was begun: on one of its first voters, the others hear of it.
-async fn begin(plane: &Plane) -> Result<(), Error> {
-    // The log itself says whether it was begun, even if nothing of it was applied yet.
-    let is_begun = plane.group.is_initialized().await.map_err(Error::Log)?;
-    match plane.config.recorded_cluster {
-        // A replica that begins a new life learns what the others have.
-        Some(cluster) if !is_begun && plane.group.is_new() => Err(Error::Lost(cluster)),
-        None if !is_begun
-            && plane.group.is_new()
-            && plane.config.voters.first() == Some(&plane.config.node) =>
-        {
-            plane.group.initialize(&plane.config.voters).await.map_err(Error::Log)
-        }
-        _ => Ok(()),
     }
 }
 
@@ -279,7 +166,11 @@ impl Handle {
         plane.group.wait_for_leader(plane.config.leader_timeout).await.map_err(Error::Log)?;
         plane.barrier().await?;
         let found = plane.read(gitstratum_state::State::cluster).await?;
-        compare(recorded, found)
+        let compared = compare(recorded, found);
+        if let Err(Error::Lost(cluster)) = &compared {
+            plane.loss.mark(*cluster);
+        }
+        compared
     }
 
     /// The log's host, for whoever watches over the process.

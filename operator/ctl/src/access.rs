@@ -12,6 +12,8 @@ use crate::endpoint::{self, Endpoint, Node};
 
 /// Name of the socket in the folder of each store.
 const STORE_SOCKET: &str = "admin.sock";
+/// Name of the agent's, in its own folder.
+const AGENT_SOCKET: &str = "agent.sock";
 /// Port of a control plane where none is named.
 const PORT: u16 = 9090;
 /// Most bytes that are read of a token's file.
@@ -87,6 +89,8 @@ pub struct Stores {
     pub metadata: PathBuf,
     /// Of the segments.
     pub object: PathBuf,
+    /// Of what the control plane has told the node.
+    pub agent: PathBuf,
 }
 
 /// A control plane that can be dialled.
@@ -160,6 +164,7 @@ impl Access {
             probes,
             metadata: folder.join("metadata").join(STORE_SOCKET),
             object: folder.join("object").join(STORE_SOCKET),
+            agent: folder.join("agent").join(AGENT_SOCKET),
         });
         let stores = stores.collect();
         Ok(Self { place: Place::Local { socket, data: data.to_owned(), stores }, token })

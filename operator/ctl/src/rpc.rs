@@ -5,6 +5,7 @@ mod channel;
 mod cluster;
 mod control;
 mod failure;
+mod recovery;
 pub mod supervisor;
 
 #[cfg(any(test, feature = "test-util"))]
@@ -55,6 +56,7 @@ struct Store {
     node: NodeId,
     metadata: Option<Channel>,
     object: Option<Channel>,
+    agent: Option<Channel>,
 }
 
 impl Connection {
@@ -163,9 +165,12 @@ async fn living(stores: &[Stores]) -> (Vec<Store>, Vec<NodeId>) {
     let (mut found, mut silent) = (Vec::new(), Vec::new());
     for (store, lives) in stores.iter().zip(join_all(asked).await) {
         if lives {
-            let (metadata, object) =
-                (channel::store(&store.metadata), channel::store(&store.object));
-            found.push(Store { node: store.node, metadata, object });
+            found.push(Store {
+                node: store.node,
+                metadata: channel::store(&store.metadata),
+                object: channel::store(&store.object),
+                agent: channel::store(&store.agent),
+            });
         } else {
             silent.push(store.node);
         }

@@ -11,7 +11,7 @@ use super::Failure;
 
 /// Verbs of later versions: they are not in the help, and who types one is told so.
 const LATER: &[&str] =
-    &["compact", "gc", "limit", "cluster", "control", "frontend", "metadata", "object", "agent"];
+    &["compact", "gc", "limit", "control", "frontend", "metadata", "object", "agent"];
 
 /// Prints what `error` has to say and gives the exit code.
 pub(super) fn end(error: &clap::Error) -> ExitCode {

@@ -13,6 +13,7 @@ use gitstratum_process::{
 use gitstratum_store::{Files, RocksMemory, SystemFiles};
 
 use super::addresses::{Addresses, Book};
+use super::beside::Beside;
 use super::certificates::Certificates;
 use super::endpoint::{Endpoint, NodeEndpoint, url};
 use super::folder::Folder;
@@ -334,10 +335,6 @@ async fn serve_control(
 ) -> Result<control::Led> {
     let (nodes, guests) =
         common.transport.listen_control(common.node, &common.metrics, drain).await?;
-    let authority = match &common.transport {
-        Transport::Between(between) => Some(between.certificates.authority()),
-        Transport::Inside(_) => None,
-    };
     let doors = Doors {
         nodes,
         guests,
@@ -351,8 +348,10 @@ async fn serve_control(
             false => Err("no leader".to_owned()),
         });
     }
-    let led = control::Led::default();
-    behind.spawn(control::serve(opening, (doors, Arc::clone(&led), authority), drain.clone()));
+    let record = Arc::new(Beside { files: Arc::clone(&common.files), data: plan.data.clone() });
+    let serving = control::Serving::new(plan, common, doors, record);
+    let led = Arc::clone(&serving.led);
+    behind.spawn(control::serve(opening, serving, drain.clone()));
     Ok(led)
 }
 

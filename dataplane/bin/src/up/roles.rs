@@ -10,7 +10,7 @@ pub(super) mod object;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use gitstratum_consensus::Host;
 use gitstratum_core::{ErrorKind, ProcessRole};
 use gitstratum_process::Drain;
@@ -64,17 +64,22 @@ async fn replicated_engine(
     }
 }
 
-/// Ends the process at once when the disk of a log has stalled: others lead meanwhile, and
-/// whoever watches starts it again (S39). Nothing could be closed on such a disk.
-async fn exit_when_stalled(host: Arc<Host>, drain: Drain) -> Result<()> {
+/// Ends the process at once when the disk of a log has stalled, has failed, or is damaged:
+/// others lead meanwhile, and whoever watches starts it again (S39, S23). Nothing could be
+/// closed on such a disk.
+async fn watch_disk(host: Arc<Host>, condemner: Condemner, drain: Drain) -> Result<()> {
     tokio::select! {
         biased;
-        () = drain.started() => {}
-        took = host.stalled() => {
-            tracing::error!(?took, "the disk has stalled, this process ends");
-            gitstratum_process::exit_at_once();
+        () = drain.started() => return Ok(()),
+        took = host.stalled() => tracing::error!(?took, "the disk has stalled, this process ends"),
+        cause = host.failed() => {
+            tracing::error!(error = %cause, "a log has failed, this process ends");
+            if cause.kind() == ErrorKind::Corrupt {
+                condemner.mark(&cause.to_string())?;
+            }
         }
     }
+    gitstratum_process::exit_at_once();
     Ok(())
 }
 
@@ -82,7 +87,8 @@ async fn exit_when_stalled(host: Arc<Host>, drain: Drain) -> Result<()> {
 const CONDEMNED: &str = "condemned";
 const SET_ASIDE: &str = "set-aside";
 
-/// Ends the node when its store was found damaged while it ran.
+/// Has a store set aside that was found damaged while the node ran, where the other nodes
+/// can give back what it had.
 struct Condemner {
     path: PathBuf,
     files: Arc<dyn Files>,
@@ -94,11 +100,12 @@ impl Condemner {
     }
 
     /// Marks the store as damaged: the next start sets it aside.
-    fn end(&self, what: &str) -> Result<()> {
+    fn mark(&self, what: &str) -> Result<()> {
+        let path = self.path.display();
+        tracing::error!(%path, what, "a store is damaged, it is set aside at the next start");
         let mark = self.path.with_extension(CONDEMNED);
         std::fs::File::create(&mark).and_then(|file| file.sync_all()).context("marking damage")?;
-        sync_parent(&self.path, self.files.as_ref())?;
-        bail!("{} is set aside at the next start: {what}", self.path.display())
+        sync_parent(&self.path, self.files.as_ref())
     }
 }
 

@@ -1,13 +1,14 @@
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use gitstratum_client::raft;
 use gitstratum_control_plane::{
-    Cluster, Config, Dependencies, Doors, Error, Founding, Handle, Receiver, Service, Voter,
+    Cluster, Config, Dependencies, Doors, Error, Founding, Handle, Receiver, Record, Service, Voter,
 };
-use gitstratum_core::ProcessRole;
+use gitstratum_core::{ErrorKind, ProcessRole};
 use gitstratum_identity::{Authority, Service as Port};
 use gitstratum_process::{Drain, TaskGroup};
 use gitstratum_store::RocksEngine;
@@ -16,6 +17,8 @@ use super::super::folder::Folder;
 use super::super::node::{Common, ready_within};
 use super::super::plan::{PARTITIONS, Plan};
 use super::super::secrets::{self, Secrets};
+use super::super::transport::Transport;
+use super::Condemner;
 
 /// Pause before a voter tries again to reach a leader.
 const JOIN_PAUSE: Duration = Duration::from_secs(1);
@@ -46,9 +49,8 @@ pub(in super::super) async fn open(
     drain: &Drain,
     running: &mut TaskGroup<Result<()>>,
 ) -> Result<Opened> {
-    let directory = plan.role(ProcessRole::Control.as_str());
     let families = gitstratum_consensus::families().to_vec();
-    let engine = super::replicated_engine(&directory.join("db"), families, common).await?;
+    let engine = super::replicated_engine(&database(plan), families, common).await?;
     engine.wait_when_full();
     let recorded = data.recorded.as_ref();
     let config = Config {
@@ -148,14 +150,46 @@ async fn founded_elsewhere(plan: &Plan, common: &Common) -> Result<Cluster> {
     }
 }
 
-/// Where a control plane is served once it is open, and where its handle is found then.
+/// Where the handle of a control plane is found once it is open.
 pub(in super::super) type Led = Arc<OnceLock<Handle>>;
 
-/// Joins the other voters, however long that takes, then serves. A voter without state, of
-/// a cluster of which no voter has any, serves nothing: the data is served on (S45).
+/// What a control plane serves with, once it is open.
+pub(in super::super) struct Serving {
+    pub(in super::super) doors: Doors,
+    pub(in super::super) led: Led,
+    /// Signs certificates; `None` where there is no other node.
+    pub(in super::super) authority: Option<Arc<Authority>>,
+    /// What is written down beside the data.
+    pub(in super::super) record: Arc<dyn Record>,
+    /// Has the store set aside when it is damaged.
+    pub(super) condemner: Condemner,
+}
+
+impl Serving {
+    pub(in super::super) fn new(
+        plan: &Plan,
+        common: &Common,
+        doors: Doors,
+        record: Arc<dyn Record>,
+    ) -> Self {
+        let authority = match &common.transport {
+            Transport::Between(between) => Some(between.certificates.authority()),
+            Transport::Inside(_) => None,
+        };
+        let condemner = Condemner::new(&database(plan), common);
+        Self { doors, led: Led::default(), authority, record, condemner }
+    }
+}
+
+fn database(plan: &Plan) -> PathBuf {
+    plan.role(ProcessRole::Control.as_str()).join("db")
+}
+
+/// Joins the other voters, however long that takes, then serves. A voter of a cluster whose
+/// control plane has no state anywhere says so, and the data is served on (S45).
 pub(in super::super) async fn serve(
     opening: Opening,
-    (doors, led, authority): (Doors, Led, Option<Arc<Authority>>),
+    serving: Serving,
     drain: Drain,
 ) -> Result<()> {
     let service = match opening {
@@ -167,21 +201,22 @@ pub(in super::super) async fn serve(
                 opened = voter.open() => opened,
             };
             match opened {
-                Err(error @ Error::Lost(_)) => {
-                    tracing::error!(%error, "this node has no part in the control plane any more");
-                    drop(doors);
-                    drain.started().await;
+                Err(Error::Log(damage)) if damage.kind() == ErrorKind::Corrupt => {
+                    serving.condemner.mark(&damage.to_string())?;
+                    gitstratum_process::exit_at_once();
                     return Ok(());
                 }
                 opened => opened.context(OPENING)?,
             }
         }
     };
+    let Serving { doors, led, authority, record, condemner } = serving;
+    service.record_with(record);
     if let Some(authority) = authority {
         service.sign_with(authority);
     }
     let handle = service.handle();
-    let watched = super::exit_when_stalled(handle.host(), drain.clone());
+    let watched = super::watch_disk(handle.host(), condemner, drain.clone());
     let _watch = gitstratum_process::spawn("control disk", watched);
     let _is_first = led.set(handle.clone());
     tokio::select! {
@@ -201,7 +236,8 @@ async fn check(handle: &Handle, drain: &Drain) -> Result<()> {
         };
         match joined {
             Ok(()) => return Ok(()),
-            Err(error @ (Error::OtherCluster { .. } | Error::Lost(_))) => return Err(error.into()),
+            Err(error @ Error::OtherCluster { .. }) => return Err(error.into()),
+            // Until somebody brings a lost one back, or a majority is there.
             Err(error) => tracing::info!(%error, "the control plane has not been joined yet"),
         }
         tokio::time::sleep(JOIN_PAUSE).await;

@@ -69,15 +69,19 @@ pub(in super::super) async fn start(
     common.serve_raft((ProcessRole::Metadata, Port::MetadataRaft), receive, drain, running).await?;
     serve(common, &service, drain, running).await?;
     let kept = Arc::clone(&service).run(drain.clone());
-    running.spawn(super::exit_when_stalled(Arc::clone(&host), drain.clone()));
+    let condemner = super::Condemner::new(&database, common);
+    running.spawn(super::watch_disk(Arc::clone(&host), condemner, drain.clone()));
     let (watched, watching) = (Arc::clone(&service), drain.clone());
-    let damaged = super::Condemner::new(&database, common);
+    let condemner = super::Condemner::new(&database, common);
     running.spawn(async move {
-        tokio::select! {
+        let what = tokio::select! {
             biased;
-            () = watching.started() => Ok(()),
-            what = watched.store_damage() => damaged.end(&what),
-        }
+            () = watching.started() => return Ok(()),
+            what = watched.store_damage() => what,
+        };
+        condemner.mark(&what)?;
+        gitstratum_process::exit_at_once();
+        Ok(())
     });
     let stopped = Arc::clone(&host);
     running.spawn(async move {
