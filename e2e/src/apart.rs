@@ -55,27 +55,34 @@ impl Apart {
         let args = vec!["--nodes".to_owned(), "3".to_owned()];
         let mut stratum = Stratum::start_with(Options { args, ..Options::default() })?;
         prepare(&stratum)?;
-        let mut endpoint = stratum.endpoint().clone();
+        let endpoint = stratum.endpoint().clone();
         ensure!(stratum.stop()? == 0, "it did not stop cleanly:\n{}", stratum.log_end());
         let net = Net::make()?;
         let addresses = stratum.data().join("addresses.json");
         let moved = move_apart(&std::fs::read_to_string(&addresses)?)?;
         std::fs::write(&addresses, serde_json::to_vec_pretty(&moved)?)?;
-        let mut nodes = Vec::new();
+        // From here on what was launched is killed whatever fails.
+        let mut apart = Self { stratum, nodes: Vec::new(), net, endpoint };
         for index in 0..NODES {
-            nodes.push(launch(&stratum, &net, index, &moved)?);
+            let node = launch(&apart.stratum, &apart.net, index, &moved)?;
+            apart.nodes.push(node);
         }
+        apart.wait_ready()?;
+        Ok(apart)
+    }
+
+    fn wait_ready(&mut self) -> Result<()> {
         let mut found = Vec::new();
-        for (index, node) in nodes.iter_mut().enumerate() {
-            found.push(wait_ready(&stratum, index, node)?);
+        for (index, node) in self.nodes.iter_mut().enumerate() {
+            found.push(wait_ready(&self.stratum, index, node)?);
         }
-        endpoint.http.clone_from(&found[0].http);
-        endpoint.control.clone_from(&found[0].control);
-        endpoint.nodes = found.into_iter().flat_map(|found| found.nodes).collect();
+        self.endpoint.http.clone_from(&found[0].http);
+        self.endpoint.control.clone_from(&found[0].control);
+        self.endpoint.nodes = found.into_iter().flat_map(|found| found.nodes).collect();
         // Whoever asks for credentials looks there for where the system is.
-        let path = stratum.data().join("endpoint.json");
-        std::fs::write(path, serde_json::to_vec(&endpoint)?)?;
-        Ok(Self { stratum, nodes, net, endpoint })
+        let path = self.stratum.data().join("endpoint.json");
+        std::fs::write(path, serde_json::to_vec(&self.endpoint)?)?;
+        Ok(())
     }
 
     /// `http://…/PATH.git` at one node.
@@ -147,6 +154,8 @@ fn launch(
     command.args(["netns", "exec", &net.node(index)]).arg(program());
     command.arg("up").arg("--data").arg(stratum.data()).args(["--nodes", "3", "--insecure-http"]);
     command.args(["--node", &(index + 1).to_string()]);
+    // `ip` becomes the node's process, whose parent this one is.
+    command.args(["--watched-by", &std::process::id().to_string()]);
     for name in ["http", "ssh", "metrics"] {
         let address = addresses["nodes"][index][name].as_str().context("no address")?;
         command.args([format!("--{name}"), address.to_owned()]);

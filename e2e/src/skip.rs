@@ -13,6 +13,12 @@ pub fn skip(reason: &str) {
     }
 }
 
+/// On how many nodes systems are to run whose tests do not say so.
+#[expect(clippy::disallowed_methods, reason = "the one variable by which the runner asks for it")]
+pub(crate) fn nodes_wanted() -> Option<String> {
+    std::env::var("GITSTRATUM_TEST_NODES").ok()
+}
+
 /// Whether the run is to show the full figures: `cargo xtask test --long`.
 #[expect(clippy::disallowed_methods, reason = "the one variable by which the runner asks for it")]
 pub fn is_long() -> bool {

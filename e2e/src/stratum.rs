@@ -1,6 +1,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -10,6 +11,7 @@ use tempfile::TempDir;
 
 use crate::git::{Git, Ran, code};
 use crate::moment::now;
+use crate::skip::nodes_wanted;
 
 /// Longest wait for readiness and for a stop.
 const START_WITHIN: Duration = Duration::from_secs(60);
@@ -85,6 +87,8 @@ pub struct Stratum {
     options: Options,
     child: Option<Child>,
     endpoint: Option<Endpoint>,
+    /// Frontends that were named so far.
+    named: AtomicUsize,
 }
 
 /// The built program, beside this test's own.
@@ -115,7 +119,14 @@ impl Stratum {
     pub fn start_with(options: Options) -> Result<Self> {
         let temp = tempfile::Builder::new().prefix("gs").tempdir()?;
         let data = options.data.clone().unwrap_or_else(|| temp.path().join("data"));
-        let mut stratum = Self { temp, data, options, child: None, endpoint: None };
+        let mut options = options;
+        if let Some(nodes) =
+            nodes_wanted().filter(|_| !options.args.iter().any(|arg| arg == "--nodes"))
+        {
+            options.args.extend(["--nodes".to_owned(), nodes]);
+        }
+        let (child, endpoint, named) = (None, None, AtomicUsize::new(0));
+        let mut stratum = Self { temp, data, options, child, endpoint, named };
         stratum.launch()?;
         Ok(stratum)
     }
@@ -239,14 +250,23 @@ impl Stratum {
         self.endpoint.as_ref().expect("because it runs")
     }
 
-    /// `http://…/PATH.git`.
-    pub fn http(&self, path: &str) -> String {
-        format!("{}/{path}.git", self.endpoint().http)
+    /// The frontends in turn: whoever asks one after the other goes through all of them.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn frontend(&self) -> &NodeEndpoint {
+        let nodes = &self.endpoint().nodes;
+        &nodes[self.named.fetch_add(1, Ordering::Relaxed) % nodes.len()]
     }
 
-    /// `ssh://git@…/PATH.git`.
+    /// `http://…/PATH.git`, of the next frontend.
+    pub fn http(&self, path: &str) -> String {
+        format!("{}/{path}.git", self.frontend().http)
+    }
+
+    /// `ssh://git@…/PATH.git`, of the next frontend.
     pub fn ssh(&self, path: &str) -> String {
-        format!("{}/{path}.git", self.endpoint().ssh)
+        format!("{}/{path}.git", self.frontend().ssh)
     }
 
     /// The first admin's token.
@@ -300,14 +320,17 @@ impl Stratum {
         self.trust_host_key()
     }
 
-    /// Writes the host key where ssh looks for it.
+    /// Writes the host key, which all nodes have, where ssh looks for it.
     ///
     /// # Errors
     /// When the endpoint names no port.
     pub fn trust_host_key(&self) -> Result<()> {
-        let port = self.endpoint().ssh.rsplit(':').next().context("no port")?.to_owned();
-        let line = format!("[127.0.0.1]:{port} {}\n", self.endpoint().ssh_host_key);
-        std::fs::write(self.temp.path().join("known_hosts"), line)?;
+        let mut lines = String::new();
+        for node in &self.endpoint().nodes {
+            let port = node.ssh.rsplit(':').next().context("no port")?;
+            lines += &format!("[127.0.0.1]:{port} {}\n", self.endpoint().ssh_host_key);
+        }
+        std::fs::write(self.temp.path().join("known_hosts"), lines)?;
         Ok(())
     }
 

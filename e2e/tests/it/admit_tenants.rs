@@ -48,13 +48,13 @@ impl Tenants {
     }
 
     fn http(&self, path: &str) -> Http {
-        Http::new(&self.own.up.stratum.endpoint().http, path)
+        Http::new(&self.own.up.stratum.frontend().http, path)
             .with(Credentials::Bearer(self.token.clone()))
     }
 
     fn ssh<'a>(&'a self, path: &'a str) -> Ssh<'a> {
-        let endpoint = self.own.up.stratum.endpoint();
-        Ssh::new(&endpoint.ssh, &endpoint.ssh_host_key, &self.key, path)
+        let host_key = &self.own.up.stratum.endpoint().ssh_host_key;
+        Ssh::new(&self.own.up.stratum.frontend().ssh, host_key, &self.key, path)
     }
 
     /// Ids of everything in the secret repository.
@@ -287,7 +287,7 @@ fn p_s1_anothers_repository_looks_like_none() -> Result<()> {
         ensure!(said(&tenants.secret.path)? == said(&none)?, "SSH tells {program:?} apart");
     }
     let anonymous = |path: &str| -> Result<_> {
-        let http = Http::new(&tenants.own.up.stratum.endpoint().http, path);
+        let http = Http::new(&tenants.own.up.stratum.frontend().http, path);
         Ok(told(&http.advertise(Program::UploadPack)?))
     };
     let (one, other) = (anonymous(&tenants.secret.path)?, anonymous(&none)?);

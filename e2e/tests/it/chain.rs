@@ -207,12 +207,12 @@ fn judged(report: &Report) -> Outcome {
 }
 
 fn http(up: &Up, path: &str) -> Http {
-    Http::new(&up.stratum.endpoint().http, path).with(Credentials::Bearer(up.token.clone()))
+    Http::new(&up.stratum.frontend().http, path).with(Credentials::Bearer(up.token.clone()))
 }
 
 fn ssh<'a>(up: &'a Up, path: &'a str) -> Ssh<'a> {
-    let endpoint = up.stratum.endpoint();
-    Ssh::new(&endpoint.ssh, &endpoint.ssh_host_key, &up.key, path)
+    let host_key = &up.stratum.endpoint().ssh_host_key;
+    Ssh::new(&up.stratum.frontend().ssh, host_key, &up.key, path)
 }
 
 /// Bits that look random (murmur3's last step).

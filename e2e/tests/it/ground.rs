@@ -94,14 +94,14 @@ impl Ground {
     /// The admin by HTTP.
     pub(crate) fn http(&self) -> Http {
         let token = self.up.token.clone();
-        Http::new(&self.up.stratum.endpoint().http, &self.path)
+        Http::new(&self.up.stratum.frontend().http, &self.path)
             .with(Credentials::Basic("admin".to_owned(), token))
     }
 
     /// The admin by SSH.
     pub(crate) fn ssh(&self) -> Ssh<'_> {
-        let endpoint = self.up.stratum.endpoint();
-        Ssh::new(&endpoint.ssh, &endpoint.ssh_host_key, &self.up.key, &self.path)
+        let host_key = &self.up.stratum.endpoint().ssh_host_key;
+        Ssh::new(&self.up.stratum.frontend().ssh, host_key, &self.up.key, &self.path)
     }
 
     /// Pushes what must be taken, and settles on the refs that it made.

@@ -66,7 +66,7 @@ fn bad_input_057_an_object_that_is_stored_with_other_bytes() -> Result<()> {
 
 fn push(stratum: &Stratum, push: &Push, objects: &Objects) -> Result<Report> {
     let token = Credentials::Bearer(stratum.admin_token()?);
-    let http = Http::new(&stratum.endpoint().http, PATH).with(token);
+    let http = Http::new(&stratum.frontend().http, PATH).with(token);
     push.clone().pack(objects.pack()).send(&http)
 }
 

@@ -185,7 +185,7 @@ fn gs_cp_14_a_login_that_was_refused_has_a_durable_line() -> Result<()> {
     let (secret, id) = (secret.context("no token")?.to_owned(), id.context("no id")?.to_owned());
     // Returns once the frontend has it (P-S3).
     up.stratum.cli(&["token", "revoke", &id])?;
-    let http = Http::new(&up.stratum.endpoint().http, "demo/hello");
+    let http = Http::new(&up.stratum.frontend().http, "demo/hello");
     let path = "/demo/hello.git/info/refs?service=git-upload-pack";
     for credentials in [Credentials::Bearer(secret), Credentials::Bearer("gst_nonsense".into())] {
         let answer = http.clone().with(credentials).request("GET", path, &[], b"")?;

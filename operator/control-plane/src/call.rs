@@ -79,23 +79,28 @@ impl Call {
     /// Changes the state. What is refused is refused twice: here, so that it does not reach
     /// the log but for its audit line, and when it is applied.
     pub(crate) async fn change(&self, change: Change) -> Result<Done, Error> {
-        let intent = Intent::new(change.action(), change.subject());
-        self.credential(&intent).await?;
-        let origin = self.origin();
-        self.plane.barrier().await?;
-        let preview = self.plane.preview(&origin, &change).await?;
-        self.plane.metrics.count_decision(&preview);
-        if let Err(refusal) = preview {
-            self.record(&intent, &refusal).await;
-            return Err(Error::Refused(Rejection::from(&refusal)));
-        }
+        self.try_out(&change).await?;
         let is_about_access = change.is_about_access();
-        let outcome = self.plane.propose(origin, change).await?;
+        let outcome = self.plane.propose(self.origin(), change).await?;
         let reply = outcome.result.map_err(Error::Refused)?;
         if is_about_access {
             self.in_force(outcome.version).await;
         }
         Ok(Done { reply })
+    }
+
+    /// Refuses `change` as it would be refused now, with its audit line.
+    pub(crate) async fn try_out(&self, change: &Change) -> Result<(), Error> {
+        let intent = Intent::new(change.action(), change.subject());
+        self.credential(&intent).await?;
+        self.plane.barrier().await?;
+        let preview = self.plane.preview(&self.origin(), change).await?;
+        self.plane.metrics.count_decision(&preview);
+        if let Err(refusal) = preview {
+            self.record(&intent, &refusal).await;
+            return Err(Error::Refused(Rejection::from(&refusal)));
+        }
+        Ok(())
     }
 
     /// Waits until every frontend that is up decides by `version`: who was given a key may

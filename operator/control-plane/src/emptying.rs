@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use gitstratum_client::cluster::{Feed, Publisher, Snapshot};
 use gitstratum_client::metadata::{self, Partitions};
-use gitstratum_core::{NodeId, PartitionId, UnixMillis};
+use gitstratum_core::{Clock, NodeId, PartitionId, UnixMillis};
 use gitstratum_identity::Dialer;
 use gitstratum_process::Drain;
 use gitstratum_proto::control::v1 as wire;
@@ -20,8 +20,11 @@ use crate::error::Error;
 use crate::plane::Plane;
 use crate::wire::layout;
 
-/// How often partitions are asked.
+/// How often it is looked what there is to do.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// A partition that took long to answer, for it reads all its manifests, is asked again after
+/// so many times as long.
+const PAUSE_FACTOR: u32 = 20;
 /// Partitions asked at a time.
 const ASKED_AT_ONCE: usize = 16;
 
@@ -29,6 +32,7 @@ const ASKED_AT_ONCE: usize = 16;
 pub(crate) struct Emptier {
     partitions: Partitions,
     publisher: Publisher,
+    clock: Arc<dyn Clock>,
     seen: Mutex<Seen>,
 }
 
@@ -55,6 +59,25 @@ struct Use {
     segments: u64,
     bytes: u64,
     lost: u64,
+    /// Monotonic time before which it need not be asked again.
+    good_until: Duration,
+}
+
+impl Use {
+    /// Whether it still tells what is to be known at `now`. Under one fence less and less names
+    /// a node (S20): what has come to nothing stays so.
+    fn is_good(&self, number: u64, now: Duration) -> bool {
+        self.fence == number && (self.segments == 0 || now < self.good_until)
+    }
+}
+
+/// How an answer may be one of before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    /// It may, for people to see how far it is.
+    Watching,
+    /// It must be of now: something is decided by it.
+    Deciding,
 }
 
 /// A node and the number of its fence, or of the command that lifted it.
@@ -65,22 +88,36 @@ pub(crate) struct Fenced {
 }
 
 impl Emptier {
-    pub(crate) fn new(dialer: Arc<dyn Dialer>) -> Self {
+    pub(crate) fn new(dialer: Arc<dyn Dialer>, clock: Arc<dyn Clock>) -> Self {
         let (publisher, feed) = Feed::channel();
-        Self { partitions: Partitions::new(dialer, feed), publisher, seen: Mutex::default() }
+        let partitions = Partitions::new(dialer, feed);
+        Self { partitions, publisher, clock, seen: Mutex::default() }
     }
 
     /// Fences `fenced` in `partition`, unless it is, and asks what names it.
-    async fn look(&self, partition: PartitionId, fenced: Fenced) -> Result<Use, metadata::Error> {
+    async fn look(
+        &self,
+        partition: PartitionId,
+        fenced: Fenced,
+        look: Look,
+    ) -> Result<Use, metadata::Error> {
         let Fenced { node, number } = fenced;
         let known = self.known(partition, node);
+        let asked_at = self.clock.monotonic();
+        if let Some(known) = known.filter(|known| known.is_good(number, asked_at))
+            && look == Look::Watching
+        {
+            return Ok(known);
+        }
         if known.is_none_or(|known| known.fence < number) {
             let fence = parts::FenceNodeRequest { partition: partition.0, node: node.0, number };
             self.partitions.fence_node(partition, fence).await?;
         }
         let ask = parts::ShowNodeUseRequest { partition: partition.0, node: node.0 };
         let found = self.partitions.show_node_use(partition, ask).await?;
-        Ok(read(&found))
+        let now = self.clock.monotonic();
+        let good_until = now + now.saturating_sub(asked_at) * PAUSE_FACTOR;
+        Ok(Use { good_until, ..read(&found) })
     }
 
     fn known(&self, partition: PartitionId, node: NodeId) -> Option<Use> {
@@ -89,11 +126,11 @@ impl Emptier {
 
     /// Asks every partition of `snapshot` about `fenced`; those that did not answer keep what
     /// they said before.
-    async fn look_everywhere(&self, fenced: Fenced, now: UnixMillis) -> Result<(), Error> {
-        let all = self.partitions.all();
+    async fn look_everywhere(&self, fenced: Fenced, look: Look) -> Result<(), Error> {
+        let (all, now) = (self.partitions.all(), self.clock.wall());
         let count = all.len();
         let mut answers = futures::stream::iter(all)
-            .map(|partition| async move { (partition, self.look(partition, fenced).await) })
+            .map(|partition| async move { (partition, self.look(partition, fenced, look).await) })
             .buffer_unordered(ASKED_AT_ONCE);
         let mut failed = None;
         while let Some((partition, answer)) = answers.next().await {
@@ -114,12 +151,16 @@ impl Emptier {
         }
     }
 
+    /// Those of `free` whose fence may yet stand somewhere.
+    fn yet_fenced(&self, free: Vec<Fenced>) -> Vec<Fenced> {
+        let seen = self.seen.lock();
+        let is_lifted = |fenced: &Fenced| seen.freed.contains(&(fenced.node, fenced.number));
+        free.into_iter().filter(|fenced| !is_lifted(fenced)).collect()
+    }
+
     /// Lifts the fence of a node everywhere.
     async fn free(&self, fenced: Fenced) -> Result<(), Error> {
         let Fenced { node, number } = fenced;
-        if self.seen.lock().freed.contains(&(node, number)) {
-            return Ok(());
-        }
         let free = |partition: PartitionId| async move {
             let ask = parts::UnfenceNodeRequest { partition: partition.0, node: node.0, number };
             self.partitions.unfence_node(partition, ask).await
@@ -150,6 +191,7 @@ impl Uses {
             segments: sum.segments + one.segments,
             bytes: sum.bytes + one.bytes,
             lost: sum.lost + one.lost,
+            ..sum
         };
         self.by_partition.values().fold(Use::default(), sum)
     }
@@ -179,6 +221,7 @@ fn read(found: &parts::ShowNodeUseResponse) -> Use {
         segments: found.segments,
         bytes: found.bytes,
         lost: found.lost_count,
+        good_until: Duration::ZERO,
     }
 }
 
@@ -218,11 +261,15 @@ pub(crate) async fn run(plane: Arc<Plane>, drain: Drain) {
 }
 
 async fn look(plane: &Plane) -> Result<(), Error> {
-    let (draining, free) = publish(plane).await?;
-    let now = plane.clock.wall();
+    let (draining, free) = plane.read(wanted).await?;
+    let free = plane.emptier.yet_fenced(free);
+    if draining.is_empty() && free.is_empty() {
+        return Ok(());
+    }
+    publish(plane).await?;
     let mut result = Ok(());
     for fenced in draining {
-        result = plane.emptier.look_everywhere(fenced, now).await.and(result);
+        result = plane.emptier.look_everywhere(fenced, Look::Watching).await.and(result);
     }
     for fenced in free {
         result = plane.emptier.free(fenced).await.and(result);
@@ -231,12 +278,11 @@ async fn look(plane: &Plane) -> Result<(), Error> {
 }
 
 /// Lets the emptier find the partitions by the layout as it is now.
-async fn publish(plane: &Plane) -> Result<(Vec<Fenced>, Vec<Fenced>), Error> {
-    let (version, layout, wanted) =
-        plane.read(|state| (state.version().0, layout(state), wanted(state))).await?;
+async fn publish(plane: &Plane) -> Result<(), Error> {
+    let (version, layout) = plane.read(|state| (state.version().0, layout(state))).await?;
     let update = wire::SnapshotUpdate { version, layout: Some(layout), ..<_>::default() };
     plane.emptier.publisher.publish(Snapshot::empty().apply(&update));
-    Ok(wanted)
+    Ok(())
 }
 
 /// Segments of `fenced` that are on no node that lives, with their partitions, as far as
@@ -277,7 +323,7 @@ pub(crate) async fn give_up(
 /// When one did not answer: nothing is known then.
 pub(crate) async fn ask(plane: &Plane, fenced: Fenced) -> Result<wire::Emptying, Error> {
     publish(plane).await?;
-    plane.emptier.look_everywhere(fenced, plane.clock.wall()).await?;
+    plane.emptier.look_everywhere(fenced, Look::Deciding).await?;
     Ok(plane.emptier.progress(fenced, plane.emptier.partitions.all().len()))
 }
 
@@ -290,10 +336,24 @@ mod tests {
     fn uses(found: &[(u64, u64)]) -> Uses {
         let one = |(partition, (fence, segments)): (usize, &(u64, u64))| {
             let partition = PartitionId(u32::try_from(partition).unwrap());
-            (partition, Use { fence: *fence, segments: *segments, bytes: *segments, lost: 0 })
+            (
+                partition,
+                Use { fence: *fence, segments: *segments, bytes: *segments, ..Use::default() },
+            )
         };
         let by_partition = found.iter().enumerate().map(one).collect();
         Uses { by_partition, first_bytes: Some(10), ..Uses::default() }
+    }
+
+    #[test]
+    fn s20_what_names_nobody_under_a_fence_is_not_asked_again() {
+        let now = Duration::from_secs(10);
+        let found = Use { fence: 9, good_until: now, ..Use::default() };
+        assert!(found.is_good(9, now * 9));
+        assert!(!found.is_good(8, now * 9), "under another fence it may be named again");
+        let left = Use { segments: 1, ..found };
+        assert!(left.is_good(9, now / 2), "it took long to say so");
+        assert!(!left.is_good(9, now));
     }
 
     #[test]

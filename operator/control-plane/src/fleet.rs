@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use gitstratum_core::{GrantsVersion, NodeId, ProcessRole, UnixMillis};
+use gitstratum_core::{GrantsVersion, Incarnation, NodeId, ProcessRole, UnixMillis};
 use gitstratum_state::record::NodeState;
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -35,8 +35,8 @@ pub(crate) struct Sight {
     pub(crate) at: UnixMillis,
     /// How long the one before it took to be answered, as the node measured it.
     pub(crate) round_trip: Duration,
-    /// What its object store holds.
-    pub(crate) store: StoreSight,
+    /// What its object store holds; `None` while it has not said.
+    pub(crate) store: Option<StoreSight>,
 }
 
 /// What an object store says that it holds.
@@ -68,9 +68,11 @@ impl Nodes {
         Self { since, pulses: BTreeMap::new(), seen: BTreeMap::new() }
     }
 
-    fn pulse(&mut self, node: NodeId) -> &mut Pulse {
-        let since = self.since;
-        self.pulses.entry(node).or_insert_with(|| Pulse::new(since))
+    /// The pulse of a node's start; one that was not listened for has all its time.
+    fn pulse(&mut self, (node, start): (NodeId, Incarnation), now: Duration) -> &mut Pulse {
+        let pulse = self.pulses.entry(node).or_insert_with(|| Pulse::new(start, now));
+        pulse.started(start, now);
+        pulse
     }
 }
 
@@ -84,30 +86,37 @@ impl Fleet {
     /// Begins to take reports: every node has all its time from now on.
     pub(crate) fn begin(&self, now: Duration) {
         let mut nodes = self.nodes.lock();
-        let seen = std::mem::take(&mut nodes.seen);
-        *nodes = Nodes { seen, ..Nodes::new(now) };
+        nodes.since = now;
+        nodes.pulses.values_mut().for_each(|pulse| pulse.listen(now));
     }
 
-    /// A heartbeat of `node`.
-    pub(crate) fn beat(&self, node: NodeId, sight: Sight, patience: &Patience, now: Duration) {
+    /// A heartbeat of a node, of that start.
+    pub(crate) fn beat(
+        &self,
+        (node, start): (NodeId, Incarnation),
+        sight: Sight,
+        patience: &Patience,
+        now: Duration,
+    ) {
         let mut nodes = self.nodes.lock();
-        nodes.seen.insert(node, sight);
-        nodes.pulse(node).beat(now, patience);
+        let known = nodes.seen.get(&node).and_then(|seen| seen.store);
+        nodes.seen.insert(node, Sight { store: sight.store.or(known), ..sight });
+        nodes.pulse((node, start), now).beat(now, patience);
     }
 
-    /// What to call `node`, which was called `state` until now (GS-CP-03).
+    /// What to call a node, of that start, which was called `state` until now (GS-CP-03).
     pub(crate) fn judge(
         &self,
-        (node, state): (NodeId, NodeState),
+        (node, state): ((NodeId, Incarnation), NodeState),
         patience: &Patience,
         now: Duration,
     ) -> NodeState {
-        self.nodes.lock().pulse(node).judge(state, now, patience)
+        self.nodes.lock().pulse(node, now).judge(state, now, patience)
     }
 
     /// The node is no longer called up.
-    pub(crate) fn fell(&self, node: NodeId, now: Duration) {
-        self.nodes.lock().pulse(node).fell(now);
+    pub(crate) fn fell(&self, node: (NodeId, Incarnation), now: Duration) {
+        self.nodes.lock().pulse(node, now).fell(now);
     }
 
     /// Notes what the processes of `node` say.
@@ -215,13 +224,50 @@ mod tests {
         let patience =
             Patience { suspect_after: Duration::from_secs(3), down_after: Duration::from_secs(10) };
         let fleet = Fleet::new(Duration::from_secs(3), Duration::ZERO);
-        let judge = |state, at| fleet.judge((NODE, state), &patience, Duration::from_secs(at));
-        fleet.beat(NODE, Sight::default(), &patience, Duration::from_secs(1));
+        let start = (NODE, Incarnation(1));
+        let judge = |state, at| fleet.judge((start, state), &patience, Duration::from_secs(at));
+        fleet.beat(start, Sight::default(), &patience, Duration::from_secs(1));
         assert_eq!(judge(NodeState::Up, 11), NodeState::Down);
         fleet.begin(Duration::from_secs(11));
         assert_eq!(judge(NodeState::Up, 13), NodeState::Up);
         assert_eq!(judge(NodeState::Up, 14), NodeState::Suspect);
         assert_eq!(fleet.last_seen(NODE), Some(Sight::default()), "people may still know");
+    }
+
+    #[test]
+    fn gs_cp_03_a_new_leader_calls_nobody_up_whom_it_has_not_heard() {
+        let patience =
+            Patience { suspect_after: Duration::from_secs(3), down_after: Duration::from_secs(10) };
+        let fleet = Fleet::new(Duration::from_secs(3), Duration::ZERO);
+        let start = (NODE, Incarnation(1));
+        let judge = |state, at| fleet.judge((start, state), &patience, Duration::from_secs(at));
+        fleet.begin(Duration::from_secs(100));
+        for state in [NodeState::Suspect, NodeState::Down] {
+            assert_eq!(judge(state, 100), state);
+            assert_eq!(judge(state, 102), state);
+        }
+        assert_eq!(judge(NodeState::Suspect, 110), NodeState::Down);
+        fleet.beat(start, Sight::default(), &patience, Duration::from_secs(111));
+        assert_eq!(judge(NodeState::Down, 111), NodeState::Up);
+    }
+
+    #[test]
+    fn gs_cp_03_a_node_that_starts_has_all_its_time() {
+        let patience =
+            Patience { suspect_after: Duration::from_secs(3), down_after: Duration::from_secs(10) };
+        let fleet = Fleet::new(Duration::from_secs(3), Duration::ZERO);
+        let judge = |start, at| {
+            let node = (NODE, Incarnation(start));
+            fleet.judge((node, NodeState::Up), &patience, Duration::from_secs(at))
+        };
+        assert_eq!(
+            judge(1, 50),
+            NodeState::Up,
+            "seen for the first time long after the leader began"
+        );
+        assert_eq!(judge(1, 60), NodeState::Down);
+        assert_eq!(judge(2, 60), NodeState::Up, "started again");
+        assert_eq!(judge(2, 63), NodeState::Suspect);
     }
 
     #[test]

@@ -34,6 +34,8 @@ pub(crate) async fn run(plane: Arc<Plane>, drain: Drain) {
             _ = tick.tick() => {
                 if is_leader {
                     keep(&plane, ticks).await;
+                    // What took long there kept nobody from being heard.
+                    led_at = Some(plane.clock.monotonic());
                 }
                 ticks += 1;
             }

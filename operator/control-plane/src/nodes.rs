@@ -32,10 +32,11 @@ pub(crate) fn heard(plane: &Plane, node: NodeId, report: &wire::ReportRequest) {
     let sight = Sight {
         at: plane.clock.wall(),
         round_trip: Duration::from_micros(report.round_trip_micros.into()),
-        store: store.unwrap_or_default(),
+        store,
     };
     let patience = patience(plane, None);
-    plane.fleet.beat(node, sight, &patience, plane.clock.monotonic());
+    let start = Incarnation(report.incarnation);
+    plane.fleet.beat((node, start), sight, &patience, plane.clock.monotonic());
 }
 
 /// Judges every node by its heartbeats and commits what has changed (GS-CP-03, GS-CP-04).
@@ -56,7 +57,7 @@ pub(crate) async fn judge(plane: &Plane) -> Result<(), Error> {
         .map(|(called, down_after)| (called, patience(plane, down_after)))?;
     for Called { id, incarnation, state } in called {
         let now = plane.clock.monotonic();
-        let next = plane.fleet.judge((id, state), &patience, now);
+        let next = plane.fleet.judge(((id, incarnation), state), &patience, now);
         if next == state {
             continue;
         }
@@ -64,7 +65,7 @@ pub(crate) async fn judge(plane: &Plane) -> Result<(), Error> {
         let outcome = plane.propose(Origin::system(), Change::SetNodeState(set)).await?;
         outcome.result.map_err(Error::Refused)?;
         if state == NodeState::Up {
-            plane.fleet.fell(id, now);
+            plane.fleet.fell((id, incarnation), now);
         }
         tracing::info!(node = %id, from = state.as_str(), to = next.as_str(), "node changed");
     }
@@ -87,8 +88,9 @@ pub(crate) fn add_sights(fleet: &Fleet, nodes: &mut [wire::Node]) {
         let Some(seen) = fleet.last_seen(NodeId(node.id)) else { continue };
         node.last_seen_millis = seen.at.0;
         node.round_trip_micros = u32::try_from(seen.round_trip.as_micros()).unwrap_or(u32::MAX);
-        node.segments = seen.store.segments;
-        node.stored_bytes = seen.store.stored_bytes;
-        node.free_bytes = seen.store.free_bytes;
+        let store = seen.store.unwrap_or_default();
+        node.segments = store.segments;
+        node.stored_bytes = store.stored_bytes;
+        node.free_bytes = store.free_bytes;
     }
 }

@@ -65,7 +65,7 @@ pub(crate) struct Parts {
 impl Plane {
     pub(crate) fn new(parts: Parts) -> Arc<Self> {
         let Parts { config, group, host, clock, entropy, metrics, dialer } = parts;
-        let emptier = Emptier::new(dialer);
+        let emptier = Emptier::new(dialer, Arc::clone(&clock));
         let fleet = Arc::new(Fleet::new(config.report_lifetime, clock.monotonic()));
         let streams = Arc::new(Semaphore::new(STREAMS_MAX));
         let (authority, refusals) = (OnceLock::new(), Shares::default());

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use gitstratum_core::Incarnation;
 use gitstratum_state::record::NodeState;
 
 /// Falls that are remembered of one node; more make nothing worse.
@@ -28,23 +29,40 @@ pub(crate) struct Patience {
 /// When a node was heard of, and how often it fell silent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Pulse {
+    /// The start of the node that is listened for.
+    start: Incarnation,
+    /// When it was heard last; before that, since when it is listened for.
     heard: Duration,
-    /// Since when there was no silence.
-    steady_since: Duration,
+    /// Since when it is heard of without a silence; `None` while it has yet to be.
+    steady_since: Option<Duration>,
     /// When it was no longer called up.
     falls: VecDeque<Duration>,
 }
 
 impl Pulse {
-    /// Of a node that counts as heard of at `now`: what a new leader begins with.
-    pub(crate) const fn new(now: Duration) -> Self {
-        Self { heard: now, steady_since: now, falls: VecDeque::new() }
+    /// Of a node that is listened for from `now` on.
+    pub(crate) const fn new(start: Incarnation, now: Duration) -> Self {
+        Self { start, heard: now, steady_since: None, falls: VecDeque::new() }
+    }
+
+    /// It has all its time from `now` on: who listens began to, or was away.
+    pub(crate) fn listen(&mut self, now: Duration) {
+        (self.heard, self.steady_since) = (now, None);
+    }
+
+    /// The node is known by its start `start`: a new one has all its time from `now` on.
+    pub(crate) fn started(&mut self, start: Incarnation, now: Duration) {
+        if self.start < start {
+            self.start = start;
+            self.listen(now);
+        }
     }
 
     /// A heartbeat came.
     pub(crate) fn beat(&mut self, now: Duration, patience: &Patience) {
-        if now.saturating_sub(self.heard) >= patience.suspect_after {
-            self.steady_since = now;
+        let was_silent = now.saturating_sub(self.heard) >= patience.suspect_after;
+        if was_silent || self.steady_since.is_none() {
+            self.steady_since = Some(now);
         }
         self.heard = now;
     }
@@ -82,10 +100,10 @@ impl Pulse {
             }
             NodeState::Up => NodeState::Up,
             NodeState::Suspect | NodeState::Down if silent >= patience.suspect_after => state,
-            NodeState::Suspect | NodeState::Down => {
-                let steady = now.saturating_sub(self.steady_since);
-                if steady >= self.hold(now) { NodeState::Up } else { state }
-            }
+            NodeState::Suspect | NodeState::Down => match self.steady_since {
+                Some(since) if now.saturating_sub(since) >= self.hold(now) => NodeState::Up,
+                _ => state,
+            },
         }
     }
 }

@@ -28,13 +28,10 @@ pub(crate) fn moves(value: &str) -> Change {
 pub(crate) fn show(state: &State, fleet: &Fleet) -> Result<wire::Rebalance, Refusal> {
     let waiting: Vec<NodeId> = state.waiting().collect();
     let planned_bytes = match waiting.is_empty() {
-        true => 0,
+        true => Some(0),
         false => {
-            let nodes: Vec<NodeId> = state.nodes().map(|node| node.id).collect();
-            let copies = state.layout().replication_factor;
-            let bytes = ring::unique_bytes(fleet, &nodes, copies);
             let change = RingChange { add: waiting.clone(), remove: Vec::new() };
-            ring::plan(state, &change, bytes)?.moved_bytes
+            ring::moved_bytes(state, &change, fleet)?
         }
     };
     Ok(wire::Rebalance {
@@ -48,7 +45,8 @@ pub(crate) fn show(state: &State, fleet: &Fleet) -> Result<wire::Rebalance, Refu
     })
 }
 
-/// Lets the nodes that wait into the ring, if that moves so little that nobody has to say so.
+/// Lets the nodes that wait into the ring, if that is known to move so little that nobody has
+/// to say so.
 ///
 /// # Errors
 /// When the state cannot be read or a command is not taken; the next look tries again.
@@ -60,7 +58,7 @@ pub(crate) async fn begin_small(plane: &Plane) -> Result<(), Error> {
     let fleet = std::sync::Arc::clone(&plane.fleet);
     let plan = plane.read(move |state| show(state, &fleet)).await?;
     let plan = plan.map_err(|refusal| Error::Refused((&refusal).into()))?;
-    if plan.planned_bytes > plan.approval_bytes {
+    if plan.planned_bytes.is_none_or(|bytes| bytes > plan.approval_bytes) {
         return Ok(());
     }
     for id in plan.waiting {

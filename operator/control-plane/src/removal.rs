@@ -1,9 +1,10 @@
 //! Whether a node may go for good (S20).
 
-use gitstratum_core::{NodeId, encode_hex};
+use gitstratum_core::{NodeId, ProcessRole, encode_hex};
 use gitstratum_proto::common::v1::Actor;
 use gitstratum_proto::control::v1::Emptying;
 use gitstratum_proto::metadata::v1::AcceptLossRequest;
+use gitstratum_state::command::{Change, RemoveNode};
 use gitstratum_state::{Refusal, Subject, Verb};
 
 use crate::call::{Call, Intent};
@@ -25,20 +26,33 @@ const LOOK: &str = "`gitstratum rebalance status` shows how far it is";
 const ACCEPT: &str =
     "bring one of the nodes back that held them, or give them up with --accept-loss";
 
-/// That nothing names the node any more, in words that name its fence.
+/// The removal of a node that nothing names any more. Whatever else forbids it is said before
+/// anything is given up.
 ///
 /// # Errors
-/// [`Error::InUse`] says what is left; [`Error::Partition`] when one cannot be asked.
-pub(crate) async fn check(call: &Call, node: NodeId, loss: Loss) -> Result<String, Error> {
-    let (fenced, who) = asked(call, node).await?;
+/// A refusal; [`Error::InUse`] says what is left; [`Error::Partition`] when one cannot be asked.
+pub(crate) async fn prepare(call: &Call, node: NodeId, loss: Loss) -> Result<Change, Error> {
+    let asked = asked(call, node).await?;
+    let fence = asked.fenced.number;
+    let remove = |finding| Change::RemoveNode(RemoveNode { id: node.0, finding, fence });
+    call.try_out(&remove(String::new())).await?;
+    if !asked.has_segments {
+        return Ok(remove("it stores no segments".to_owned()));
+    }
+    find(call, asked, loss).await.map(remove)
+}
+
+/// That no partition names the node, in words that name its fence.
+async fn find(call: &Call, asked: Asked, loss: Loss) -> Result<String, Error> {
+    let fenced = asked.fenced;
     let mut found = emptying::ask(&call.plane, fenced).await?;
     let mut given_up = 0;
-    if loss == Loss::Accepted && found.lost > 0 {
-        given_up = give_up(call, fenced, who).await?;
+    if loss == Loss::Accepted && is_all_lost(&found) {
+        given_up = give_up(call, asked).await?;
         found = emptying::ask(&call.plane, fenced).await?;
     }
     if !found.clear {
-        return Err(in_use(node, &found));
+        return Err(in_use(fenced.node, &found));
     }
     let number = fenced.number;
     Ok(match given_up {
@@ -47,8 +61,21 @@ pub(crate) async fn check(call: &Call, node: NodeId, loss: Loss) -> Result<Strin
     })
 }
 
-/// The node's fence, and who asks: who may not is told so before anything else.
-async fn asked(call: &Call, node: NodeId) -> Result<(Fenced, Actor), Error> {
+/// Whether nothing else than what is lost keeps the node: before that, it may yet be copied.
+fn is_all_lost(found: &Emptying) -> bool {
+    found.lost > 0 && found.partitions_heard == found.partitions && found.segments == found.lost
+}
+
+/// A node that is to go.
+struct Asked {
+    fenced: Fenced,
+    has_segments: bool,
+    /// Who asks.
+    who: Actor,
+}
+
+/// The node as it is; who may not know is told so before anything else.
+async fn asked(call: &Call, node: NodeId) -> Result<Asked, Error> {
     let intent = Intent::new("node.remove", node.to_string());
     let request_id = call.request_id.to_string();
     let client_addr = call.client_addr.clone();
@@ -56,12 +83,6 @@ async fn asked(call: &Call, node: NodeId) -> Result<(Fenced, Actor), Error> {
         state.authorize(caller, Verb::Manage, Subject::Cluster)?;
         let missing = || Refusal::Missing { what: "node", name: node.to_string() };
         let found = state.node(node).ok_or_else(missing)?;
-        if !found.is_draining {
-            return Err(Refusal::Unsafe {
-                problem: format!("node {node} has not been drained"),
-                remedy: "`gitstratum node drain` empties it",
-            });
-        }
         let who = Actor {
             user_id: caller.user.id.0,
             user_name: caller.user.name.clone(),
@@ -70,13 +91,15 @@ async fn asked(call: &Call, node: NodeId) -> Result<(Fenced, Actor), Error> {
             client_addr,
             ..Actor::default()
         };
-        Ok((Fenced { node, number: found.fence }, who))
+        let fenced = Fenced { node, number: found.fence };
+        Ok(Asked { fenced, has_segments: found.roles.contains(&ProcessRole::Object), who })
     })
     .await
 }
 
 /// Gives every segment up that only nodes hold which are gone; how many.
-async fn give_up(call: &Call, fenced: Fenced, who: Actor) -> Result<usize, Error> {
+async fn give_up(call: &Call, asked: Asked) -> Result<usize, Error> {
+    let Asked { fenced, who, has_segments: _ } = asked;
     let mut given_up = 0;
     for (partition, lost) in emptying::lost(&call.plane, fenced).await? {
         let segment = encode_hex(&lost.segment_id);
@@ -121,6 +144,10 @@ mod tests {
         assert!(left.contains("3 segments of 99 bytes") && left.contains("rebalance status"));
         let lost = told(Emptying { segments: 3, lost: 2, ..heard });
         assert!(lost.contains("2 segments") && lost.contains("--accept-loss"), "{lost}");
+        assert!(is_all_lost(&Emptying { segments: 2, lost: 2, ..heard }));
+        assert!(!is_all_lost(&Emptying { segments: 3, lost: 2, ..heard }), "one may be copied");
+        let early = Emptying { segments: 2, lost: 2, partitions_heard: 3, ..heard };
+        assert!(!is_all_lost(&early), "one has yet to say");
         let early = told(Emptying { partitions_heard: 1, ..heard });
         assert!(early.contains("only 1 of 4 partitions"), "{early}");
     }

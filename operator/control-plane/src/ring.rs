@@ -1,6 +1,5 @@
 //! The ring as people see it, and what a change of it would move.
 
-use gitstratum_core::NodeId;
 use gitstratum_hashring::{POINTS_PER_WEIGHT, Ring, WHOLE, moved};
 use gitstratum_proto::control::v1 as wire;
 use gitstratum_state::{Refusal, RingChange, State};
@@ -12,11 +11,11 @@ pub(crate) fn show(state: &State) -> Result<wire::HashRing, Refusal> {
     state.ring(&RingChange::default()).map(|ring| shown(state, &ring))
 }
 
-/// What `change` would do; `unique_bytes` are those of one copy of everything.
+/// What `change` would do.
 pub(crate) fn plan(
     state: &State,
     change: &RingChange,
-    unique_bytes: u64,
+    fleet: &Fleet,
 ) -> Result<wire::RingPlan, Refusal> {
     let (before, after) = (state.ring(&RingChange::default())?, state.ring(change)?);
     let moved = moved(&before, &after);
@@ -24,14 +23,28 @@ pub(crate) fn plan(
         before: Some(shown(state, &before)),
         after: Some(shown(state, &after)),
         moved,
-        moved_bytes: part(unique_bytes, moved),
+        moved_bytes: unique_bytes(state, fleet).map(|bytes| part(bytes, moved)),
     })
 }
 
+/// Bytes that `change` would move; `None` while not every node has said what it holds.
+pub(crate) fn moved_bytes(
+    state: &State,
+    change: &RingChange,
+    fleet: &Fleet,
+) -> Result<Option<u64>, Refusal> {
+    let Some(bytes) = unique_bytes(state, fleet) else { return Ok(None) };
+    let (before, after) = (state.ring(&RingChange::default())?, state.ring(change)?);
+    Ok(Some(part(bytes, moved(&before, &after))))
+}
+
 /// Bytes of one copy of everything, by what the nodes say that they hold.
-pub(crate) fn unique_bytes(fleet: &Fleet, nodes: &[NodeId], copies: u8) -> u64 {
-    let stored = nodes.iter().filter_map(|node| fleet.last_seen(*node));
-    stored.map(|sight| sight.store.stored_bytes).sum::<u64>() / u64::from(copies.max(1))
+fn unique_bytes(state: &State, fleet: &Fleet) -> Option<u64> {
+    let mut stored: u64 = 0;
+    for node in state.nodes().filter(|node| node.in_ring || node.is_draining) {
+        stored = stored.saturating_add(fleet.last_seen(node.id)?.store?.stored_bytes);
+    }
+    Some(stored / u64::from(state.layout().replication_factor.max(1)))
 }
 
 fn part(bytes: u64, millionths: u32) -> u64 {

@@ -48,6 +48,12 @@ const SEND_DEADLINE: Duration = Duration::from_secs(30);
 const BEARER: &str = "Bearer ";
 /// On a call that takes the answer of any voter, however old (GS-CP-24).
 const STALE: &str = "gs-stale";
+/// The calls on which that counts: how the cluster is, which has to be seen when a majority is
+/// gone. For all others a voter that has not heard of a revocation decides nothing.
+const STALE_CALLS: [&str; 2] = [
+    "/gitstratum.control.v1.Control/GetClusterState",
+    "/gitstratum.control.v1.Administration/GetHashRing",
+];
 
 /// One of the services, over the plane.
 #[derive(Clone)]

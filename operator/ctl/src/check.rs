@@ -103,10 +103,9 @@ impl Outcome {
     async fn verify(&mut self, connection: &Connection, subject: &Subject) -> Result<(), Error> {
         let owners: BTreeSet<NodeId> =
             subject.segments.iter().flat_map(|segment| segment.owners.iter().copied()).collect();
-        let lost = subject.segments.iter().filter(|segment| segment.owners.is_empty());
-        let lost = lost.map(|segment| format!("segment {}: no node holds it", segment.id));
-        self.problems.extend(lost);
         let mut findings = Vec::new();
+        let lost = subject.segments.iter().filter(|segment| segment.owners.is_empty());
+        let mut lost: BTreeSet<SegmentId> = lost.map(|segment| segment.id).collect();
         for node in owners {
             let of_node = subject.segments.iter().filter(|segment| segment.owners.contains(&node));
             let of_node: Vec<&Expected> = of_node.collect();
@@ -126,8 +125,9 @@ impl Outcome {
                 }
             }
         }
-        if !findings.is_empty() {
+        if !findings.is_empty() || !lost.is_empty() {
             let listed = listed_now(connection, subject).await?;
+            lost.retain(|segment| listed.get(segment).is_some_and(|owners| owners.is_empty()));
             let is_listed = |finding: &Finding| {
                 listed.get(&finding.segment).is_some_and(|owners| owners.contains(&finding.node))
             };
@@ -135,6 +135,8 @@ impl Outcome {
         }
         self.count(&subject.segments, &findings);
         self.missing_copies = subject.missing_copies();
+        let lost = lost.iter().map(|segment| format!("segment {segment}: no node holds it"));
+        self.problems.extend(lost);
         self.problems.extend(findings.into_iter().map(|finding| finding.problem));
         Ok(())
     }
@@ -145,7 +147,9 @@ impl Outcome {
             return;
         }
         let damaged: BTreeSet<SegmentId> = findings.iter().map(|found| found.segment).collect();
-        let sound = segments.iter().filter(|segment| !damaged.contains(&segment.id));
+        let is_sound =
+            |segment: &&Expected| !segment.owners.is_empty() && !damaged.contains(&segment.id);
+        let sound = segments.iter().filter(is_sound);
         (self.segments, self.bytes) =
             sound.fold((0, 0), |(count, bytes), sound| (count + 1, bytes + sound.length));
     }

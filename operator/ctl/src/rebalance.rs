@@ -19,8 +19,9 @@ pub struct Rebalance {
     pub epoch: u64,
     /// Nodes that are up, store segments and are not in the ring.
     pub waiting: Vec<String>,
-    /// What letting them in would move, about.
-    pub planned_bytes: u64,
+    /// What letting them in would move, about; absent while a node has not said what it holds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub planned_bytes: Option<u64>,
     /// Plans of more bytes wait for `rebalance start`.
     pub approval_bytes: u64,
     /// Whether smaller ones begin by themselves.
@@ -89,8 +90,11 @@ impl Rebalance {
         }
         if !self.waiting.is_empty() {
             let nodes = counted(self.waiting.len(), "node waits", "nodes wait");
-            let (who, bytes) = (self.waiting.join(", "), size(self.planned_bytes));
-            line(format!("{nodes}: {who}; `rebalance start` would move about {bytes}"));
+            let (who, unknown) =
+                (self.waiting.join(", "), || "an unknown number of bytes".to_owned());
+            let bytes =
+                self.planned_bytes.map_or_else(unknown, |bytes| format!("about {}", size(bytes)));
+            line(format!("{nodes}: {who}; `rebalance start` would move {bytes}"));
         }
         match self.emptying.is_empty() {
             true => line("no node is being emptied".to_owned()),
@@ -191,7 +195,7 @@ mod tests {
     fn what_waits_is_said_with_what_it_would_move() {
         let from = wire::Rebalance {
             waiting: vec![4, 5],
-            planned_bytes: 1 << 20,
+            planned_bytes: Some(1 << 20),
             stopped: true,
             ..<_>::default()
         };

@@ -50,8 +50,9 @@ pub struct Plan {
     pub after: Ring,
     /// Millionths of the bytes of one copy of everything that would move.
     pub moved_ppm: u32,
-    /// The same as bytes, about.
-    pub moved_bytes: u64,
+    /// The same as bytes, about; absent while a node has not said what it holds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub moved_bytes: Option<u64>,
 }
 
 impl From<wire::HashRing> for Ring {
@@ -171,8 +172,10 @@ impl Plan {
         });
         let changed: Vec<Changed> = changed.collect();
         let mut text = table(&changed, format);
-        let (part, bytes) = (percent(self.moved_ppm), size(self.moved_bytes));
-        writeln!(text, "\nmoves {part} of one copy of everything, about {bytes}")
+        let part = percent(self.moved_ppm);
+        let bytes =
+            self.moved_bytes.map_or_else(String::new, |bytes| format!(", about {}", size(bytes)));
+        writeln!(text, "\nmoves {part} of one copy of everything{bytes}")
             .expect("because writing to a String cannot fail");
         Ok(text)
     }
@@ -220,7 +223,7 @@ NODE              SHARE    POINTS  WEIGHT  ZONE
             before: Some(ring(&[(1, 999_999)])),
             after: Some(ring(&[(1, 400_000), (2, 600_000)])),
             moved: 600_000,
-            moved_bytes: 3 << 20,
+            moved_bytes: Some(3 << 20),
         });
         let text = plan.text(Format::Table).unwrap();
         assert!(text.contains("0000000000000002  -        60.0 %"), "{text}");

@@ -33,6 +33,9 @@ pub use control::Listed;
 /// Longest wait for an answer: the control plane itself waits up to 5 s for nodes to follow,
 /// and up to 10 s for a leader.
 const CALL_DEADLINE: Duration = Duration::from_secs(30);
+/// Longest that a node may take to go: many partitions are asked, in more time than the
+/// control plane gives itself for any call.
+const REMOVAL_DEADLINE: Duration = Duration::from_secs(65);
 /// Longest wait for the check of one repository, which reads all that its refs reach.
 const CHECK_DEADLINE: Duration = Duration::from_secs(6 * 60 * 60);
 /// Longest wait for the next message of a stream.

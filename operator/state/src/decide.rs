@@ -149,7 +149,7 @@ fn decide_change(desk: &Desk<'_>, change: &Change) -> Result<Plan, Refusal> {
         Change::EnterRing(enter) => ring::enter(desk, NodeId(enter.id)),
         Change::DrainNode(drain) => ring::drain(desk, NodeId(drain.id)),
         Change::UndrainNode(undrain) => ring::undrain(desk, NodeId(undrain.id)),
-        Change::RemoveNode(remove) => ring::remove(desk, NodeId(remove.id)),
+        Change::RemoveNode(remove) => ring::remove(desk, remove),
         Change::EnrolNode(enrol) => enrol::enrol(desk, enrol),
         Change::SetJoinToken(set) => enrol::set_join_token(desk, set),
         Change::Restore(restore) => restore::restore(desk, restore),

@@ -1,13 +1,15 @@
 //! `DIR/addresses.json`: where the nodes of a cluster of several listen on this machine.
 //! Made before the first of them starts, and kept, so that each finds the others again.
 
+mod ports;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use gitstratum_control_plane::Founding;
-use gitstratum_core::{ClusterId, Entropy as _, NodeId, SystemEntropy};
+use gitstratum_core::{ClusterId, NodeId};
 use gitstratum_identity::Service;
 use gitstratum_identity::transport::AddressBook;
 use gitstratum_store::Permissions;
@@ -16,13 +18,12 @@ use serde::{Deserialize, Serialize};
 
 use super::plan::Plan;
 
+pub(super) use ports::Ports;
+
 const FILE: &str = "addresses.json";
 const VERSION: u32 = 1;
 /// More than the file ever holds.
 const BYTES_MAX: u64 = 64 * 1024;
-/// Where free ports are looked for: below those that systems give to connections of their
-/// own, one of which might have the port of a node that is down for a moment.
-const FREE_PORTS: std::ops::Range<u16> = 18_000..32_000;
 /// A free port, whichever.
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
@@ -102,7 +103,8 @@ impl Addresses {
     }
 
     /// Settles where `count` nodes listen: the first where `plan` says, the rest where they
-    /// did before, or on a free port where that one was taken meanwhile. Writes it down.
+    /// did before, or on a free port where that one was taken meanwhile. Writes it down; the
+    /// ports are theirs while the second of what it returns is held.
     ///
     /// # Errors
     /// Names the port that somebody else listens on.
@@ -110,7 +112,7 @@ impl Addresses {
         files: &dyn Files,
         plan: &Plan,
         (cluster, count): (ClusterId, usize),
-    ) -> Result<Self> {
+    ) -> Result<(Self, Ports)> {
         let before = Self::read(files, &plan.data)?;
         if let Some(before) = before.as_ref().filter(|before| before.nodes.len() != count) {
             bail!(
@@ -142,12 +144,12 @@ impl Addresses {
                 _ => node.https = https.map(|_| node.https.unwrap_or(ANY)),
             }
         }
-        take_ports(&mut nodes, plan)?;
+        let ports = keep_ports(&mut nodes, plan)?;
         let settled = Self { version: VERSION, cluster_id: cluster.to_string(), nodes };
         let mut text = serde_json::to_vec_pretty(&settled)?;
         text.push(b'\n');
         write_atomically(files, &plan.data.join(FILE), &text, Permissions::Private)?;
-        Ok(settled)
+        Ok((settled, ports))
     }
 
     /// The cluster.
@@ -168,37 +170,22 @@ impl Addresses {
     }
 }
 
-/// Holds every port for a moment: those that were asked for must be free, others are chosen
-/// anew when they are not.
-fn take_ports(nodes: &mut [NodeAddresses], plan: &Plan) -> Result<()> {
+/// Keeps every port: those that were asked for must be free, others are chosen anew when they
+/// are not.
+fn keep_ports(nodes: &mut [NodeAddresses], plan: &Plan) -> Result<Ports> {
     let https = plan.https.as_ref().map(|https| https.address);
     let asked: BTreeSet<SocketAddr> =
         [plan.http, plan.ssh, plan.metrics].into_iter().chain(https).collect();
-    let mut held = Vec::new();
+    let mut ports = Ports::default();
     for address in nodes.iter_mut().flat_map(NodeAddresses::all) {
-        let is_free = (address.port() != 0).then(|| TcpListener::bind(*address));
-        let listener = match is_free {
-            Some(Ok(listener)) => listener,
-            Some(Err(error)) if asked.contains(address) => {
-                return Err(error).with_context(|| format!("listening on {address}"));
-            }
-            Some(Err(_)) | None => take_free(*address)?,
-        };
-        *address = listener.local_addr()?;
-        held.push(listener);
+        let kept = (address.port() != 0).then(|| ports.keep(*address));
+        match kept {
+            Some(Ok(())) => {}
+            Some(Err(error)) if asked.contains(address) => return Err(error),
+            Some(Err(_)) | None => *address = ports.keep_free(address.ip())?,
+        }
     }
-    Ok(())
-}
-
-/// A free port of the host of `address`.
-fn take_free(address: SocketAddr) -> Result<TcpListener> {
-    let mut random = [0; 2];
-    SystemEntropy::new().fill(&mut random);
-    let first = u16::from_be_bytes(random) % (FREE_PORTS.end - FREE_PORTS.start);
-    let (before, after) = (FREE_PORTS.take(first.into()), FREE_PORTS.skip(first.into()));
-    let mut ports = after.chain(before);
-    let free = ports.find_map(|port| TcpListener::bind((address.ip(), port)).ok());
-    free.with_context(|| format!("no port of {} is free between {FREE_PORTS:?}", address.ip()))
+    Ok(ports)
 }
 
 /// The same by node id, for dialling.

@@ -70,6 +70,9 @@ pub(super) fn note_repair(
 ) -> Result<(), Error> {
     let key = keys::repair(id);
     let held: Option<RepairRow> = rows::find(scope.rows, "repair", &key)?;
+    if missing == 0 && held.is_none() {
+        return Ok(());
+    }
     let count = &mut scope.group.repairs_count;
     match (&held, missing) {
         (Some(_), 0) => *count = count.saturating_sub(1),

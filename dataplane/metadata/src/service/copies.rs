@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gitstratum_client::inventory;
-use gitstratum_core::{GrantsVersion, Incarnation, NodeId, PartitionId, SegmentId};
+use gitstratum_core::{Clock, GrantsVersion, Incarnation, NodeId, PartitionId, SegmentId};
+use gitstratum_process::{Task, spawn};
 use gitstratum_proto::common::v1::Pack;
 use gitstratum_proto::metadata::v1::{
     CompareInventoryRequest, CompareInventoryResponse, InventoryBranch, LostCopy,
@@ -15,6 +16,7 @@ use gitstratum_proto::metadata::v1::{
 use gitstratum_proto::{FieldError, segment_id};
 use parking_lot::Mutex;
 use prost::Message;
+use tokio::sync::watch;
 
 use super::Service;
 use super::hosted::Hosted;
@@ -34,13 +36,32 @@ const LOST_MAX: usize = 4_096;
 
 /// Segments that partitions list for nodes, sorted, while they are compared.
 #[derive(Default)]
-pub(super) struct Lists {
-    held: Mutex<BTreeMap<(PartitionId, NodeId), List>>,
+pub(super) struct Lists(Mutex<BTreeMap<(PartitionId, NodeId), List>>);
+
+/// One of them. It is read once for all who ask, and to its end also when they have gone: a
+/// large partition takes longer than they wait.
+struct List {
+    /// When it was asked for last.
+    used: Duration,
+    /// Nothing while it is being read; closed with nothing when that failed.
+    read: watch::Receiver<Option<Read>>,
+    /// Ends with the list.
+    _reading: Task<()>,
 }
 
-struct List {
-    taken: Duration,
+#[derive(Clone)]
+struct Read {
+    at: Duration,
     segments: Arc<Vec<SegmentId>>,
+}
+
+impl List {
+    fn is_fresh(&self, now: Duration) -> bool {
+        match &*self.read.borrow() {
+            Some(read) => now.saturating_sub(self.used.max(read.at)) < LIST_KEPT,
+            None => self.read.has_changed().is_ok(),
+        }
+    }
 }
 
 impl Service {
@@ -115,7 +136,7 @@ impl Service {
             replication_factor: self.deps.feed.current().layout().replication_factor.max(1),
         };
         let answer = hosted.propose(Change::LoseCopies(change), GrantsVersion(0)).await?;
-        self.lists.held.lock().remove(&(partition, node));
+        self.lists.forget((partition, node));
         let answer = LossAnswer::decode(answer).map_err(|_| Error::Answer { partition })?;
         if answer.noted > 0 {
             tracing::warn!(
@@ -130,26 +151,59 @@ impl Service {
 
     async fn listed_for(
         &self,
-        hosted: &Hosted,
+        hosted: &Arc<Hosted>,
         node: NodeId,
     ) -> Result<Arc<Vec<SegmentId>>, Error> {
-        let (key, now) = ((hosted.partition, node), self.deps.clock.monotonic());
-        let fresh = |list: &List| now.saturating_sub(list.taken) < LIST_KEPT;
-        {
-            let mut held = self.lists.held.lock();
-            held.retain(|_, list| fresh(list));
-            if let Some(list) = held.get(&key) {
-                return Ok(Arc::clone(&list.segments));
+        let partition = hosted.partition;
+        let begin = || read_beside(Arc::clone(hosted), node, Arc::clone(&self.deps.clock));
+        let now = self.deps.clock.monotonic();
+        let mut reading = self.lists.list((partition, node), now, begin);
+        let read = reading.wait_for(Option::is_some).await;
+        let read = read.ok().and_then(|read| read.clone());
+        read.map(|read| read.segments).ok_or(Error::CutOff { partition })
+    }
+}
+
+impl Lists {
+    /// The list, which `begin` reads if it is not there; others that nobody asked for of late go.
+    fn list(
+        &self,
+        key: (PartitionId, NodeId),
+        now: Duration,
+        begin: impl FnOnce() -> List,
+    ) -> watch::Receiver<Option<Read>> {
+        let mut lists = self.0.lock();
+        lists.retain(|_, list| list.is_fresh(now));
+        if lists.len() >= LISTS_MAX && !lists.contains_key(&key) {
+            let oldest = lists.iter().min_by_key(|(_, list)| list.used).map(|(key, _)| *key);
+            oldest.map(|oldest| lists.remove(&oldest));
+        }
+        let list = lists.entry(key).or_insert_with(begin);
+        list.used = now;
+        list.read.clone()
+    }
+
+    fn forget(&self, key: (PartitionId, NodeId)) {
+        self.0.lock().remove(&key);
+    }
+}
+
+fn read_beside(hosted: Arc<Hosted>, node: NodeId, clock: Arc<dyn Clock>) -> List {
+    let (sender, read) = watch::channel(None);
+    let used = clock.monotonic();
+    let reading = spawn("list of segments", async move {
+        match read_all(&hosted, node).await {
+            Ok(segments) => {
+                let (at, segments) = (clock.monotonic(), Arc::new(segments));
+                sender.send_replace(Some(Read { at, segments }));
+            }
+            Err(error) => {
+                let partition = hosted.partition;
+                tracing::debug!(%partition, %node, %error, "a list was not read");
             }
         }
-        hosted.barrier().await?;
-        let segments = Arc::new(read_all(hosted, node).await?);
-        let mut held = self.lists.held.lock();
-        if held.len() < LISTS_MAX {
-            held.insert(key, List { taken: now, segments: Arc::clone(&segments) });
-        }
-        Ok(segments)
-    }
+    });
+    List { used, read, _reading: reading }
 }
 
 async fn incarnation_of(hosted: &Hosted, node: NodeId) -> Result<Incarnation, Error> {
@@ -157,6 +211,7 @@ async fn incarnation_of(hosted: &Hosted, node: NodeId) -> Result<Incarnation, Er
 }
 
 async fn read_all(hosted: &Hosted, node: NodeId) -> Result<Vec<SegmentId>, Error> {
+    hosted.barrier().await?;
     let mut all = Vec::new();
     let mut after: Option<Bytes> = None;
     loop {
@@ -194,4 +249,58 @@ fn compare(listed: &[SegmentId], request: &CompareInventoryRequest) -> CompareIn
         answer.branches = inventory::branches(listed, depth).into_iter().map(branch).collect();
     }
     answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(used: u64, read: Option<u64>) -> (watch::Sender<Option<Read>>, List) {
+        let read = read.map(|at| Read { at: Duration::from_secs(at), segments: Arc::default() });
+        let (sender, read) = watch::channel(read);
+        let used = Duration::from_secs(used);
+        (sender, List { used, read, _reading: spawn("nothing", async {}) })
+    }
+
+    #[tokio::test]
+    async fn s21_a_list_that_takes_long_is_read_once_and_used_when_it_is_there() {
+        let (lists, key) = (Lists::default(), (PartitionId(1), NodeId(1)));
+        let ask = |at| {
+            let mut has_begun = false;
+            let asked = lists.list(key, Duration::from_secs(at), || {
+                has_begun = true;
+                let (sender, list) = list(at, None);
+                // A reading that goes on for as long as the test.
+                std::mem::forget(sender);
+                list
+            });
+            (has_begun, asked)
+        };
+        assert!(ask(0).0);
+        assert!(!ask(60).0, "who comes later waits for the same reading");
+        let (sender, read) = list(0, Some(60));
+        lists.0.lock().insert(key, read);
+        drop(sender);
+        let (has_begun, asked) = ask(60 + LIST_KEPT.as_secs() - 1);
+        assert!(!has_begun && asked.borrow().is_some());
+        assert!(!ask(60 + 2 * LIST_KEPT.as_secs() - 2).0, "each use keeps it");
+        assert!(ask(60 + 4 * LIST_KEPT.as_secs()).0);
+        let (failed, unread) = list(0, None);
+        lists.0.lock().insert(key, unread);
+        drop(failed);
+        assert!(ask(61).0, "what failed is tried anew");
+    }
+
+    #[tokio::test]
+    async fn lists_are_bounded_and_the_one_longest_unused_goes() {
+        let lists = Lists::default();
+        let partitions = u32::try_from(LISTS_MAX).unwrap() + 1;
+        for partition in 0..partitions {
+            let key = (PartitionId(partition), NodeId(1));
+            let at = Duration::from_millis(partition.into());
+            lists.list(key, at, || list(0, Some(0)).1);
+        }
+        let held: Vec<u32> = lists.0.lock().keys().map(|(partition, _)| partition.0).collect();
+        assert_eq!(held, (1..partitions).collect::<Vec<_>>());
+    }
 }

@@ -9,7 +9,7 @@ use prost::Message;
 
 use super::Service;
 use super::hosted::Hosted;
-use super::upkeep::Nodes;
+use super::upkeep::{Lost, Nodes};
 use crate::error::Error;
 use crate::partition::entry::{AcceptLoss, Fence};
 use crate::partition::record::Who;
@@ -85,7 +85,7 @@ impl Service {
         hosted.barrier().await?;
         let fences = hosted.read(query::fences).await?;
         let fence_number = fences.get(&node).copied().unwrap_or(0);
-        let nodes = Nodes::new(self.deps.feed.current().layout(), fences.into_keys().collect());
+        let lost = Lost::new(self.deps.feed.current().layout(), fences.into_keys().collect());
         let mut used = ShowNodeUseResponse { fence_number, ..ShowNodeUseResponse::default() };
         let mut after: Option<Bytes> = None;
         loop {
@@ -93,7 +93,7 @@ impl Service {
             let page = page.await?;
             for (repo, pack) in &page.packs {
                 let named = pack.segments.iter().filter(|s| s.owners.contains(&node.0));
-                named.for_each(|segment| count(&mut used, nodes.as_ref(), (*repo, segment)));
+                named.for_each(|segment| count(&mut used, lost.as_ref(), (*repo, segment)));
             }
             after = page.next;
             if after.is_none() {
@@ -127,10 +127,10 @@ impl Service {
         let (found, fences) = hosted
             .read(move |rows| Ok((query::listed_segment(rows, id)?, query::fences(rows)?)))
             .await?;
-        let nodes = Nodes::new(self.deps.feed.current().layout(), fences.into_keys().collect());
-        let (Some((_, pack)), Some(nodes)) = (found, nodes) else { return Ok(false) };
+        let lost = Lost::new(self.deps.feed.current().layout(), fences.into_keys().collect());
+        let (Some((_, pack)), Some(lost)) = (found, lost) else { return Ok(false) };
         let listed = pack.segments.iter().find(|segment| segment.segment_id[..] == id.0);
-        if !listed.is_some_and(|segment| is_lost(&nodes, segment)) {
+        if !listed.is_some_and(|segment| is_lost(&lost, segment)) {
             return Ok(false);
         }
         let actor = request.actor.unwrap_or_default();
@@ -148,19 +148,15 @@ impl Service {
     }
 }
 
-fn is_lost(nodes: &Nodes, segment: &Segment) -> bool {
+fn is_lost(lost: &Lost, segment: &Segment) -> bool {
     let mut owners = segment.owners.iter().map(|node| NodeId(*node));
-    !segment.owners.is_empty() && owners.all(|node| nodes.is_lost(node))
+    !segment.owners.is_empty() && owners.all(|node| lost.contains(node))
 }
 
-fn count(
-    used: &mut ShowNodeUseResponse,
-    nodes: Option<&Nodes>,
-    (repo, segment): (RepoId, &Segment),
-) {
+fn count(used: &mut ShowNodeUseResponse, lost: Option<&Lost>, (repo, segment): (RepoId, &Segment)) {
     used.segments += 1;
     used.bytes += segment.total_length;
-    if !nodes.is_some_and(|nodes| is_lost(nodes, segment)) {
+    if !lost.is_some_and(|lost| is_lost(lost, segment)) {
         return;
     }
     used.lost_count += 1;

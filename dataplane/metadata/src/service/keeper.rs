@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use gitstratum_core::{GrantsVersion, LogTime, NodeId, SessionId, Version};
 use gitstratum_process::Drain;
+use gitstratum_proto::control::v1::Node;
 
 use super::Deps;
 use super::homing::{Homing, Moves};
@@ -19,6 +20,8 @@ use crate::partition::{self, Change, OUTCOME_KEPT, Rows, WANT_GRACE, query};
 
 /// While a window is open an idle group gets an entry at this part of the shortest (S14).
 const TICKS_IN_WINDOW: u32 = 10;
+/// `Node.state` of nodes that are heard of.
+const STATE_UP: u32 = 2;
 /// Audit lines looked at in one round; the next one goes on.
 const AUDIT_LINES: usize = 1_000;
 /// How often lines are looked at for their age.
@@ -90,7 +93,11 @@ impl Keeper {
         let snapshot = self.deps.feed.current();
         let placement = snapshot.partitions().find(|each| each.partition == partition.0);
         let Some(preferred) = placement.map(|each| NodeId(each.preferred_leader)) else { return };
-        if !self.homing.is_due((self.deps.node, preferred), term, now, &self.moves) {
+        // An attempt counts as a move: it is none while that node is known to be away.
+        let is_up = |node: &Node| node.id == preferred.0 && node.state == STATE_UP;
+        if !snapshot.layout().nodes.iter().any(is_up)
+            || !self.homing.is_due((self.deps.node, preferred), term, now, &self.moves)
+        {
             return;
         }
         match self.hosted.group().transfer_leader(preferred).await {

@@ -25,7 +25,7 @@ use crate::partition::query;
 
 use back_off::{BackOff, Pauses};
 use job::Job;
-pub(super) use nodes::Nodes;
+pub(super) use nodes::{Lost, Nodes};
 use walk::Walk;
 
 /// The flag by which an operator holds copies where they are.

@@ -1,40 +1,23 @@
 //! Copies from node to node (S21).
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::stream::{self, StreamExt as _};
-use gitstratum_client::bulk::Span;
 use gitstratum_core::{ErrorKind, NodeId, ProcessRole, SegmentId};
 use gitstratum_process::spawn;
 use gitstratum_proto::object::v1::{GiveUpRequest, PullRequest, StatusRequest};
-use gitstratum_store::files::{read_whole, write_atomically};
-use gitstratum_store::{Fault, FaultyEngine, Files, MemoryFiles, Permissions};
+use gitstratum_store::files::write_atomically;
+use gitstratum_store::{Fault, FaultyEngine, Files as _, Permissions};
 use tonic::Code;
 
-use crate::world::{CLUSTER, Disk, Made, NODE, World, segment};
+use crate::world::{CLUSTER, Disk, NODE, World, flip, path, segment, whole};
 
 const OTHER: NodeId = NodeId(2);
 const THIRD: NodeId = NodeId(3);
 const SMALL: usize = 1_000;
 const LARGE: usize = 1_500_000;
-
-fn whole(made: &Made) -> Span {
-    Span { offset: 0, length: made.entries.len() as u64 }
-}
-
-fn path(made: &Made) -> PathBuf {
-    let id = made.id.to_string();
-    Path::new("/segments").join(&id[..2]).join(format!("{id}.seg"))
-}
-
-fn flip(files: &Arc<MemoryFiles>, made: &Made, at: usize) {
-    let mut bytes = read_whole(files.as_ref(), &path(made), u64::MAX).unwrap().to_vec();
-    bytes[at] ^= 4;
-    write_atomically(files.as_ref(), &path(made), &bytes, Permissions::Private).unwrap();
-}
 
 #[tokio::test]
 async fn s21_a_copy_is_whole_and_survives_the_loss_of_all_power() {

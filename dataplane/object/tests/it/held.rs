@@ -1,38 +1,19 @@
 //! What a node proves of what it holds: incarnations, inventories, damage, scrubbing.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use gitstratum_client::bulk::Span;
 use gitstratum_core::{ErrorKind, Incarnation, NodeId};
 use gitstratum_object::Config;
-use gitstratum_store::files::{read_whole, write_atomically};
-use gitstratum_store::{Fault, FaultyEngine, Files, MemoryEngine, MemoryFiles, Permissions};
+use gitstratum_store::{Fault, FaultyEngine, Files as _, MemoryEngine};
 
 use crate::partition::Partitions;
-use crate::world::{CLUSTER, Disk, Made, NODE, World, segment};
+use crate::world::{CLUSTER, Disk, Made, NODE, World, eventually, flip, path, segment, whole};
 
 const OTHER: NodeId = NodeId(2);
 const SMALL: usize = 1_000;
 const LARGE: usize = 1_500_000;
-/// Longest wait for something that goes on behind.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-fn whole(made: &Made) -> Span {
-    Span { offset: 0, length: made.entries.len() as u64 }
-}
-
-fn path(made: &Made) -> PathBuf {
-    let id = made.id.to_string();
-    Path::new("/segments").join(&id[..2]).join(format!("{id}.seg"))
-}
-
-fn flip(files: &Arc<MemoryFiles>, made: &Made, at: usize) {
-    let mut bytes = read_whole(files.as_ref(), &path(made), u64::MAX).unwrap().to_vec();
-    bytes[at] ^= 4;
-    write_atomically(files.as_ref(), &path(made), &bytes, Permissions::Private).unwrap();
-}
 
 /// Everything behind is quick, but scrubbing, which waits.
 fn quick(config: Config) -> Config {
@@ -48,16 +29,6 @@ fn quick(config: Config) -> Config {
 async fn start(disk: &Disk, partitions: &Partitions) -> World {
     let on = (Arc::clone(&disk.files) as _, Arc::clone(&disk.engine) as _);
     World::start_before(partitions, on, quick).await
-}
-
-/// Waits until `is_so`.
-async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
-    let waited = tokio::time::timeout(PATIENCE, async {
-        while !is_so() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    });
-    assert!(waited.await.is_ok(), "never came: {what}");
 }
 
 #[tokio::test]

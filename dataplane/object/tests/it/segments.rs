@@ -1,20 +1,15 @@
-use std::path::Path;
 use std::sync::Arc;
 
 use gitstratum_client::bulk::{Error, Span, Written};
 use gitstratum_core::{ClusterId, ErrorKind, Incarnation, ProcessRole};
 use gitstratum_proto::object::v1::{GiveUpRequest, VerifyRequest};
-use gitstratum_store::files::{read_whole, write_atomically};
-use gitstratum_store::{Fault, FaultyEngine, Files, Permissions};
+use gitstratum_store::{Fault, FaultyEngine, Files as _};
 
-use crate::world::{CLUSTER, Disk, Made, NODE, World, segment};
+use crate::partition::Partitions;
+use crate::world::{CLUSTER, Disk, Made, NODE, World, eventually, flip, path, segment, whole};
 
 const SMALL: usize = 1_000;
 const LARGE: usize = 1_500_000;
-
-fn whole(made: &Made) -> Span {
-    Span { offset: 0, length: made.entries.len() as u64 }
-}
 
 #[tokio::test]
 async fn s4_gs_ob_17_an_acknowledged_segment_survives_the_loss_of_all_power() {
@@ -43,10 +38,7 @@ async fn s29_a_flipped_bit_is_found_and_never_served() {
     let world = World::start(&disk).await;
     world.write(&made).await.unwrap();
     world.stop().await;
-    let path = Path::new("/segments/02").join(format!("{}.seg", made.id));
-    let mut bytes = read_whole(disk.files.as_ref(), &path, u64::MAX).unwrap().to_vec();
-    bytes[700_000] ^= 4;
-    write_atomically(disk.files.as_ref(), &path, &bytes, Permissions::Private).unwrap();
+    flip(&disk.files, &made, 700_000);
     let world = World::start(&disk).await;
     let damaged = world.read(made.id, Span { offset: 699_000, length: 2_000 }).await.unwrap_err();
     // Whether the read finds it or the look at what was not known to be listed.
@@ -59,20 +51,23 @@ async fn s29_a_flipped_bit_is_found_and_never_served() {
 }
 
 #[tokio::test]
-async fn a_lost_file_is_damage_and_an_unknown_segment_is_not() {
-    let disk = Disk::new();
+async fn s21_a_lost_file_is_told_and_not_served() {
+    let (disk, partitions) = (Disk::new(), Partitions::default());
+    let on = || (Arc::clone(&disk.files) as _, Arc::clone(&disk.engine) as _);
     let made = segment(2, LARGE, CLUSTER);
-    let world = World::start(&disk).await;
+    let world = World::start_before(&partitions, on(), |config| config).await;
     world.write(&made).await.unwrap();
     world.stop().await;
-    let path = Path::new("/segments/02").join(format!("{}.seg", made.id));
-    disk.files.remove(&path).unwrap();
-    let world = World::start(&disk).await;
+    partitions.list(made.id, &[NODE], 7);
+    disk.files.remove(&path(&made)).unwrap();
+    let world = World::start_before(&partitions, on(), |config| config).await;
     let lost = world.read(made.id, whole(&made)).await.unwrap_err();
-    assert_eq!(lost.kind(), ErrorKind::Corrupt, "{lost}");
+    // Whether the read finds it or the look at what was not known to be listed.
+    assert!(matches!(lost.kind(), ErrorKind::Corrupt | ErrorKind::NotFound), "{lost}");
     let unknown = segment(3, SMALL, CLUSTER);
     let unknown = world.read(unknown.id, whole(&unknown)).await.unwrap_err();
     assert_eq!(unknown.kind(), ErrorKind::NotFound, "{unknown}");
+    eventually("the loss is told", || partitions.lost().contains(&(made.id, 7))).await;
     world.stop().await;
 }
 

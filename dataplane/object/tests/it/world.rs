@@ -1,7 +1,8 @@
 //! One object node and a client of it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
@@ -18,13 +19,18 @@ use gitstratum_object::{Config, Deps, FAMILIES, Service};
 use gitstratum_process::{Drain, DrainTrigger, Metrics, Task, spawn};
 use gitstratum_proto::object::v1::object_client::ObjectClient;
 use gitstratum_proto::object::v1::{PullRequest, PullResponse};
-use gitstratum_store::{Committer, Engine, Files, MemoryEngine, MemoryFiles, SpaceGuard, commit};
+use gitstratum_store::files::{read_whole, write_atomically};
+use gitstratum_store::{
+    Committer, Engine, Files, MemoryEngine, MemoryFiles, Permissions, SpaceGuard, commit,
+};
 use tonic::Status;
 
 use crate::partition as scripted;
 
 pub(crate) const CLUSTER: ClusterId = ClusterId([7; 16]);
 pub(crate) const NODE: NodeId = NodeId(1);
+/// Longest wait for something that goes on behind.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The disk of a node: survives its process.
 pub(crate) struct Disk {
@@ -219,4 +225,32 @@ pub(crate) fn segment(byte: u8, length: usize, cluster: ClusterId) -> Made {
         bytes.extend_from_slice(&piece);
     }
     Made { id, entries, bytes }
+}
+
+/// All of its entries.
+pub(crate) fn whole(made: &Made) -> Span {
+    Span { offset: 0, length: made.entries.len() as u64 }
+}
+
+/// Where a node keeps it.
+pub(crate) fn path(made: &Made) -> PathBuf {
+    let id = made.id.to_string();
+    Path::new("/segments").join(&id[..2]).join(format!("{id}.seg"))
+}
+
+/// Flips a bit of its file.
+pub(crate) fn flip(files: &Arc<MemoryFiles>, made: &Made, at: usize) {
+    let mut bytes = read_whole(files.as_ref(), &path(made), u64::MAX).unwrap().to_vec();
+    bytes[at] ^= 4;
+    write_atomically(files.as_ref(), &path(made), &bytes, Permissions::Private).unwrap();
+}
+
+/// Waits until `is_so`.
+pub(crate) async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let waited = tokio::time::timeout(PATIENCE, async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    assert!(waited.await.is_ok(), "never came: {what}");
 }

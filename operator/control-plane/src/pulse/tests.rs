@@ -20,7 +20,12 @@ struct Watched {
 
 impl Watched {
     fn new() -> Self {
-        Self { pulse: Pulse::new(at(0)), state: NodeState::Up, now: 0, changes: Vec::new() }
+        Self {
+            pulse: Pulse::new(Incarnation(1), at(0)),
+            state: NodeState::Up,
+            now: 0,
+            changes: Vec::new(),
+        }
     }
 
     fn second(&mut self, is_heard: bool) {
@@ -77,7 +82,7 @@ fn gs_cp_04_a_node_that_flaps_is_held_back_longer_each_time() {
 #[test]
 fn a_node_that_has_yet_to_start_or_is_gone_is_not_judged() {
     for state in [NodeState::Joining, NodeState::Removed] {
-        assert_eq!(Pulse::new(at(0)).judge(state, at(100), &PATIENCE), state);
+        assert_eq!(Pulse::new(Incarnation(1), at(0)).judge(state, at(100), &PATIENCE), state);
     }
 }
 

@@ -3,9 +3,7 @@ use std::sync::Arc;
 use gitstratum_core::NodeId;
 use gitstratum_proto::control::v1 as wire_v1;
 use gitstratum_proto::control::v1::administration_server::Administration;
-use gitstratum_state::command::{
-    Change, DrainNode, EnterRing, RemoveNode, SetSetting, UndrainNode,
-};
+use gitstratum_state::command::{Change, DrainNode, EnterRing, SetSetting, UndrainNode};
 use gitstratum_state::{Refusal, RingChange, State, Subject, Verb};
 use tonic::{Request, Response, Status};
 
@@ -37,12 +35,7 @@ impl Administration for Api {
         let change = RingChange { add: ids(add), remove: ids(remove) };
         answer("plan_ring", call.request_id, async move {
             let fleet = Arc::clone(&call.plane.fleet);
-            see(&call, "ring.plan", move |state| {
-                let nodes: Vec<NodeId> = state.nodes().map(|node| node.id).collect();
-                let copies = state.layout().replication_factor;
-                ring::plan(state, &change, ring::unique_bytes(&fleet, &nodes, copies))
-            })
-            .await
+            see(&call, "ring.plan", move |state| ring::plan(state, &change, &fleet)).await
         })
         .await
     }
@@ -69,8 +62,7 @@ impl Administration for Api {
         let wire_v1::RemoveNodeRequest { node, accept_loss } = request.into_inner();
         let loss = if accept_loss { Loss::Accepted } else { Loss::Refused };
         answer("remove_node", call.request_id, async move {
-            let finding = removal::check(&call, NodeId(node), loss).await?;
-            let change = Change::RemoveNode(RemoveNode { id: node, finding });
+            let change = removal::prepare(&call, NodeId(node), loss).await?;
             change_node(call, node, change).await
         })
         .await

@@ -15,7 +15,7 @@ use tonic::body::Body;
 use tonic::server::NamedService;
 use tower::{Service, ServiceExt as _};
 
-use super::STALE;
+use super::{STALE, STALE_CALLS};
 use crate::plane::Plane;
 
 /// On a call that another voter has passed on: it is not passed on again.
@@ -85,7 +85,10 @@ where
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         gitstratum_process::failpoint!("control.call.answer", return not_there());
         if request.headers().contains_key(STALE) {
-            return self.inner.call(request).boxed();
+            if STALE_CALLS.contains(&request.uri().path()) {
+                return self.inner.call(request).boxed();
+            }
+            request.headers_mut().remove(STALE);
         }
         let Some(leader) = self.other_leader() else {
             return self.inner.call(request).boxed();

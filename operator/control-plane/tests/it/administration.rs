@@ -63,7 +63,14 @@ async fn s20_a_node_is_not_removed_before_every_partition_has_fenced_it() {
     let drained = admin(&world).drain_node(NodeRequest { node }).await.expect("two stay");
     let drained = drained.into_inner();
     assert!(drained.draining && !drained.in_ring && drained.state == 5);
-    let refused = admin(&world).remove_node(remove).await.expect_err("no partition answers");
+    let refused = admin(&world).remove_node(remove).await.expect_err("it votes");
+    let told = refused.message();
+    assert!(told.contains("is a voter of 4 partitions"), "before anything is given up: {told}");
+    let added = world.add_object_node().await;
+    admin(&world).start_rebalance(()).await.expect("it comes in");
+    admin(&world).drain_node(NodeRequest { node: added }).await.expect("three stay");
+    let gone = RemoveNodeRequest { node: added, accept_loss: true };
+    let refused = admin(&world).remove_node(gone).await.expect_err("no partition answers");
     assert_eq!(refused.code(), Code::Unavailable, "{}", refused.message());
     let shown = admin(&world).get_rebalance(()).await.expect("for admins").into_inner();
     let emptying = &shown.emptying[0];

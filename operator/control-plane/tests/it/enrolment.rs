@@ -42,6 +42,14 @@ impl World {
         EnrolmentClient::new(channel).enrol(asked).await.map(tonic::Response::into_inner)
     }
 
+    /// A new node that stores segments, which is up; its id.
+    pub(crate) async fn add_object_node(&self) -> u64 {
+        let (_, asked) = requests(&["agent", "object"]);
+        let node = self.enrol(&self.join, 0, asked).await.expect("enrolled").node;
+        self.register_as(NodeId(node), &["object"]).await;
+        node
+    }
+
     async fn audited(&self, action: &str) -> Vec<String> {
         let asked = AuditRequest { since_millis: 0, follow: false, after_index: 0 };
         let mut lines = self.admin().audit(asked).await.expect("for admins").into_inner();

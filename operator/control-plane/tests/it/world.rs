@@ -226,7 +226,11 @@ impl World {
 
     /// Another node starts for the first time.
     pub(crate) async fn register_other(&self, node: NodeId) {
-        let roles = ["metadata", "object"].map(str::to_owned).to_vec();
+        self.register_as(node, &["metadata", "object"]).await;
+    }
+
+    pub(crate) async fn register_as(&self, node: NodeId, roles: &[&str]) {
+        let roles = roles.iter().map(|role| (*role).to_owned()).collect();
         let record = Node { id: node.0, roles, incarnation: 1, ..Node::default() };
         let request = RegisterNodeRequest { node: Some(record) };
         self.fleet(ProcessRole::Agent, node).register_node(request).await.expect("registered");

@@ -6,7 +6,7 @@ use gitstratum_proto::control::v1 as wire;
 use gitstratum_proto::control::v1::administration_client::AdministrationClient;
 use tonic::{Response, Status};
 
-use super::{Authorized, CALL_DEADLINE, Connection};
+use super::{Authorized, CALL_DEADLINE, Connection, REMOVAL_DEADLINE};
 use crate::Error;
 use crate::node::Node;
 use crate::rebalance::Rebalance;
@@ -70,7 +70,8 @@ impl Connection {
     /// # Errors
     /// As [`Self::nodes`]; what is left on it, and what to do.
     pub async fn remove_node(&self, request: wire::RemoveNodeRequest) -> Result<Node, Error> {
-        let done = self.administration(async |client| client.remove_node(request).await).await;
+        let mut client = self.administration_client();
+        let done = self.within(REMOVAL_DEADLINE, client.remove_node(request)).await;
         done.map(Node::from)
     }
 
@@ -148,8 +149,12 @@ impl Connection {
         &self,
         call: impl AsyncFnOnce(&mut AdministrationClient<Authorized>) -> Result<Response<T>, Status>,
     ) -> Result<T, Error> {
-        let mut client = AdministrationClient::new(self.control.clone())
-            .max_decoding_message_size(MESSAGE_BYTES_MAX);
+        let mut client = self.administration_client();
         self.within(CALL_DEADLINE, call(&mut client)).await
+    }
+
+    fn administration_client(&self) -> AdministrationClient<Authorized> {
+        let client = AdministrationClient::new(self.control.clone());
+        client.max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 }

@@ -147,7 +147,9 @@ impl Change {
             | Self::EnterRing(EnterRing { id })
             | Self::DrainNode(DrainNode { id })
             | Self::UndrainNode(UndrainNode { id }) => NodeId(*id).to_string(),
-            Self::RemoveNode(RemoveNode { id, finding }) => two(&NodeId(*id).to_string(), finding),
+            Self::RemoveNode(RemoveNode { id, finding, fence: _ }) => {
+                two(&NodeId(*id).to_string(), finding)
+            }
             Self::SetNodeState(SetNodeState { id, state, .. }) => {
                 let state = NodeState::from_wire(*state).map_or("unknown", NodeState::as_str);
                 two(&NodeId(*id).to_string(), state)

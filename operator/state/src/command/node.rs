@@ -73,4 +73,7 @@ pub struct RemoveNode {
     /// What was found of it: that nothing is left, or that a loss is accepted.
     #[prost(string, tag = "2")]
     pub finding: String,
+    /// The fence under which that was found (S20); 0 for a node that stores no segments.
+    #[prost(uint64, tag = "3")]
+    pub fence: u64,
 }

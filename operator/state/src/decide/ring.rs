@@ -2,6 +2,7 @@ use gitstratum_core::{Epoch, NodeId, ProcessRole};
 use gitstratum_hashring::write_quorum;
 
 use super::{Desk, Plan};
+use crate::command::RemoveNode;
 use crate::outcome::Reply;
 use crate::record::{Layout, Node, NodeState, Placement};
 use crate::state::Mutation;
@@ -53,13 +54,17 @@ pub(super) fn undrain(desk: &Desk<'_>, id: NodeId) -> Result<Plan, Refusal> {
         return Ok(Plan::unchanged(Reply::Node(id)));
     }
     let new = Node { in_ring: true, is_draining: false, ..fenced(desk, old) };
-    Ok(Plan::new(Reply::Node(id), vec![Mutation::PutNode(new), relaid(desk, |_| {})]))
+    let relaid = relaid(desk, |placement| take_lead(placement, id));
+    Ok(Plan::new(Reply::Node(id), vec![Mutation::PutNode(new), relaid]))
 }
 
-/// A node is gone for good. Whether anything is left on it is the proposer's to know.
-pub(super) fn remove(desk: &Desk<'_>, id: NodeId) -> Result<Plan, Refusal> {
+/// A node is gone for good. Whether anything is left on it is the proposer's to know, who
+/// names the fence under which it was found empty.
+pub(super) fn remove(desk: &Desk<'_>, remove: &RemoveNode) -> Result<Plan, Refusal> {
+    let id = NodeId(remove.id);
     let old = managed(desk, id)?;
-    if !old.is_draining {
+    let has_segments = old.roles.contains(&ProcessRole::Object);
+    if has_segments && !old.is_draining {
         return Err(Refusal::Unsafe {
             problem: format!("node {id} has not been drained"),
             remedy: "`gitstratum node drain` empties it",
@@ -78,6 +83,9 @@ pub(super) fn remove(desk: &Desk<'_>, id: NodeId) -> Result<Plan, Refusal> {
             problem: format!("node {id} is a voter of the control plane"),
             remedy: "a node can be removed once it holds segments only",
         });
+    }
+    if has_segments && remove.fence != old.fence {
+        return Err(Refusal::Stale { what: "the node's fence", known: old.fence });
     }
     let (state, since, version) = (NodeState::Removed, desk.at.wall, desk.at.stamp());
     let new = Node { state, since, is_draining: false, version, ..old.clone() };
@@ -133,17 +141,25 @@ fn relaid(desk: &Desk<'_>, change: impl Fn(&mut Placement)) -> Mutation {
     Mutation::PutLayout(layout)
 }
 
-/// Lets another voter lead where `id` should: the one that should lead the fewest.
+/// Lets another voter lead where `id` should: by turns, so that they share what it led.
 fn pass_lead(desk: &Desk<'_>, placement: &mut Placement, id: NodeId) {
     if placement.preferred_leader != id {
         return;
     }
     let is_fit = |voter: &&NodeId| {
-        **voter != id && desk.state.nodes.get(*voter).is_some_and(|node| !node.is_draining)
+        let node = desk.state.nodes.get(*voter);
+        **voter != id && node.is_some_and(|node| !node.is_draining && node.state == NodeState::Up)
     };
     let turn = usize::try_from(placement.partition.0).expect("because a u32 fits a usize here");
     let others: Vec<NodeId> = placement.voters.iter().filter(is_fit).copied().collect();
     if !others.is_empty() {
         placement.preferred_leader = others[turn % others.len()];
+    }
+}
+
+/// Gives `id` the lead back where it is the first of the voters, as at the founding.
+fn take_lead(placement: &mut Placement, id: NodeId) {
+    if placement.voters.first() == Some(&id) {
+        placement.preferred_leader = id;
     }
 }

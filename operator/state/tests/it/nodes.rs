@@ -35,8 +35,8 @@ fn undrain(id: u64) -> Change {
     Change::UndrainNode(UndrainNode { id })
 }
 
-fn remove(id: u64) -> Change {
-    Change::RemoveNode(RemoveNode { id, finding: "nothing is left on it".to_owned() })
+fn remove(id: u64, fence: u64) -> Change {
+    Change::RemoveNode(RemoveNode { id, finding: "nothing is left on it".to_owned(), fence })
 }
 
 fn enter(id: u64) -> Change {
@@ -139,19 +139,24 @@ fn gs_cp_40_only_a_drained_node_without_votes_is_removed() {
     let mut world = three(3);
     let new = world.joined();
     world.ok(Some(ADMIN), enter(new));
-    let (_, message) = world.refused(Some(ADMIN), remove(new));
+    let (_, message) = world.refused(Some(ADMIN), remove(new, 0));
     assert!(message.contains("`gitstratum node drain` empties it"), "{message}");
     world.ok(Some(ADMIN), drain(id(1)));
-    let (_, message) = world.refused(Some(ADMIN), remove(id(1)));
+    let (_, message) = world.refused(Some(ADMIN), remove(id(1), 0));
     assert!(message.contains("is a voter of 4 partitions"), "{message}");
     world.ok(Some(ADMIN), drain(new));
-    world.ok(Some(ADMIN), remove(new));
+    let found_under = world.node(new).fence;
+    world.ok(Some(ADMIN), undrain(new));
+    world.ok(Some(ADMIN), drain(new));
+    let (kind, message) = world.refused(Some(ADMIN), remove(new, found_under));
+    assert_eq!(kind, ErrorKind::Conflict, "it took segments meanwhile (S20): {message}");
+    world.ok(Some(ADMIN), remove(new, world.node(new).fence));
     assert_eq!(world.node(new).state, NodeState::Removed);
     let roles = vec!["object".to_owned()];
     let again = RegisterNode { id: new, roles, incarnation: 2, ..Default::default() };
     let (kind, _) = world.refused(None, Change::RegisterNode(again));
     assert_eq!(kind, ErrorKind::Conflict, "gone is gone");
-    for change in [enter(new), drain(new), undrain(new), remove(new)] {
+    for change in [enter(new), drain(new), undrain(new), remove(new, 0)] {
         assert_eq!(world.refused(Some(ADMIN), change).0, ErrorKind::NotFound);
     }
     let line = world.lines.iter().find(|line| line.action == "node.remove" && line.result == "ok");

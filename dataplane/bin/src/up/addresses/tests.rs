@@ -1,3 +1,5 @@
+use std::net::TcpListener;
+
 use gitstratum_store::MemoryFiles;
 
 use super::*;
@@ -30,7 +32,7 @@ fn files() -> std::sync::Arc<MemoryFiles> {
 #[test]
 fn addresses_are_kept_and_differ_and_a_port_that_was_taken_is_chosen_anew() {
     let files = files();
-    let first = Addresses::settle(&*files, &plan(), (CLUSTER, 3)).unwrap();
+    let (first, ports) = Addresses::settle(&*files, &plan(), (CLUSTER, 3)).unwrap();
     assert_eq!(first.cluster().unwrap(), CLUSTER);
     let again = Addresses::read(&*files, Path::new("/data")).unwrap().unwrap();
     assert_eq!(again, first);
@@ -43,7 +45,8 @@ fn addresses_are_kept_and_differ_and_a_port_that_was_taken_is_chosen_anew() {
     assert_eq!(book.address(Founding::node(4), Service::Bulk), None);
 
     let taken = TcpListener::bind(first.node(2).unwrap().of(Service::Bulk)).unwrap();
-    let next = Addresses::settle(&*files, &plan(), (CLUSTER, 3)).unwrap();
+    drop(ports);
+    let (next, _ports) = Addresses::settle(&*files, &plan(), (CLUSTER, 3)).unwrap();
     assert_ne!(next.node(2).unwrap().of(Service::Bulk), taken.local_addr().unwrap());
     assert_eq!(next.node(3).unwrap(), first.node(3).unwrap());
     let asked = Plan { http: taken.local_addr().unwrap(), ..plan() };

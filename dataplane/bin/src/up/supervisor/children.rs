@@ -40,14 +40,7 @@ impl Run {
     }
 }
 
-/// What is wanted of a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wanted {
-    Up,
-    Down,
-}
-
-/// What a node does.
+/// What is wanted of a node, and what it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stand {
     /// Its process runs, or will soon.
@@ -60,7 +53,7 @@ enum Stand {
 struct Kept {
     number: u8,
     folder: PathBuf,
-    wanted: watch::Sender<Wanted>,
+    wanted: watch::Sender<Stand>,
     stand: watch::Receiver<Stand>,
     /// Held by who commands it: a start waits until a stop has ended.
     commanding: tokio::sync::Mutex<()>,
@@ -79,11 +72,12 @@ impl Children {
         let mut keepers = TaskGroup::new("nodes");
         let was_ready = watch::Sender::new(false);
         let keep = |run: Run| {
-            let (wanted, wish) = watch::channel(Wanted::Up);
+            let (wanted, wish) = watch::channel(Stand::Up);
             let (shown, stand) = watch::channel(Stand::Up);
             let (number, folder) = (run.number, run.folder.clone());
             let stopping = stopping.clone();
-            let keeper = Keeper { run, wish, shown, was_ready: was_ready.subscribe(), stopping };
+            let was_ready = was_ready.subscribe();
+            let keeper = Keeper { run, wish, shown, was_ready, has_refused: false, stopping };
             keepers.spawn(keeper.keep());
             Kept { number, folder, wanted, stand, commanding: tokio::sync::Mutex::default() }
         };
@@ -105,7 +99,7 @@ impl Children {
     pub(super) async fn stop(&self, node: NodeId) -> Option<Result<()>> {
         let kept = self.find(node)?;
         let _commanding = kept.commanding.lock().await;
-        kept.wanted.send_replace(Wanted::Down);
+        kept.wanted.send_replace(Stand::Down);
         let mut stand = kept.stand.clone();
         let stopped = stand.wait_for(|stand| *stand == Stand::Down);
         Some(match tokio::time::timeout(STOP_WITHIN, stopped).await {
@@ -118,7 +112,7 @@ impl Children {
     pub(super) async fn restart(&self, node: NodeId) -> Option<Result<()>> {
         let kept = self.find(node)?;
         let _commanding = kept.commanding.lock().await;
-        kept.wanted.send_replace(Wanted::Up);
+        kept.wanted.send_replace(Stand::Up);
         let ready = async {
             while living_in(&kept.folder).is_none() {
                 tokio::time::sleep(LOOK_EVERY).await;
@@ -136,9 +130,11 @@ impl Children {
 /// Keeps one node up.
 struct Keeper {
     run: Run,
-    wish: watch::Receiver<Wanted>,
+    wish: watch::Receiver<Stand>,
     shown: watch::Sender<Stand>,
     was_ready: watch::Receiver<bool>,
+    /// Whether it has ended by itself before the system was ever ready.
+    has_refused: bool,
     stopping: Drain,
 }
 
@@ -178,16 +174,18 @@ impl Keeper {
             tokio::select! {
                 biased;
                 () = self.stopping.started() => return Ok(()),
-                () = wished(&mut self.wish, Wanted::Down) => {}
+                () = wished(&mut self.wish, Stand::Down) => {}
                 () = tokio::time::sleep(pause) => {}
             }
         }
     }
 
-    /// What killed it may not come again; what it said itself, it will say again.
-    fn judge(&self, status: ExitStatus) -> Result<()> {
+    /// What killed it may not come again; what it said itself, it will say again, unless it
+    /// was of damage: its next start sets aside what it found.
+    fn judge(&mut self, status: ExitStatus) -> Result<()> {
         let number = self.run.number;
-        if status.code().is_some() && !*self.was_ready.borrow() {
+        let refuses = status.code().is_some() && !*self.was_ready.borrow();
+        if refuses && std::mem::replace(&mut self.has_refused, true) {
             bail!("node {number} did not start; its reason is above");
         }
         tracing::error!(number, %status, "a node died; it is started again");
@@ -195,7 +193,7 @@ impl Keeper {
     }
 
     async fn run_once(&mut self) -> Result<Ended> {
-        if *self.wish.borrow() == Wanted::Down {
+        if *self.wish.borrow() == Stand::Down {
             return Ok(Ended::Down);
         }
         let number = self.run.number;
@@ -203,7 +201,7 @@ impl Keeper {
         let ended = tokio::select! {
             biased;
             () = self.stopping.started() => Ended::Stopping,
-            () = wished(&mut self.wish, Wanted::Down) => Ended::Down,
+            () = wished(&mut self.wish, Stand::Down) => Ended::Down,
             status = child.wait() => return Ok(Ended::Died(status?)),
         };
         stop(number, child).await?;
@@ -231,7 +229,7 @@ impl Keeper {
         let is_wanted = tokio::select! {
             biased;
             () = self.stopping.started() => false,
-            () = wished(&mut self.wish, Wanted::Up) => true,
+            () = wished(&mut self.wish, Stand::Up) => true,
         };
         self.shown.send_replace(Stand::Up);
         is_wanted
@@ -239,7 +237,7 @@ impl Keeper {
 }
 
 /// Waits until that is wanted; for ever if nobody can wish any more.
-async fn wished(wish: &mut watch::Receiver<Wanted>, wanted: Wanted) {
+async fn wished(wish: &mut watch::Receiver<Stand>, wanted: Stand) {
     if wish.wait_for(|wish| *wish == wanted).await.is_err() {
         std::future::pending().await
     }

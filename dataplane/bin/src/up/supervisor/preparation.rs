@@ -6,7 +6,7 @@ use gitstratum_core::{ClusterId, SystemClock, SystemEntropy};
 use gitstratum_store::SystemFiles;
 use gitstratum_store::files::Files;
 
-use super::super::addresses::Addresses;
+use super::super::addresses::{Addresses, Ports};
 use super::super::folder::Folder;
 use super::super::plan::{PARTITIONS, Plan, nodes_folder};
 use super::super::secrets;
@@ -43,8 +43,9 @@ fn begun_with(files: &dyn Files, data: &Path) -> Result<Option<usize>> {
     Ok(has_begun(files, data)?.then_some(1))
 }
 
-/// Makes what the nodes find: the cluster's secrets, where everybody listens.
-pub(super) fn prepare(plan: &Plan, files: &dyn Files) -> Result<Addresses> {
+/// Makes what the nodes find: the cluster's secrets, where everybody listens. The ports are
+/// to be held while there are nodes.
+pub(super) fn prepare(plan: &Plan, files: &dyn Files) -> Result<(Addresses, Ports)> {
     let folder = Folder::look(files, &plan.data)?;
     let known = Addresses::read(files, &plan.data)?;
     let cluster = match (&folder.recorded, known) {

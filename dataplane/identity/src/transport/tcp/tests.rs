@@ -138,11 +138,17 @@ async fn p_s9_a_guest_believes_only_a_control_plane_of_its_authority() {
 #[tokio::test]
 async fn bad_input_161_guests_are_bounded_and_leave_the_nodes_room() {
     let cluster = Cluster::new(0xc1);
-    let (mut nodes, _guests, address) = open_port(&cluster).await;
-    let mut held = Vec::new();
+    let (mut nodes, mut guests, address) = open_port(&cluster).await;
+    let (mut near, mut far) = (Vec::new(), Vec::new());
     for _ in 0..GUESTS_MAX + 8 {
-        held.extend(visit(&cluster, address).await.ok());
+        near.extend(visit(&cluster, address).await.ok());
+        let soon = timeout(Duration::from_millis(200), guests.accept()).await;
+        far.extend(soon.ok().flatten());
     }
+    assert_eq!(far.len(), GUESTS_MAX, "as many as are served at a time");
+    far.pop();
+    let next = timeout(Duration::from_secs(5), guests.accept()).await.unwrap();
+    assert!(next.is_some(), "one left, one that waited comes in");
     let book = Book([((OBJECT, Service::Control), address)].into());
     let agent = dialer(&cluster, ProcessRole::Agent, Arc::new(book));
     let _node = agent.dial(OBJECT, Service::Control).await.unwrap();

@@ -21,49 +21,31 @@ pub(in super::super) struct Nodes {
     pub(super) copies: usize,
     /// Nodes of the layout from which no answer is expected.
     pub(super) down: BTreeSet<NodeId>,
-    /// Nodes that answer, as far as the control plane knows.
-    known: BTreeSet<NodeId>,
     pub(super) fenced: BTreeSet<NodeId>,
 }
 
 impl Nodes {
     /// `None` when the layout makes no ring.
     pub(in super::super) fn new(layout: &wire::Layout, fenced: BTreeSet<NodeId>) -> Option<Self> {
-        let stores = |node: &&wire::Node| node.roles.iter().any(|role| role == ROLE);
-        let nodes: Vec<&wire::Node> = layout.nodes.iter().filter(stores).collect();
-        let gone = |node: &&&wire::Node| matches!(node.state, STATE_DOWN | STATE_REMOVED);
-        // A layout that says nothing is no reason to let copies go.
-        if layout.replication_factor == 0 {
-            return None;
-        }
-        let copies = u8::try_from(layout.replication_factor).unwrap_or(u8::MAX);
-        let chosen = nodes.iter().filter(|node| node.in_ring);
+        let copies = copies(layout)?;
+        let chosen = stores(layout).filter(|node| node.in_ring);
         let chosen = chosen.filter(|node| !fenced.contains(&NodeId(node.id)));
         let ring = Ring::new(&Layout {
             epoch: Epoch(layout.epoch),
             replication_factor: copies,
-            nodes: chosen.map(|node| ring_node(node)).collect(),
+            nodes: chosen.map(ring_node).collect(),
         });
         Some(Self {
             ring: ring.ok()?,
             copies: usize::from(copies),
-            down: nodes.iter().filter(gone).map(|node| NodeId(node.id)).collect(),
-            known: nodes.iter().map(|node| NodeId(node.id)).collect(),
+            down: stores(layout).filter(is_gone).map(|node| NodeId(node.id)).collect(),
             fenced,
         })
     }
 
     /// Ids of the layout's nodes that are in its ring, fenced or not.
     pub(in super::super) fn in_ring(layout: &wire::Layout) -> Vec<u64> {
-        let nodes = layout.nodes.iter();
-        let nodes = nodes.filter(|node| node.in_ring && node.roles.iter().any(|r| r == ROLE));
-        nodes.map(|node| node.id).collect()
-    }
-
-    /// Whether a copy on `node` cannot be read again, as far as the control plane knows: the node
-    /// is fenced, and down or not in the layout any more.
-    pub(in super::super) fn is_lost(&self, node: NodeId) -> bool {
-        self.fenced.contains(&node) && (self.down.contains(&node) || !self.known.contains(&node))
+        stores(layout).filter(|node| node.in_ring).map(|node| node.id).collect()
     }
 
     /// Nodes that are to get a copy of `segment`, which `owners` hold. One that the ring chooses
@@ -110,6 +92,43 @@ impl Nodes {
     fn preference(&self, segment: SegmentId) -> Vec<NodeId> {
         self.ring.owners(Key::of(&segment), self.ring.len())
     }
+}
+
+/// Nodes whose copies cannot be read again, as far as the control plane knows: fenced, and down
+/// or not in the layout any more.
+#[derive(Clone, Debug)]
+pub(in super::super) struct Lost {
+    living: BTreeSet<NodeId>,
+    fenced: BTreeSet<NodeId>,
+}
+
+impl Lost {
+    /// `None` when the layout says nothing.
+    pub(in super::super) fn new(layout: &wire::Layout, fenced: BTreeSet<NodeId>) -> Option<Self> {
+        copies(layout)?;
+        let living = stores(layout).filter(|node| !is_gone(node)).map(|node| NodeId(node.id));
+        Some(Self { living: living.collect(), fenced })
+    }
+
+    /// Whether `node` is one of them.
+    pub(in super::super) fn contains(&self, node: NodeId) -> bool {
+        self.fenced.contains(&node) && !self.living.contains(&node)
+    }
+}
+
+/// Copies of each segment; `None` when the layout says nothing, which is no reason to let
+/// copies go.
+fn copies(layout: &wire::Layout) -> Option<u8> {
+    let copies = u8::try_from(layout.replication_factor).unwrap_or(u8::MAX);
+    (copies > 0).then_some(copies)
+}
+
+fn stores(layout: &wire::Layout) -> impl Iterator<Item = &wire::Node> {
+    layout.nodes.iter().filter(|node| node.roles.iter().any(|role| role == ROLE))
+}
+
+fn is_gone(node: &&wire::Node) -> bool {
+    matches!(node.state, STATE_DOWN | STATE_REMOVED)
 }
 
 fn ring_node(node: &wire::Node) -> RingNode {

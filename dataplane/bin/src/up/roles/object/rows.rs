@@ -2,11 +2,10 @@
 //! hold what was in it (P-I5): an empty one takes its place, every partition sees that this
 //! disk is older than what it knew (S23), and what is missing is copied back (S21).
 
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Result, bail};
 use gitstratum_core::ErrorKind;
 use gitstratum_object::{Error, FAMILIES};
 use gitstratum_store::{Files, Permissions, RocksEngine, engine};
@@ -15,8 +14,10 @@ use super::super::super::node::Common;
 
 /// Says that the data base beside it was found damaged while it was in use.
 const MARK: &str = "db-is-damaged";
-/// Where the last damaged one is kept: it may hold the only copy of something.
+/// Where damaged ones are kept, numbered from 1: each may hold the only copy of something.
 const ASIDE: &str = "db.damaged";
+/// Damaged ones that are kept. A disk that fails more often than that wants a person.
+const ASIDE_MAX: u32 = 8;
 
 /// Whether others hold copies of what is here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +45,7 @@ impl Rows {
         let database = self.directory.join("db");
         let mark = self.directory.join(MARK);
         if self.copies == Copies::Elsewhere && self.files.metadata(&mark)?.is_some() {
-            self.set_aside().await?;
+            self.set_aside()?;
             self.files.remove(&mark)?;
             self.files.sync_directory(&self.directory)?;
         }
@@ -55,7 +56,7 @@ impl Rows {
         };
         let error = format!("{error:#}");
         tracing::error!(%error, "damaged rows of segments are set aside: other nodes have them");
-        self.set_aside().await?;
+        self.set_aside()?;
         super::super::engine(&database, FAMILIES.to_vec(), common).await
     }
 
@@ -81,15 +82,28 @@ impl Rows {
         Ok(())
     }
 
-    async fn set_aside(&self) -> Result<()> {
-        let (from, to) = (self.directory.join("db"), self.directory.join(ASIDE));
+    fn set_aside(&self) -> Result<()> {
+        let from = self.directory.join("db");
         if self.files.metadata(&from)?.is_none() {
             return Ok(());
         }
-        remove_all(to.clone()).await.with_context(|| format!("removing {}", to.display()))?;
-        self.files.rename(&from, &to)?;
+        self.files.rename(&from, &self.free_place()?)?;
         self.files.sync_directory(&self.directory)?;
         Ok(())
+    }
+
+    fn free_place(&self) -> Result<PathBuf> {
+        for number in 1..=ASIDE_MAX {
+            let place = self.directory.join(format!("{ASIDE}.{number}"));
+            if self.files.metadata(&place)?.is_none() {
+                return Ok(place);
+            }
+        }
+        bail!(
+            "rows are damaged, and {} holds {ASIDE_MAX} damaged data bases: look after the disk, \
+             and remove {ASIDE}.N once `gitstratum check` finds nothing missing",
+            self.directory.display()
+        )
     }
 }
 
@@ -97,12 +111,4 @@ fn is_damage(error: &anyhow::Error) -> bool {
     let mut causes = error.chain();
     let found = causes.find_map(|cause| cause.downcast_ref::<engine::Error>());
     found.is_some_and(|error| error.kind() == ErrorKind::Corrupt)
-}
-
-async fn remove_all(path: PathBuf) -> Result<()> {
-    let removing = tokio::task::spawn_blocking(move || match std::fs::remove_dir_all(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    });
-    Ok(removing.await.context("a blocking task did not finish")??)
 }

@@ -9,15 +9,18 @@ fn node(id: u64, state: u32, in_ring: bool) -> wire::Node {
     wire::Node { id, roles, weight: 1, state, in_ring, ..wire::Node::default() }
 }
 
-fn nodes(copies: u32, states: &[u32], fenced: &[u64]) -> Nodes {
+fn layout(copies: u32, states: &[u32]) -> wire::Layout {
     let all = states.iter().enumerate().map(|(at, state)| node(at as u64 + 1, *state, true));
-    let layout = wire::Layout {
+    wire::Layout {
         epoch: 1,
         replication_factor: copies,
         nodes: all.collect(),
         partitions: Vec::new(),
-    };
-    Nodes::new(&layout, fenced.iter().copied().map(NodeId).collect()).unwrap()
+    }
+}
+
+fn nodes(copies: u32, states: &[u32], fenced: &[u64]) -> Nodes {
+    Nodes::new(&layout(copies, states), fenced.iter().copied().map(NodeId).collect()).unwrap()
 }
 
 const SEGMENT: SegmentId = SegmentId([5; 16]);
@@ -87,11 +90,13 @@ fn s20_a_fenced_copy_is_replaced_or_let_go_when_there_is_no_other_node() {
 fn s20_a_copy_is_lost_when_its_node_is_fenced_and_gone() {
     let mut states = [UP; 4];
     states[1] = STATE_DOWN;
-    let nodes = nodes(3, &states, &[1, 2, 9]);
-    assert!(!nodes.is_lost(NodeId(1)), "it can still be copied from");
-    assert!(nodes.is_lost(NodeId(2)));
-    assert!(nodes.is_lost(NodeId(9)), "it is in no layout");
-    assert!(!nodes.is_lost(NodeId(3)));
+    let fenced = [1, 2, 9].map(NodeId).into();
+    let lost = Lost::new(&layout(3, &states), fenced).unwrap();
+    assert!(!lost.contains(NodeId(1)), "it can still be copied from");
+    assert!(lost.contains(NodeId(2)));
+    assert!(lost.contains(NodeId(9)), "it is in no layout");
+    assert!(!lost.contains(NodeId(3)));
+    assert!(Lost::new(&wire::Layout::default(), [NodeId(1)].into()).is_none());
 }
 
 #[test]
