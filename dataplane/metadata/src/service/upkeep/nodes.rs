@@ -93,7 +93,7 @@ impl Nodes {
 
 /// What of a layout [`Nodes`] are made of, and whether it might be worth trying again: not how
 /// often a node has failed, or where partitions are.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Ground {
     epoch: u64,
     copies: u32,
