@@ -4,17 +4,22 @@
 mod read;
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
+use gitstratum_consensus::ProposeError;
 use gitstratum_core::{ClusterId, Token};
 use gitstratum_process::{Drain, TaskError};
 use gitstratum_proto::control::v1 as wire;
-use gitstratum_state::Records;
-use gitstratum_state::command::{Change, Origin};
+use gitstratum_state::command::{Change, Origin, Restore};
 use gitstratum_state::record::Scope;
+use gitstratum_state::{Outcome, Records};
 use parking_lot::RwLock;
 
 use crate::error::Error;
 use crate::plane::Plane;
+
+/// Pause before it is tried again whether somebody leads.
+const LEADER_PAUSE: Duration = Duration::from_millis(50);
 
 /// What is written down of a cluster beside its data, outside of its control plane.
 pub trait Record: Send + Sync {
@@ -105,8 +110,8 @@ pub(crate) async fn recover(
         return Err(Error::Snapshot("the token is no cluster admin's in what is brought back"));
     }
     let (generation, join_token) = begin(plane, &records).await?;
-    let restore = Change::Restore(records.restore(recorded, generation, join_token));
-    let outcome = plane.propose(Origin::system(), restore).await?;
+    let restore = records.restore(recorded, generation, join_token);
+    let outcome = propose(plane, restore).await?;
     outcome.result.map_err(Error::Refused)?;
     plane.loss.clear();
     Ok(wire::RecoverResponse { generation: u32::from(generation), version: outcome.version.0 })
@@ -138,6 +143,23 @@ async fn begin(plane: &Plane, records: &Records) -> Result<(u16, Option<[u8; 32]
     }
     plane.group.wait_for_leader(plane.config.leader_timeout).await.map_err(Error::Log)?;
     Ok(raised)
+}
+
+/// Proposes it as soon as somebody leads: who has begun a group has yet to be elected.
+async fn propose(plane: &Plane, restore: Restore) -> Result<Outcome, Error> {
+    let change = Change::Restore(restore);
+    let proposing = async {
+        loop {
+            match plane.propose(Origin::system(), change.clone()).await {
+                Err(Error::Propose(ProposeError::NotLeader { leader: None, .. })) => {
+                    tokio::time::sleep(LEADER_PAUSE).await;
+                }
+                proposed => return proposed,
+            }
+        }
+    };
+    let limit = plane.config.leader_timeout;
+    tokio::time::timeout(limit, proposing).await.unwrap_or(Err(Error::Deadline(limit)))
 }
 
 fn is_admin(records: &Records, token: &Token, now: gitstratum_core::UnixMillis) -> bool {
