@@ -3,6 +3,7 @@
 mod arguments;
 mod audit;
 mod check;
+mod cluster;
 mod console;
 mod credential;
 mod environment;

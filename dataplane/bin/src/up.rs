@@ -3,6 +3,7 @@
 //! gives it what it needs, and drains them in order.
 
 mod addresses;
+mod beside;
 mod book;
 mod certificates;
 mod clock_mark;

@@ -37,6 +37,11 @@ const RESETS_MAX: usize = 10_000;
 /// Longest wait for a connection.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(2);
 
+/// On an answer: the condition that the cluster is in and that the answer comes from.
+pub const CONDITION: &str = "gs-condition";
+/// The control plane has lost its state on all its voters (S45).
+pub const CONTROL_PLANE_LOST: &str = "ControlPlaneLost";
+
 /// A channel to one service of one node. Each call carries the id of its request.
 pub type Channel = InterceptedService<tonic::transport::Channel, SendRequestId>;
 

@@ -113,6 +113,16 @@ pub enum Error {
         /// For how long.
         silence: Duration,
     },
+    /// Too few peers have said what they know of this replica's starts (S23).
+    #[error("group {group}: {answers} peers have answered this start, {needed} are needed")]
+    NotAdmitted {
+        /// The group.
+        group: GroupId,
+        /// Peers that have answered.
+        answers: usize,
+        /// How many have to.
+        needed: usize,
+    },
     /// The group has stopped.
     #[error("group {group} has stopped{}", because(cause.as_deref()))]
     Stopped {
@@ -145,6 +155,7 @@ impl Error {
             Self::NotLeader { .. }
             | Self::Timeout { .. }
             | Self::NoQuorum { .. }
+            | Self::NotAdmitted { .. }
             | Self::Stopped { .. } => ErrorKind::Unavailable,
             Self::Task { .. } => ErrorKind::Bug,
         }
@@ -234,6 +245,12 @@ pub enum ProposeError {
         /// For how long.
         silence: Duration,
     },
+    /// Too many bytes of other proposals have no outcome yet. The command was not proposed.
+    #[error("group {group} has too many proposals under way")]
+    Busy {
+        /// The group.
+        group: GroupId,
+    },
     /// The command was proposed, and whether it was or will be applied is not known:
     /// leadership changed, the group stopped, or it took too long.
     #[error("group {group}: outcome of the proposal is unknown{}", because(cause.as_deref()))]
@@ -254,6 +271,7 @@ impl ProposeError {
             | Self::NoQuorum { .. }
             | Self::Unknown { .. } => ErrorKind::Unavailable,
             Self::TooLarge { .. } => ErrorKind::Invalid,
+            Self::Busy { .. } => ErrorKind::Busy,
             Self::Full { source, .. } => source.kind(),
         }
     }

@@ -4,6 +4,7 @@ mod compact;
 mod contact;
 mod driver;
 mod failure;
+mod joining;
 mod limits;
 mod reads;
 mod status;
@@ -26,13 +27,14 @@ use crate::error::{Error, ProposeError, ReadError};
 use crate::host::Registration;
 use crate::id::{GroupId, LogIndex};
 use crate::machine::{State, StateMachine};
-use crate::raft::{Raft, Types};
+use crate::raft::{Place, Raft, Types};
 
 pub(crate) use compact::Compactor;
 pub(crate) use contact::Contact;
 pub(crate) use driver::Driver;
 pub(crate) use failure::Failure;
-pub(crate) use limits::Limits;
+pub(crate) use joining::Joining;
+pub(crate) use limits::{Limits, Room};
 pub(crate) use reads::Reads;
 pub use status::{LeaderView, Role, Status};
 pub(crate) use steering::Steering;
@@ -67,8 +69,10 @@ pub(crate) struct Inner<M: StateMachine> {
     pub(crate) status: watch::Receiver<Status>,
     pub(crate) failure: Failure,
     pub(crate) limits: Limits,
+    pub(crate) room: Room,
     pub(crate) contact: Contact,
     pub(crate) steering: Steering<M>,
+    pub(crate) is_new: bool,
     pub(crate) registration: Registration,
 }
 
@@ -89,7 +93,8 @@ impl<M: StateMachine> Group<M> {
     /// [`Error::Membership`] if this node is not among `voters`; [`Error::Stopped`];
     /// [`Error::Timeout`].
     pub async fn initialize(&self, voters: &BTreeSet<NodeId>) -> Result<(), Error> {
-        let members: BTreeMap<u64, ()> = voters.iter().map(|node| (node.0, ())).collect();
+        let members: BTreeMap<u64, Place> =
+            voters.iter().map(|node| (node.0, Place::first(*node))).collect();
         let begun = |raft: Raft<M>| async move { raft.initialize(members).await };
         match self.within(self.inner.limits.call, "first membership", begun).await? {
             Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Ok(()),
@@ -120,7 +125,7 @@ impl<M: StateMachine> Group<M> {
     ///
     /// # Errors
     /// [`ProposeError::NotLeader`], [`ProposeError::TooLarge`], [`ProposeError::Full`],
-    /// [`ProposeError::NoQuorum`] and [`ProposeError::Stopped`]: it was not proposed and
+    /// [`ProposeError::NoQuorum`], [`ProposeError::Busy`] and [`ProposeError::Stopped`]: it was not proposed and
     /// never will be.
     /// [`ProposeError::Unknown`]: it may be applied, now or later (S11).
     pub async fn propose(&self, command: impl Into<Bytes>) -> Result<Reply, ProposeError> {
@@ -138,6 +143,8 @@ impl<M: StateMachine> Group<M> {
         if let Some(silence) = self.leads_in_vain() {
             return Err(ProposeError::NoQuorum { group, silence });
         }
+        let taken = self.inner.room.take(command.len()).await;
+        let _room = taken.ok_or(ProposeError::Busy { group })?;
         let unknown = |cause| ProposeError::Unknown { group, cause };
         let write = |raft: Raft<M>| async move { raft.client_write(Opaque(command)).await };
         let outcome = tokio::time::timeout(within, self.inner.driver.call(write));
@@ -153,7 +160,10 @@ impl<M: StateMachine> Group<M> {
                 Ok(Reply { index: LogIndex(written.log_id.index), bytes: written.data.0 })
             }
             Ok(Some(Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward))))) => {
-                Err(ProposeError::NotLeader { group, leader: forward.leader_id.map(NodeId) })
+                Err(ProposeError::NotLeader {
+                    group,
+                    leader: forward.leader_node.map(|place| NodeId(place.node)),
+                })
             }
             Ok(Some(Err(_)) | None) => Err(unknown(self.inner.failure.cause())),
             Err(_) => {
@@ -249,7 +259,8 @@ impl<M: StateMachine> Group<M> {
     /// [`Error::NotLeader`]; [`Error::Membership`]; [`Error::Stopped`];
     /// [`Error::Timeout`]: it may yet be added.
     pub async fn add_learner(&self, node: NodeId) -> Result<(), Error> {
-        let add = move |raft: Raft<M>| async move { raft.add_learner(node.0, (), true).await };
+        let place = Place::first(node);
+        let add = move |raft: Raft<M>| async move { raft.add_learner(node.0, place, true).await };
         let added = self.within(self.inner.limits.membership, "new learner", add).await?;
         added.map(drop).map_err(|error| self.membership_error(error))
     }
@@ -261,10 +272,38 @@ impl<M: StateMachine> Group<M> {
     /// another change is under way; [`Error::Stopped`]; [`Error::Timeout`]: it may yet be
     /// made.
     pub async fn change_voters(&self, voters: &BTreeSet<NodeId>) -> Result<(), Error> {
-        let voters: BTreeSet<u64> = voters.iter().map(|node| node.0).collect();
+        let voters: BTreeSet<u64> = voters.iter().map(|node| self.replica_on(*node)).collect();
         let change = |raft: Raft<M>| async move { raft.change_membership(voters, false).await };
         let changed = self.within(self.inner.limits.membership, "new voters", change).await?;
         changed.map(drop).map_err(|error| self.membership_error(error))
+    }
+
+    /// The replica that a node has in the group, or would have.
+    fn replica_on(&self, node: NodeId) -> u64 {
+        let metrics = self.inner.driver.metrics();
+        let metrics = metrics.borrow_watched();
+        let mut members = metrics.membership_config.membership().nodes();
+        members.find(|(_, place)| place.node == node.0).map_or(node.0, |(id, _)| *id)
+    }
+
+    /// Whether the group may be begun from here: no peer that answered has anything of it,
+    /// and this node's replica was never destroyed (S23).
+    pub fn is_new(&self) -> bool {
+        self.inner.is_new
+    }
+
+    /// Whether this node's own replica is one of the voters, by a membership that is
+    /// committed.
+    pub fn has_vote(&self) -> bool {
+        let metrics = self.inner.driver.metrics();
+        let metrics = metrics.borrow_watched();
+        let mut voters = metrics.committed_membership_config.voter_ids();
+        voters.any(|id| id == metrics.id)
+    }
+
+    /// What stopped the group, if it was not told to.
+    pub fn failure(&self) -> Option<Arc<Error>> {
+        self.inner.failure.cause()
     }
 
     /// A hash of the whole state and the index it belongs to: equal indexes have equal

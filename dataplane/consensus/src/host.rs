@@ -1,6 +1,8 @@
 //! All groups of a process, over one engine and one commit thread.
 
+mod admit;
 mod open;
+mod stall;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,6 +23,7 @@ use crate::meta;
 use crate::network::Network;
 use crate::peer::Member;
 use crate::wire::{self, Answer};
+use admit::Starts;
 
 /// The column families that an engine must be opened with to hold groups.
 pub const fn families() -> [Family; 3] {
@@ -60,6 +63,7 @@ pub struct Host {
     transfers: Arc<AtomicU64>,
     members: Arc<Members>,
     leaving: Arc<AtomicBool>,
+    starts: Starts,
 }
 
 #[derive(Default)]
@@ -90,8 +94,16 @@ impl Host {
     pub fn start(options: HostOptions) -> Result<Arc<Self>, Error> {
         let HostOptions { node, engine, network, clock, config } = options;
         config.validate().map_err(Error::Config)?;
-        let committer = Committer::start(Arc::clone(&engine), clock, commit::Config::default())
+        let config_of_commit = commit::Config::default();
+        let committer = Committer::start(Arc::clone(&engine), Arc::clone(&clock), config_of_commit)
             .map_err(|source| Error::Commit { group: GroupId(0), source })?;
+        let starts = Starts {
+            node,
+            engine: Arc::clone(&engine),
+            committer: Arc::clone(&committer),
+            clock,
+            noting: Arc::default(),
+        };
         Ok(Arc::new(Self {
             node,
             engine,
@@ -101,6 +113,7 @@ impl Host {
             transfers: Arc::default(),
             members: Arc::default(),
             leaving: Arc::default(),
+            starts,
         }))
     }
 
@@ -121,7 +134,15 @@ impl Host {
         let ask = request.ask.ok_or_else(|| wrong("it asks nothing".to_owned()))?;
         let group = GroupId(request.group);
         let member = self.members.open.lock().get(&group).cloned().flatten();
-        let answer = match member {
+        if let Some(answer) = self.starts.answer(group, sender, &ask).await.transpose() {
+            let answer = answer.unwrap_or_else(|error| Answer::Refused(error.to_string()));
+            return Ok(wire::Response { answer: Some(answer) }.encode_to_vec().into());
+        }
+        let is_for = |member: &Arc<dyn Member>| match request.to_replica {
+            0 => true,
+            meant => meant == member.replica(),
+        };
+        let answer = match member.filter(is_for) {
             Some(member) => member.answer(sender, ask).await,
             None => Err(Error::Stopped { group, cause: None }),
         };

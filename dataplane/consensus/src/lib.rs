@@ -8,6 +8,7 @@
 //! openraft does the consensus and is named nowhere else: encodings, keys and everything
 //! in this interface are our own, so that it can be replaced.
 
+mod admission;
 mod applier;
 mod command;
 mod config;

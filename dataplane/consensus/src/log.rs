@@ -8,7 +8,6 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use gitstratum_core::NodeId;
 use gitstratum_store::commit::Lane;
 use gitstratum_store::{Batch, Committer, Durability, Engine, Reader};
 use openraft::entry::RaftEntry as _;
@@ -33,7 +32,8 @@ pub(crate) struct LogStore {
 /// What a log needs to know of its host.
 #[derive(Clone)]
 pub(crate) struct Context {
-    pub(crate) node: NodeId,
+    /// This node's replica.
+    pub(crate) replica: u64,
     pub(crate) group: GroupId,
     pub(crate) engine: Arc<dyn Engine>,
     pub(crate) committer: Arc<Committer>,

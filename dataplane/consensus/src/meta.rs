@@ -1,6 +1,7 @@
 //! Where a group's rows are.
 
 use bytes::Bytes;
+use gitstratum_core::NodeId;
 use gitstratum_store::{Family, KeyRange};
 
 use crate::error::Error;
@@ -28,6 +29,8 @@ pub(crate) enum Record {
     Committed,
     /// Which generation is the state, what was applied to it.
     Position,
+    /// This node's replica: its id and its last start (S23).
+    Replica,
 }
 
 impl Record {
@@ -37,6 +40,7 @@ impl Record {
             Self::Purged => "purge record",
             Self::Committed => "commit record",
             Self::Position => "state position",
+            Self::Replica => "replica record",
         }
     }
 
@@ -47,6 +51,7 @@ impl Record {
             Self::Purged => b'p',
             Self::Committed => b'c',
             Self::Position => b's',
+            Self::Replica => b'r',
         };
         let mut key = group.0.to_be_bytes().to_vec();
         key.push(tag);
@@ -65,6 +70,21 @@ impl Record {
             what: broken.to_string(),
         })
     }
+}
+
+/// The key of the last start of a replica on `node` that was shown here (S23).
+pub(crate) fn seen_key(group: GroupId, node: NodeId) -> Bytes {
+    let mut key = group.0.to_be_bytes().to_vec();
+    key.push(b'n');
+    key.extend_from_slice(&node.0.to_be_bytes());
+    key.into()
+}
+
+/// All keys of starts that peers have shown here of `group`.
+pub(crate) fn seen_keys(group: GroupId) -> KeyRange {
+    let mut prefix = group.0.to_be_bytes().to_vec();
+    prefix.push(b'n');
+    KeyRange::prefix(prefix)
 }
 
 /// The key of a log entry.

@@ -21,7 +21,7 @@ use prost::Message as _;
 
 use crate::id::GroupId;
 use crate::network::{Network, NetworkError};
-use crate::raft::{LogId, Metrics, Types, Vote};
+use crate::raft::{LogId, Metrics, Place, Types, Vote, node_of};
 use crate::snapshot::{self, Snapshot};
 use crate::wire::{self, Answer, Ask};
 
@@ -33,6 +33,8 @@ type Failed = RPCError<Types>;
 #[derive(Clone)]
 pub(crate) struct Peers {
     pub(crate) node: NodeId,
+    /// This node's replica.
+    pub(crate) replica: u64,
     pub(crate) group: GroupId,
     pub(crate) network: Arc<dyn Network>,
     /// Longest a whole snapshot may take.
@@ -44,28 +46,32 @@ pub(crate) struct Peers {
 impl Peers {
     /// Who leads, as far as `metrics` know.
     pub(crate) fn leader(&self, metrics: &Metrics) -> Option<NodeId> {
-        metrics.current_leader.map(|leader| self.node_of(metrics, leader))
-    }
-
-    /// The node that a replica is on.
-    pub(crate) fn node_of(&self, _: &Metrics, replica: u64) -> NodeId {
-        NodeId(replica)
+        metrics.current_leader.map(|leader| node_of(metrics, leader))
     }
 
     /// The replica on `node`, if it has a vote.
     pub(crate) fn voter_on(&self, metrics: &Metrics, node: NodeId) -> Option<u64> {
-        metrics.membership_config.voter_ids().find(|id| self.node_of(metrics, *id) == node)
+        metrics.membership_config.voter_ids().find(|id| node_of(metrics, *id) == node)
     }
 
-    /// Asks `target` and waits up to `within` for its answer.
+    /// Asks `target`, whichever replica it has, and waits up to `within` for its answer.
     pub(crate) async fn ask(
         &self,
         target: NodeId,
         ask: Ask,
         within: Duration,
     ) -> Result<Answer, NetworkError> {
-        let request =
-            wire::Request { group: self.group.0, from: self.node.0, to: target.0, ask: Some(ask) };
+        self.ask_replica((target, 0), ask, within).await
+    }
+
+    async fn ask_replica(
+        &self,
+        (target, to_replica): (NodeId, u64),
+        ask: Ask,
+        within: Duration,
+    ) -> Result<Answer, NetworkError> {
+        let (group, from, to) = (self.group.0, self.node.0, target.0);
+        let request = wire::Request { group, from, to, ask: Some(ask), to_replica };
         let sent = self.network.send(self.group, target, request.encode_to_vec().into());
         let answered = tokio::time::timeout(within, sent)
             .await
@@ -83,8 +89,8 @@ impl Peers {
 impl RaftNetworkFactory<Types> for Peers {
     type Network = Peer;
 
-    async fn new_client(&mut self, target: u64, (): &()) -> Peer {
-        Peer { peers: self.clone(), target: NodeId(target) }
+    async fn new_client(&mut self, replica: u64, place: &Place) -> Peer {
+        Peer { peers: self.clone(), target: NodeId(place.node), replica }
     }
 }
 
@@ -92,11 +98,13 @@ impl RaftNetworkFactory<Types> for Peers {
 pub(crate) struct Peer {
     peers: Peers,
     target: NodeId,
+    replica: u64,
 }
 
 impl Peer {
     async fn ask(&self, ask: Ask, option: &RPCOption) -> Result<Answer, Failed> {
-        match self.peers.ask(self.target, ask, option.soft_ttl()).await {
+        let asked = self.peers.ask_replica((self.target, self.replica), ask, option.soft_ttl());
+        match asked.await {
             Ok(answer) => Ok(answer),
             Err(NetworkError::Unreachable(why)) => Err(Unreachable::from_string(why).into()),
             Err(NetworkError::Lost(why)) => Err(Lost::from_string(why).into()),

@@ -1,25 +1,45 @@
 //! openraft with our types filled in.
 
+use gitstratum_core::NodeId;
 use openraft::impls::leader_id_std;
 
 use crate::command::Opaque;
 use crate::log::LogStore;
 
 openraft::declare_raft_types!(
-    /// One leader a term, as in the paper; node ids are ours, addresses are the layout's.
+    /// One leader a term, as in the paper. What openraft calls a node is a replica to us.
     pub(crate) Types:
         D = Opaque,
         R = Opaque,
         NodeId = u64,
-        Node = (),
+        Node = Place,
         LeaderId = leader_id_std::LeaderId<u64, u64>,
 );
+
+/// Where a replica is. The first one of a node has the node's own id.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Place {
+    pub(crate) node: u64,
+}
+
+impl Place {
+    /// That of the first replica of a node.
+    pub(crate) const fn first(node: NodeId) -> Self {
+        Self { node: node.0 }
+    }
+}
+
+/// The node that `replica` is on, as far as `metrics` know.
+pub(crate) fn node_of(metrics: &Metrics, replica: u64) -> NodeId {
+    let place = metrics.membership_config.membership().get_node(&replica);
+    NodeId(place.map_or(replica, |place| place.node))
+}
 
 pub(crate) type Raft<M> = openraft::Raft<Types, crate::applier::Applier<M>>;
 pub(crate) type LogId = openraft::alias::LogIdOf<Types>;
 pub(crate) type Vote = openraft::alias::VoteOf<Types>;
 pub(crate) type Entry = openraft::alias::EntryOf<Types>;
-pub(crate) type Membership = openraft::Membership<u64, ()>;
+pub(crate) type Membership = openraft::Membership<u64, Place>;
 pub(crate) type StoredMembership = openraft::alias::StoredMembershipOf<Types>;
 pub(crate) type SnapshotMeta = openraft::alias::SnapshotMetaOf<Types>;
 pub(crate) type Metrics = openraft::RaftMetrics<Types>;

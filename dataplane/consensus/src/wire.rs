@@ -29,6 +29,10 @@ pub(crate) struct Membership {
     pub(crate) configs: Vec<Voters>,
     #[prost(uint64, repeated, tag = "2")]
     pub(crate) members: Vec<u64>,
+    /// The nodes that the members are on, in the same order; empty where each has its
+    /// node's id.
+    #[prost(uint64, repeated, tag = "3")]
+    pub(crate) places: Vec<u64>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -99,8 +103,11 @@ pub(crate) struct Request {
     pub(crate) from: u64,
     #[prost(uint64, tag = "3")]
     pub(crate) to: u64,
-    #[prost(oneof = "Ask", tags = "4, 5, 6, 7, 8, 9, 10")]
+    #[prost(oneof = "Ask", tags = "4, 5, 6, 7, 8, 9, 10, 11, 12, 13")]
     pub(crate) ask: Option<Ask>,
+    /// The replica that is meant; 0 for whichever the node has.
+    #[prost(uint64, tag = "20")]
+    pub(crate) to_replica: u64,
 }
 
 #[derive(Clone, PartialEq, prost::Oneof)]
@@ -119,6 +126,12 @@ pub(crate) enum Ask {
     ReadIndex(ReadIndexAsk),
     #[prost(message, tag = "10")]
     Standing(StandingAsk),
+    #[prost(message, tag = "11")]
+    Known(KnownAsk),
+    #[prost(message, tag = "12")]
+    Show(ShowAsk),
+    #[prost(message, tag = "13")]
+    Join(JoinAsk),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -172,10 +185,30 @@ pub(crate) struct ReadIndexAsk {}
 #[derive(Clone, Copy, PartialEq, prost::Message)]
 pub(crate) struct StandingAsk {}
 
+/// Which start of the sender's replica the receiver has seen last (S23).
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub(crate) struct KnownAsk {}
+
+/// Shows a start of the sender's replica.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub(crate) struct ShowAsk {
+    #[prost(uint64, tag = "1")]
+    pub(crate) life: u64,
+    #[prost(uint64, tag = "2")]
+    pub(crate) number: u64,
+}
+
+/// The sender's new replica is to be taken in, in place of the one it had.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub(crate) struct JoinAsk {
+    #[prost(uint64, tag = "1")]
+    pub(crate) replica: u64,
+}
+
 /// What it answers.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Response {
-    #[prost(oneof = "Answer", tags = "1, 2, 3, 4, 5, 6, 7")]
+    #[prost(oneof = "Answer", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10")]
     pub(crate) answer: Option<Answer>,
 }
 
@@ -196,6 +229,12 @@ pub(crate) enum Answer {
     Refused(String),
     #[prost(message, tag = "7")]
     Standing(StandingAnswer),
+    #[prost(message, tag = "8")]
+    Known(KnownAnswer),
+    #[prost(message, tag = "9")]
+    Shown(ShownAnswer),
+    #[prost(message, tag = "10")]
+    Joining(JoiningAnswer),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -248,4 +287,47 @@ pub(crate) struct StandingAnswer {
     /// It is about to stop.
     #[prost(bool, tag = "2")]
     pub(crate) leaving: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub(crate) struct KnownAnswer {
+    #[prost(uint64, tag = "1")]
+    pub(crate) life: u64,
+    #[prost(uint64, tag = "2")]
+    pub(crate) number: u64,
+    /// The receiver has state of the group itself.
+    #[prost(bool, tag = "3")]
+    pub(crate) holds: bool,
+}
+
+/// The answerer's own last start: whoever shows one may have lost what it knew of others'.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub(crate) struct ShownAnswer {
+    #[prost(uint64, tag = "1")]
+    pub(crate) life: u64,
+    #[prost(uint64, tag = "2")]
+    pub(crate) number: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub(crate) struct JoiningAnswer {}
+
+/// Stored: a node's own replica of a group, and its last start.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub(crate) struct Replica {
+    #[prost(uint64, tag = "1")]
+    pub(crate) id: u64,
+    #[prost(uint64, tag = "2")]
+    pub(crate) life: u64,
+    #[prost(uint64, tag = "3")]
+    pub(crate) number: u64,
+}
+
+/// Stored: the last start of another node's replica that was shown here.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub(crate) struct Seen {
+    #[prost(uint64, tag = "1")]
+    pub(crate) life: u64,
+    #[prost(uint64, tag = "2")]
+    pub(crate) number: u64,
 }

@@ -90,6 +90,7 @@ pub struct Service {
     checksums: inspect::Checksums,
     lists: copies::Lists,
     moves: homing::Moves,
+    damage: hosted::Damage,
 }
 
 impl Service {
@@ -111,6 +112,7 @@ impl Service {
             checksums: inspect::Checksums::default(),
             lists: copies::Lists::default(),
             moves: homing::Moves::default(),
+            damage: watch::Sender::new(None),
         }))
     }
 
@@ -129,6 +131,17 @@ impl Service {
     /// to the agent, so that `repo create` returns when pushes work (S43).
     pub fn applied(&self) -> watch::Receiver<GrantsVersion> {
         self.applied.subscribe()
+    }
+
+    /// Waits until damage was found in this node's store that the other voters can make
+    /// good, if the store is set aside and the node starts anew (S23); returns what it is.
+    pub async fn store_damage(&self) -> String {
+        let mut damage = self.damage.subscribe();
+        let found = damage.wait_for(Option::is_some).await.ok().and_then(|found| found.clone());
+        match found {
+            Some(found) => found,
+            None => std::future::pending().await,
+        }
     }
 
     /// Partitions that are open here.

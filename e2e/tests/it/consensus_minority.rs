@@ -26,7 +26,7 @@ fn p_a8_a_minority_refuses_pushes_and_fetches_within_2_s_and_says_why() -> Resul
         }
         let refused = refusals(&mut three, alone);
         for other in others {
-            three.signal(other, Signal::CONT)?;
+            three.go_on(other)?;
         }
         refused?;
         three.push_until_taken(alone, BACK_WITHIN)?;

@@ -55,6 +55,27 @@ enum Kind {
     AllRows,
     /// What the agent knows of the cluster.
     Snapshot,
+    /// Of the data base of a role that has voters on all nodes: the largest file whose name
+    /// has this part.
+    Voter(Role, &'static str),
+    /// All of that data base.
+    AllOf(Role),
+}
+
+/// A role that has voters on all nodes: their logs and states are in one data base.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Metadata,
+    Control,
+}
+
+impl Role {
+    const fn folder(self) -> &'static str {
+        match self {
+            Self::Metadata => "metadata/db",
+            Self::Control => "control/db",
+        }
+    }
 }
 
 const SEGMENTS: [(Kind, Damage); 5] = [
@@ -70,6 +91,20 @@ const ROWS: [(Kind, Damage); 5] = [
     (Kind::Rows("CURRENT"), Damage::Remove),
     (Kind::AllRows, Damage::Remove),
     (Kind::Snapshot, Damage::Byte),
+];
+
+/// Of each kind of file, by turns of the role whose it is.
+const VOTERS: [(Kind, Damage); 10] = [
+    (Kind::Voter(Role::Metadata, TABLES), Damage::Byte),
+    (Kind::Voter(Role::Control, LOGS), Damage::Byte),
+    (Kind::Voter(Role::Metadata, LOGS), Damage::Block),
+    (Kind::Voter(Role::Control, TABLES), Damage::Remove),
+    (Kind::Voter(Role::Metadata, "MANIFEST"), Damage::Byte),
+    (Kind::Voter(Role::Control, "MANIFEST"), Damage::Truncate),
+    (Kind::Voter(Role::Metadata, "CURRENT"), Damage::Byte),
+    (Kind::Voter(Role::Control, "CURRENT"), Damage::Remove),
+    (Kind::AllOf(Role::Metadata), Damage::Remove),
+    (Kind::AllOf(Role::Control), Damage::Remove),
 ];
 
 /// The system, and what was done to it so far.
@@ -156,10 +191,40 @@ impl Patient {
         Ok(Page::at(&self.three.node(index).metrics)?.get("gitstratum_object_segments"))
     }
 
+    /// The node's voters make a majority with those of one other node, and have all.
+    fn carries_a_majority(&mut self, victim: usize) -> Result<()> {
+        self.three.signal(victim + 1, Signal::STOP)?;
+        let name = format!("after-{victim}");
+        let pushed = self.three.push_until_taken(victim, HEALED_WITHIN);
+        let made = self.until_made(&name);
+        self.three.go_on(victim + 1)?;
+        pushed?;
+        made?;
+        self.clone_through(victim)
+    }
+
+    /// Creates a user, as soon as the control plane is led.
+    fn until_made(&self, name: &str) -> Result<()> {
+        let began = now();
+        loop {
+            let made = self.three.stratum.try_cli(&["user", "create", name])?;
+            if made.code == 0 {
+                return Ok(());
+            }
+            let told = made.err;
+            let limit = beside_others(HEALED_WITHIN);
+            ensure!(began.elapsed() < limit, "{told}; its log:\n{}", self.three.troubles());
+        }
+    }
+
+    /// Each kind on each of the nodes.
     fn run(&mut self, cases: &[(Kind, Damage)]) -> Result<()> {
+        self.run_times(3, cases)
+    }
+
+    fn run_times(&mut self, times: usize, cases: &[(Kind, Damage)]) -> Result<()> {
         let rounds = if is_long() { ROUNDS_LONG } else { 1 };
-        // Each kind on each of the nodes.
-        for (kind, damage) in (0..rounds * 3).flat_map(|_| cases.iter().copied()) {
+        for (kind, damage) in (0..rounds * times).flat_map(|_| cases.iter().copied()) {
             let took = self.case(kind, damage).with_context(|| format!("{kind:?} {damage:?}"))?;
             eprintln!("{kind:?} {damage:?}: healed after {took:?}");
         }
@@ -187,6 +252,11 @@ impl Kind {
             Self::Segment => (node.join("object/segments"), ".seg"),
             Self::Rows(part) => (node.join("object/db"), part),
             Self::Snapshot => (node.join("agent"), "snapshot"),
+            Self::Voter(role, part) => (node.join(role.folder()), part),
+            Self::AllOf(role) => {
+                fs::remove_dir_all(node.join(role.folder()))?;
+                return Ok(node.join(role.folder()));
+            }
             Self::Segments => {
                 let all = files(&node.join("object/segments"), ".seg")?;
                 all.iter().try_for_each(fs::remove_file)?;
@@ -254,6 +324,17 @@ fn p_i5_damaged_and_lost_rows_of_one_node_are_healed_from_the_others() -> Result
     Patient::start()?.run(&ROWS)
 }
 
+/// The refs' and the control plane's own files: the replica learns all again (S23).
+#[test]
+fn p_i5_s23_damaged_and_lost_files_of_one_nodes_voters_are_healed_from_the_others() -> Result<()> {
+    let mut patient = Patient::start()?;
+    patient.run_times(1, &VOTERS)?;
+    for victim in 0..3 {
+        patient.carries_a_majority(victim)?;
+    }
+    Ok(())
+}
+
 /// Pushes go on beside a node whose disk fails once; it starts anew and is whole again.
 #[test]
 fn p_d5_a_failed_sync_of_one_node_costs_no_push_and_that_node_comes_back_verified() -> Result<()> {
@@ -262,16 +343,20 @@ fn p_d5_a_failed_sync_of_one_node_costs_no_push_and_that_node_comes_back_verifie
     let three = Three::start_in(options, &["--scrub-every", SCRUB_EVERY])?;
     let mut patient = Patient { three, cases: 0 };
     patient.grow(0)?;
-    for (number, path) in [(1, "nodes/2/object/segments"), (2, "nodes/3/object/segments")] {
-        let victim = if number == 1 { 1 } else { 2 };
+    let disks = ["2/object/segments", "3/object/segments", "1/metadata/db", "2/control/db"];
+    for (number, disk) in (1..).zip(disks) {
+        let path = format!("nodes/{disk}");
+        let victim: usize = disk[..1].parse::<usize>()? - 1;
         let old = patient.three.node(victim).current_pid().context("the node is not up")?;
         slate.control()?.fail(Fault {
             operation: Operation::Sync,
             error: EIO,
             times: 1,
-            path_contains: path.to_owned(),
+            path_contains: path,
         });
+        let name = format!("user-{number}");
         patient.grow(number)?;
+        patient.until_made(&name)?;
         patient.three.wait_for_new(victim, old)?;
         patient.three.wait_for_service(victim)?;
         patient.wait_until_sound()?;

@@ -122,6 +122,24 @@ impl Three {
         Ok(())
     }
 
+    /// Lets a node that was stopped go on, and waits until one process of it stays: one that
+    /// was stalled for long ends, and is started again (S39).
+    pub(crate) fn go_on(&self, index: usize) -> Result<()> {
+        const STAYS: Duration = Duration::from_millis(1_500);
+        self.signal(index, Signal::CONT)?;
+        let (began, mut seen) = (now(), (None, now()));
+        while seen.0.is_none() || seen.1.elapsed() < STAYS {
+            ensure!(began.elapsed() < Duration::from_secs(40), "node {index} does not stay");
+            let pid = self.node(index).current_pid();
+            let living = pid.filter(|pid| PathBuf::from(format!("/proc/{pid}/stat")).exists());
+            if living != seen.0 {
+                seen = (living, now());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        self.wait_for_service(index)
+    }
+
     /// Waits until a fetch through a node is answered: after all were killed, on a busy
     /// machine, the partitions may be without a leader for longer than a request waits.
     pub(crate) fn wait_for_service(&self, index: usize) -> Result<()> {

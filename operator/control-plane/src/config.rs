@@ -13,9 +13,6 @@ pub struct Config {
     /// The cluster id that is written down beside the data, if it is: an empty state then
     /// means that the control plane was lost, not that there is none yet (S45).
     pub recorded_cluster: Option<ClusterId>,
-    /// This voter has never been one: without a state it waits to be taken in by the others,
-    /// which nothing of it was promised to.
-    pub is_new: bool,
     /// How the log behaves.
     pub consensus: gitstratum_consensus::Config,
     /// Longest wait for a leader at the start.
@@ -57,7 +54,6 @@ impl Config {
             node,
             voters: BTreeSet::from([node]),
             recorded_cluster: None,
-            is_new: false,
             consensus: gitstratum_consensus::Config::default(),
             leader_timeout: Duration::from_secs(10),
             settle_timeout: Duration::from_secs(5),

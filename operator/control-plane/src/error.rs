@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use gitstratum_consensus::{ProposeError, ReadError};
 use gitstratum_core::{ClusterId, ErrorKind, NodeId};
 use gitstratum_identity::AuthorityError;
@@ -21,6 +23,24 @@ pub enum Error {
          bring its data back, or rebuild it with `gitstratum cluster recover`"
     )]
     Lost(ClusterId),
+    /// Asked to bring back what is there.
+    #[error("the control plane has its state: there is nothing to bring back")]
+    NotLost,
+    /// What is to be brought back makes no cluster.
+    #[error("what is to be brought back: {0}")]
+    Snapshot(&'static str),
+    /// Voters that may have the state still.
+    #[error(
+        "not every voter of the control plane says that it has nothing: {} may have its state; \
+         start them first", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    )]
+    VotersMissing(BTreeSet<NodeId>),
+    /// Nobody here can write the next generation down.
+    #[error("this control plane has no record beside its data: it cannot be brought back here")]
+    NoRecord,
+    /// The next generation could not be written down.
+    #[error("writing the next generation down: {0}")]
+    Generation(String),
     /// The state is another cluster's.
     #[error("the control plane's state is of cluster {found}, but cluster {recorded} is recorded")]
     OtherCluster {
@@ -105,9 +125,14 @@ impl Error {
         match self {
             Self::Config(_) => ErrorKind::Invalid,
             Self::Log(source) => source.kind(),
-            Self::Lost(_) | Self::OtherCluster { .. } | Self::OldIncarnation { .. } => {
-                ErrorKind::Conflict
-            }
+            Self::Lost(_)
+            | Self::NotLost
+            | Self::VotersMissing(_)
+            | Self::NoRecord
+            | Self::OtherCluster { .. }
+            | Self::OldIncarnation { .. } => ErrorKind::Conflict,
+            Self::Snapshot(_) => ErrorKind::Invalid,
+            Self::Generation(_) => ErrorKind::Unavailable,
             Self::Authority(source) => source.kind(),
             Self::NoAuthority => ErrorKind::Conflict,
             Self::Read(source) => source.kind(),

@@ -18,6 +18,7 @@ use crate::error::Error;
 use crate::fleet::Fleet;
 use crate::machine::Machine;
 use crate::metric_names::ControlMetrics;
+use crate::recovery::Loss;
 
 /// How often a proposal whose outcome is unknown is sent again. It carries its request id,
 /// so it is applied once at most.
@@ -46,6 +47,7 @@ pub(crate) struct Plane {
     pub(crate) emptier: Emptier,
     pub(crate) streams: Arc<Semaphore>,
     authority: OnceLock<Arc<Authority>>,
+    pub(crate) loss: Loss,
     refusals: Shares<Line>,
 }
 
@@ -78,6 +80,7 @@ impl Plane {
             emptier,
             streams,
             authority,
+            loss: Loss::default(),
             refusals,
         })
     }

@@ -6,6 +6,8 @@ mod control;
 mod enrolment;
 mod fleet;
 mod forward;
+mod gate;
+mod recovery;
 mod stream;
 
 use std::future::Future;
@@ -17,10 +19,12 @@ use gitstratum_client::grpc;
 use gitstratum_core::{ProcessRole, Token};
 use gitstratum_identity::{Guests, Listener, Peer};
 use gitstratum_process::{Drain, RequestId, request_span};
+use gitstratum_proto::MESSAGE_BYTES_MAX;
 use gitstratum_proto::control::v1::administration_server::AdministrationServer;
 use gitstratum_proto::control::v1::control_server::ControlServer;
 use gitstratum_proto::control::v1::enrolment_server::EnrolmentServer;
 use gitstratum_proto::control::v1::fleet_server::FleetServer;
+use gitstratum_proto::control::v1::recovery_server::RecoveryServer;
 use tokio::net::UnixListener;
 use tokio_stream::wrappers::UnixListenerStream;
 use tonic::service::Routes;
@@ -32,6 +36,7 @@ use crate::error::Error;
 use crate::plane::Plane;
 use forward::Forward;
 pub(crate) use forward::Leaders;
+use gate::Gate;
 
 /// Largest request, bytes: a name list or a key, never data.
 const REQUEST_BYTES_MAX: usize = 256 * 1024;
@@ -67,6 +72,7 @@ pub(crate) async fn serve_nodes(
     let fleet = FleetServer::new(Api { plane: Arc::clone(&plane), drain: drain.clone() });
     let fleet = fleet.max_decoding_message_size(REQUEST_BYTES_MAX);
     let enrolment = enrolment(&plane, &leaders, &drain);
+    let fleet = Gate::new(fleet, Arc::clone(&plane));
     let routes = people_routes(plane, leaders, drain.clone());
     let routes = routes.add_service(fleet).add_service(enrolment);
     let served = grpc::serve(listener, ProcessRole::Control, routes, drain).await;
@@ -105,19 +111,25 @@ fn enrolment(
     plane: &Arc<Plane>,
     leaders: &Arc<Leaders>,
     drain: &Drain,
-) -> Forward<EnrolmentServer<Api>> {
+) -> Gate<Forward<EnrolmentServer<Api>>> {
     let api = Api { plane: Arc::clone(plane), drain: drain.clone() };
     let enrolment = EnrolmentServer::new(api).max_decoding_message_size(REQUEST_BYTES_MAX);
-    Forward::new(enrolment, Arc::clone(plane), Arc::clone(leaders))
+    let enrolment = Forward::new(enrolment, Arc::clone(plane), Arc::clone(leaders));
+    Gate::new(enrolment, Arc::clone(plane))
 }
 
 fn people_routes(plane: Arc<Plane>, leaders: Arc<Leaders>, drain: Drain) -> Routes {
     let api = Api { plane: Arc::clone(&plane), drain };
     let control = ControlServer::new(api.clone()).max_decoding_message_size(REQUEST_BYTES_MAX);
-    let administration = AdministrationServer::new(api);
+    let administration = AdministrationServer::new(api.clone());
     let administration = administration.max_decoding_message_size(REQUEST_BYTES_MAX);
+    let recovery = RecoveryServer::new(api).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let control = Forward::new(control, Arc::clone(&plane), Arc::clone(&leaders));
-    Routes::new(control).add_service(Forward::new(administration, plane, leaders))
+    let administration = Forward::new(administration, Arc::clone(&plane), Arc::clone(&leaders));
+    let recovery = Forward::new(recovery, Arc::clone(&plane), leaders);
+    Routes::new(Gate::new(control, Arc::clone(&plane)))
+        .add_service(Gate::new(administration, plane))
+        .add_service(recovery)
 }
 
 impl Api {

@@ -1,9 +1,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use gitstratum_consensus::{GroupId, Host, HostOptions, Network};
-use gitstratum_core::{Clock, ClusterId, Entropy, GrantsVersion, NodeId};
+use gitstratum_consensus::{Host, Network};
+use gitstratum_core::{Clock, ClusterId, Entropy, GrantsVersion};
 use gitstratum_identity::{Authority, Dialer, Guests, Listener};
 use gitstratum_process::{Drain, Metrics, TaskGroup};
 use gitstratum_store::Engine;
@@ -14,14 +13,11 @@ use crate::emptying;
 use crate::error::Error;
 use crate::founding::{self, Cluster, Founding};
 use crate::housekeeping;
-use crate::machine::Machine;
 use crate::membership;
-use crate::metric_names::ControlMetrics;
-use crate::plane::{Parts, Plane};
+use crate::plane::Plane;
+use crate::recovery::{self, Record};
 use crate::rpc::{self, Leaders};
-
-/// The control plane's group, on the engine of its own directory.
-const GROUP: GroupId = GroupId(0);
+use crate::voter::Voter;
 
 /// What a control plane needs.
 pub struct Dependencies {
@@ -51,8 +47,8 @@ pub struct Doors {
 
 /// One voter of the control plane.
 pub struct Service {
-    plane: Arc<Plane>,
-    leaders: Arc<Leaders>,
+    pub(crate) plane: Arc<Plane>,
+    pub(crate) leaders: Arc<Leaders>,
 }
 
 /// A cheap way in, for the process that runs the service.
@@ -78,46 +74,23 @@ impl Service {
         }
     }
 
-    /// Opens the log. Messages of other voters can be handed to [`Handle::receive`] from
-    /// now on; without them nobody may ever lead.
+    /// [`Voter::start`] and [`Voter::open`].
     ///
     /// # Errors
-    /// [`Error::Config`]; [`Error::Log`] names what is damaged; [`Error::Lost`] when there
-    /// is no state, but a recorded cluster (S45): nothing was touched then.
+    /// As of both.
     pub async fn prepare(config: Config, dependencies: Dependencies) -> Result<Self, Error> {
-        config.validate()?;
-        let Dependencies { engine, network, dialer, clock, entropy, metrics } = dependencies;
-        let host = Host::start(HostOptions {
-            node: config.node,
-            engine,
-            network,
-            clock: Arc::clone(&clock),
-            config: config.consensus.clone(),
-        })
-        .map_err(Error::Log)?;
-        let group = match host.open(GROUP, Machine::default()).await {
-            Ok(group) => group,
-            Err(error) => {
-                host.shutdown().await;
-                return Err(Error::Log(error));
-            }
-        };
-        let metrics = ControlMetrics::new(&metrics);
-        let parts =
-            Parts { config, group, host, clock, entropy, metrics, dialer: Arc::clone(&dialer) };
-        let plane = Plane::new(parts);
-        match begin(&plane).await {
-            Ok(()) => Ok(Self { plane, leaders: Leaders::new(dialer) }),
-            Err(error) => {
-                plane.host.shutdown().await;
-                Err(error)
-            }
-        }
+        Voter::start(config, dependencies)?.open().await
     }
 
     /// Gives nodes their certificates from `authority`. Without it none can enrol.
     pub fn sign_with(&self, authority: Arc<Authority>) {
         self.plane.sign_with(authority);
+    }
+
+    /// Has what is written down beside the data, and is to be when a lost state is brought
+    /// back. Without it none can be (S45).
+    pub fn record_with(&self, record: Arc<dyn Record>) {
+        self.plane.loss.record_with(record);
     }
 
     /// A way in.
@@ -150,9 +123,10 @@ impl Service {
         ));
         let kept = housekeeping::run(Arc::clone(&self.plane), drain.clone());
         let emptied = emptying::run(Arc::clone(&self.plane), drain.clone());
+        let found = recovery::watch(Arc::clone(&self.plane), drain.clone());
         let voters = membership::run(Arc::clone(&self.plane), drain);
         tasks.spawn(async move {
-            tokio::join!(kept, emptied, voters);
+            tokio::join!(kept, emptied, found, voters);
             Ok(())
         });
         let mut result = Ok(());
@@ -170,21 +144,6 @@ impl Service {
     /// Stops without having served.
     pub async fn stop(self) {
         self.plane.host.shutdown().await;
-    }
-}
-
-/// Begins the group, unless it was begun: on one of its first voters, the others hear of it.
-async fn begin(plane: &Plane) -> Result<(), Error> {
-    // The log itself says whether it was begun, even if nothing of it was applied yet.
-    let is_begun = plane.group.is_initialized().await.map_err(Error::Log)?;
-    match plane.config.recorded_cluster {
-        // A voter that is new hears of the log from its leader.
-        Some(_) if !is_begun && plane.config.is_new => Ok(()),
-        Some(cluster) if !is_begun => Err(Error::Lost(cluster)),
-        None if !is_begun && plane.config.voters.first() == Some(&plane.config.node) => {
-            plane.group.initialize(&plane.config.voters).await.map_err(Error::Log)
-        }
-        _ => Ok(()),
     }
 }
 
@@ -209,19 +168,16 @@ impl Handle {
         plane.group.wait_for_leader(plane.config.leader_timeout).await.map_err(Error::Log)?;
         plane.barrier().await?;
         let found = plane.read(gitstratum_state::State::cluster).await?;
-        compare(recorded, found)
+        let compared = compare(recorded, found);
+        if let Err(Error::Lost(cluster)) = &compared {
+            plane.loss.mark(*cluster);
+        }
+        compared
     }
 
-    /// Answers a message of another voter.
-    ///
-    /// # Errors
-    /// [`Error::Log`] if it cannot be understood, or is not for this voter.
-    pub async fn receive(&self, sender: NodeId, message: Bytes) -> Result<Bytes, Error> {
-        gitstratum_process::failpoint!(
-            "control.log.receive",
-            return Err(Error::Busy("the control plane's voters"))
-        );
-        self.plane.host.receive(sender, message).await.map_err(Error::Log)
+    /// The log's host, for whoever watches over the process.
+    pub fn host(&self) -> Arc<Host> {
+        Arc::clone(&self.plane.host)
     }
 
     /// Hands leadership to another voter, if this one has it and another is ready within

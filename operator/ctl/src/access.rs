@@ -14,6 +14,8 @@ use crate::endpoint::{self, Endpoint, Node};
 const STORE_SOCKET: &str = "admin.sock";
 /// Name of the socket behind which a node reaches the stores of all.
 const PEERS_SOCKET: &str = "peers.sock";
+/// Name of the agent's, in its own folder.
+const AGENT_SOCKET: &str = "agent.sock";
 /// Port of a control plane where none is named.
 const PORT: u16 = 9090;
 /// Most bytes that are read of a token's file.
@@ -91,6 +93,8 @@ pub struct Stores {
     pub object: PathBuf,
     /// Of the segments on any node, which is named first.
     pub peers: PathBuf,
+    /// Of what the control plane has told the node.
+    pub agent: PathBuf,
 }
 
 /// A control plane that can be dialled.
@@ -165,6 +169,7 @@ impl Access {
             metadata: folder.join("metadata").join(STORE_SOCKET),
             object: folder.join("object").join(STORE_SOCKET),
             peers: folder.join("object").join(PEERS_SOCKET),
+            agent: folder.join("agent").join(AGENT_SOCKET),
         });
         let stores = stores.collect();
         Ok(Self { place: Place::Local { socket, data: data.to_owned(), stores }, token })

@@ -104,6 +104,9 @@ pub enum Error {
         /// In its words.
         message: String,
     },
+    /// The control plane has lost its state on all its voters (S45).
+    #[error("{0}")]
+    ControlPlaneLost(String),
     /// The other side does not offer the service.
     #[error("{0} does not offer this")]
     NotOffered(String),
@@ -136,6 +139,7 @@ impl Error {
             | Self::NotOffered(_) => ErrorKind::Invalid,
             Self::NotSignedIn(_) => ErrorKind::Denied,
             Self::Refused { kind, .. } => *kind,
+            Self::ControlPlaneLost(_) => ErrorKind::Conflict,
             Self::Answer { .. } | Self::Shape(_) => ErrorKind::Bug,
         }
     }
@@ -153,6 +157,7 @@ impl Error {
             | Self::Malformed { .. }
             | Self::NotSignedIn(_)
             | Self::Refused { .. }
+            | Self::ControlPlaneLost(_)
             | Self::NotOffered(_)
             | Self::Answer { .. }
             | Self::Shape(_) => Exit::Failed,
@@ -186,6 +191,9 @@ impl Error {
             }
             Self::NotOffered(_) => {
                 "run this on the machine of the node, with --data instead of --server".to_owned()
+            }
+            Self::ControlPlaneLost(_) => {
+                "`gitstratum cluster recover --dry-run` shows what can be brought back".to_owned()
             }
             Self::Refused { kind, .. } => return refusal_hint(*kind).map(str::to_owned),
             Self::Answer { .. } | Self::Shape(_) => BUG_HINT.to_owned(),

@@ -13,6 +13,7 @@ pub mod moment;
 pub mod node;
 pub mod output;
 pub mod rebalance;
+pub mod recovery;
 pub mod repository;
 pub mod ring;
 pub mod rpc;

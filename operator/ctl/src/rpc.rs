@@ -5,6 +5,7 @@ mod channel;
 mod cluster;
 mod control;
 mod failure;
+mod recovery;
 pub mod supervisor;
 
 #[cfg(any(test, feature = "test-util"))]
@@ -60,6 +61,7 @@ struct Store {
     metadata: Option<Channel>,
     object: Option<Channel>,
     peers: Option<PathBuf>,
+    agent: Option<Channel>,
 }
 
 impl Connection {
@@ -180,10 +182,13 @@ async fn living(stores: &[Stores]) -> (Vec<Store>, Vec<NodeId>) {
     let (mut found, mut silent) = (Vec::new(), Vec::new());
     for (store, lives) in stores.iter().zip(join_all(asked).await) {
         if lives {
-            let (metadata, object) =
-                (channel::store(&store.metadata), channel::store(&store.object));
-            let peers = store.peers.exists().then(|| store.peers.clone());
-            found.push(Store { node: store.node, metadata, object, peers });
+            found.push(Store {
+                node: store.node,
+                metadata: channel::store(&store.metadata),
+                object: channel::store(&store.object),
+                peers: store.peers.exists().then(|| store.peers.clone()),
+                agent: channel::store(&store.agent),
+            });
         } else {
             silent.push(store.node);
         }

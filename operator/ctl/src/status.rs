@@ -2,6 +2,7 @@
 
 mod show;
 
+use gitstratum_client::grpc::CONTROL_PLANE_LOST;
 use gitstratum_core::{ClusterId, NodeId};
 use gitstratum_proto::control::v1 as wire;
 use gitstratum_proto::{metadata, object};
@@ -10,6 +11,7 @@ use serde::Serialize;
 use crate::Error;
 use crate::moment::Moment;
 use crate::node::state_name;
+use crate::recovery;
 use crate::rpc::Connection;
 
 pub use show::text;
@@ -18,6 +20,8 @@ pub use show::text;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
+    /// What the cluster as a whole suffers from.
+    pub conditions: Vec<Condition>,
     /// Id of the cluster.
     pub cluster_id: String,
     /// How often its control plane was founded or rebuilt.
@@ -42,6 +46,19 @@ pub struct Status {
     pub partitions: Vec<PartitionStatus>,
     /// What could not be found out, and why.
     pub unknown: Vec<String>,
+}
+
+/// Something that the cluster as a whole suffers from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Condition {
+    /// Its name, as in the status of the custom resource.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// `True`.
+    pub status: &'static str,
+    /// For people.
+    pub message: String,
 }
 
 /// How data is placed.
@@ -132,7 +149,7 @@ impl Status {
     /// # Errors
     /// When the control plane does not answer.
     pub async fn ask(connection: &Connection) -> Result<Self, Error> {
-        let state = connection.cluster_state().await?;
+        let (state, conditions) = state(connection).await?;
         let silent = connection.silent().iter().map(|node| format!("node {node} does not answer"));
         let mut unknown: Vec<String> = silent.collect();
         let partitions = answered("partitions", connection.partitions().await, &mut unknown);
@@ -141,7 +158,20 @@ impl Status {
             let place = connection.place();
             unknown.push(format!("partitions and stores: {place} does not offer this"));
         }
-        Ok(Self { unknown, ..put_together(state, &partitions, &stores) })
+        Ok(Self { conditions, unknown, ..put_together(state, &partitions, &stores) })
+    }
+}
+
+/// The cluster as the control plane sees it; as a node was told of it where that is lost.
+async fn state(connection: &Connection) -> Result<(wire::ClusterState, Vec<Condition>), Error> {
+    match connection.cluster_state().await {
+        Ok(state) => Ok((state, Vec::new())),
+        Err(Error::ControlPlaneLost(message)) => {
+            let state = recovery::as_told(connection).await.unwrap_or_default();
+            let lost = Condition { kind: CONTROL_PLANE_LOST, status: "True", message };
+            Ok((state, vec![lost]))
+        }
+        Err(error) => Err(error),
     }
 }
 
@@ -184,6 +214,7 @@ fn put_together(
             nodes: nodes.iter().filter(|node| node.in_ring).count(),
         },
         nodes,
+        conditions: Vec::new(),
         partitions: placed
             .map(|placement| {
                 partition_status(placement, best_view(placement.partition, partitions))

@@ -13,8 +13,8 @@ pub use access::{
 };
 pub use change::Change;
 pub use cluster::{
-    EnrolNode, Found, FoundNode, PartitionApplied, PruneAudit, RecordRefusal, SetJoinToken,
-    SetSetting,
+    EnrolNode, Found, FoundNode, PartitionApplied, PruneAudit, RecordRefusal, Restore, RestoredRow,
+    SetJoinToken, SetSetting,
 };
 pub use directory::{
     CreateRepository, DeleteRepository, RenameRepository, SetRepository, SettleRepository,
@@ -49,7 +49,7 @@ pub struct Command {
     #[prost(
         oneof = "Change",
         tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, \
-                31, 32, 33, 34, 35, 40, 41"
+                31, 32, 33, 34, 35, 40, 41, 42"
     )]
     pub change: Option<Change>,
 }

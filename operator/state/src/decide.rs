@@ -4,6 +4,7 @@ mod grant;
 mod names;
 mod node;
 mod repository;
+mod restore;
 mod ring;
 mod setting;
 mod token;
@@ -113,7 +114,8 @@ impl State {
         }
         let at = At { generation: self.header.generation, index, wall };
         let desk = Desk { state: self, authority: self.authority(origin, wall)?, at };
-        if self.header.cluster.is_none() && !matches!(change, Change::Found(_)) {
+        let founds = matches!(change, Change::Found(_) | Change::Restore(_));
+        if self.header.cluster.is_none() && !founds {
             return Err(Refusal::Founding("not founded yet"));
         }
         decide_change(&desk, change)
@@ -150,5 +152,6 @@ fn decide_change(desk: &Desk<'_>, change: &Change) -> Result<Plan, Refusal> {
         Change::RemoveNode(remove) => ring::remove(desk, remove),
         Change::EnrolNode(enrol) => enrol::enrol(desk, enrol),
         Change::SetJoinToken(set) => enrol::set_join_token(desk, set),
+        Change::Restore(restore) => restore::restore(desk, restore),
     }
 }

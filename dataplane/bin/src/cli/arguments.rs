@@ -6,6 +6,7 @@ use gitstratum_ctl::output::Format;
 
 use super::audit::AuditArgs;
 use super::check::CheckArgs;
+use super::cluster::ClusterVerb;
 use super::credential::CredentialArgs;
 use super::grant::{GrantArgs, GrantsArgs};
 use super::login::LoginArgs;
@@ -135,6 +136,9 @@ pub(crate) enum Verb {
     #[command(subcommand)]
     Flag(FlagVerb),
     Check(CheckArgs),
+    /// Bring a lost control plane back
+    #[command(subcommand)]
+    Cluster(ClusterVerb),
     Audit(AuditArgs),
     Login(LoginArgs),
     Credential(CredentialArgs),
@@ -164,6 +168,7 @@ impl Verb {
             Self::Config(verb) => verb.run(console).await?,
             Self::Flag(verb) => verb.run(console).await?,
             Self::Check(args) => return args.run(console).await,
+            Self::Cluster(verb) => verb.run(console).await?,
             Self::Audit(args) => args.run(console).await?,
             Self::Login(args) => args.run(console).await?,
             Self::Credential(args) => args.run(console)?,

@@ -61,7 +61,10 @@ fn check_roles(plan: &Plan, files: &dyn Files, folder: &Folder) -> Result<()> {
     for role in ROLES {
         let path = plan.role(role.as_str());
         let is_made = RoleDirectory::inspect(files, &path, role)?;
-        if !is_made && folder.recorded.is_some() {
+        // What the replicas of other nodes have is learned from there again (S23, S45).
+        let is_replicated = matches!(role, ProcessRole::Control | ProcessRole::Metadata);
+        let is_learned = is_replicated && plan.node.is_some();
+        if !is_made && !is_learned && folder.recorded.is_some() {
             bail!(
                 "{} is missing or empty, but {} names a cluster: put it back",
                 path.display(),

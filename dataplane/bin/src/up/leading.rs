@@ -4,15 +4,30 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gitstratum_consensus::Host;
-use gitstratum_control_plane::Handle;
+use gitstratum_core::Clock;
+use gitstratum_process::{StallWatch, exit_at_once};
+
+use super::roles::control::Led;
 
 /// Longest wait for other nodes to take this one's leaderships.
 const HAND_OVER_WITHIN: Duration = Duration::from_secs(3);
 
+/// A process that did nothing for so long ends: the others have elected without it, and it
+/// must not go on as if nothing had been (S39).
+const STALLED_AFTER: Duration = Duration::from_secs(3);
+
+/// Ends the process as soon as it runs again after a stall; whoever watches starts it again.
+pub(super) fn watch_stalls(clock: &Arc<dyn Clock>) -> StallWatch {
+    StallWatch::start(Arc::clone(clock), STALLED_AFTER, |span| {
+        tracing::error!(?span, "this process was stalled, it ends");
+        exit_at_once();
+    })
+}
+
 /// Where this node may lead.
 pub(super) struct Leading {
     pub(super) partitions: Arc<Host>,
-    pub(super) control: Option<Handle>,
+    pub(super) control: Led,
 }
 
 impl Leading {
@@ -24,7 +39,7 @@ impl Leading {
             tracing::info!(left, "leaderships of partitions handed over");
         };
         let control = async {
-            if let Some(control) = &self.control {
+            if let Some(control) = self.control.get() {
                 control.leave(HAND_OVER_WITHIN).await;
             }
         };

@@ -9,17 +9,18 @@ use gitstratum_control_plane::{Cluster, Doors, Founding};
 use gitstratum_core::{Clock, ClusterId, Entropy, NodeId, ProcessRole, SystemClock, SystemEntropy};
 use gitstratum_identity::{Dialer, Listener, LocalNetwork, Peer, PublicTls, Service as Port};
 use gitstratum_process::{
-    Drain, DrainTrigger, Health, Metrics, Probe, ProbeServer, Task, TaskGroup, spawn,
+    Drain, DrainTrigger, Health, Metrics, Probe, ProbeServer, StallWatch, Task, TaskGroup, spawn,
 };
 use gitstratum_store::{Files, RocksMemory, SystemFiles};
 
 use super::addresses::Addresses;
+use super::beside::Beside;
 use super::book::Book;
 use super::certificates::Certificates;
 use super::endpoint::{Endpoint, NodeEndpoint, url};
 use super::folder::Folder;
 use super::inspection::{Inspected, inspect};
-use super::leading::Leading;
+use super::leading::{self, Leading};
 use super::plan::Plan;
 use super::roles::{self, agent, control, frontend, metadata, object};
 use super::secrets::{self, Secrets};
@@ -112,6 +113,8 @@ pub(super) struct Node {
     directories: Vec<gitstratum_store::RoleDirectory>,
     engines: Vec<Arc<gitstratum_store::RocksEngine>>,
     leading: Leading,
+    /// Ends the process when it was stalled, where others can go on without it.
+    _stall: Option<StallWatch>,
 }
 
 /// Looks at what is there. Where one node of several starts, its last process may be dying
@@ -171,7 +174,9 @@ impl Node {
             Some(secrets) => secrets,
             None => secrets::read(common.files.as_ref(), &plan.data, common.cluster.id)?,
         };
-        if let (Some(service), Transport::Inside(_)) = (&opened.service, &common.transport) {
+        if let control::Opening::Open(service) = &opened.service
+            && common.cluster.nodes.len() == 1
+        {
             let first = folder.first_token.as_deref();
             secrets.check_token(&plan.data, first, &service.handle()).await?;
         }
@@ -189,10 +194,7 @@ impl Node {
         (secrets, tls): (Secrets, Option<Arc<PublicTls>>),
         (stop_behind, drain, mut behind): (DrainTrigger, Drain, TaskGroup<Result<()>>),
     ) -> Result<Self> {
-        let handle = control.service.as_ref().map(gitstratum_control_plane::Service::handle);
-        if let Some(service) = control.service {
-            serve_control(plan, &common, service, &drain, &mut behind).await?;
-        }
+        let led = serve_control(plan, &common, control.service, &drain, &mut behind).await?;
         let (path, clock) = (clock_mark::path(&plan.folder()), Arc::clone(&common.clock));
         let marked = clock_mark::keep(Arc::clone(&common.files), path, clock, drain.clone());
         behind.spawn(async move {
@@ -213,6 +215,8 @@ impl Node {
         let shown = (secrets.host_key, tls);
         let frontend =
             frontend::open(plan, &common, agent.incarnation, shown, &drain, &mut behind).await?;
+        let is_alone = common.cluster.nodes.len() == 1;
+        let stall = (!is_alone).then(|| leading::watch_stalls(&common.clock));
         let probes = ProbeServer::bind(plan.metrics, common.health.clone(), common.metrics.clone());
         let probes = probes.await?;
         Ok(Self {
@@ -224,7 +228,8 @@ impl Node {
             stop_behind,
             directories: Vec::new(),
             engines: vec![control.engine, metadata.engine, object.engine],
-            leading: Leading { partitions: metadata.host, control: handle },
+            leading: Leading { partitions: metadata.host, control: led },
+            _stall: stall,
         })
     }
 
@@ -341,31 +346,30 @@ fn between(plan: &Plan, common: &Common, addresses: &Addresses) -> Result<Transp
 pub(super) async fn serve_control(
     plan: &Plan,
     common: &Common,
-    service: gitstratum_control_plane::Service,
+    opening: control::Opening,
     drain: &Drain,
     behind: &mut TaskGroup<Result<()>>,
-) -> Result<()> {
+) -> Result<control::Led> {
     let (nodes, guests) =
         common.transport.listen_control(common.node, &common.metrics, drain).await?;
-    if let Transport::Between(between) = &common.transport {
-        service.sign_with(between.certificates.authority().context("no authority")?);
-    }
     let doors = Doors {
         nodes,
         guests,
         people: sockets::listen(&plan.endpoint_folder().join("control.sock"))?,
     };
     // Of several nodes each goes on without the control plane (S46).
-    if let Transport::Inside(_) = common.transport {
+    if let (Transport::Inside(_), control::Opening::Open(service)) = (&common.transport, &opening) {
         let handle = service.handle();
         common.health.check(Probe::Ready, "control", move || match handle.has_leader() {
             true => Ok(()),
             false => Err("no leader".to_owned()),
         });
     }
-    let served = service.run(doors, drain.clone());
-    behind.spawn(async move { served.await.context("control plane") });
-    Ok(())
+    let record = Arc::new(Beside { files: Arc::clone(&common.files), data: plan.data.clone() });
+    let serving = control::Serving::new(plan, common, doors, record);
+    let led = Arc::clone(&serving.led);
+    behind.spawn(control::serve(opening, serving, drain.clone()));
+    Ok(led)
 }
 
 /// How long a start may take.

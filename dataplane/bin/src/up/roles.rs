@@ -7,11 +7,13 @@ pub(super) mod frontend;
 pub(super) mod metadata;
 pub(super) mod object;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use gitstratum_core::ProcessRole;
+use gitstratum_consensus::Host;
+use gitstratum_core::{ErrorKind, ProcessRole};
+use gitstratum_process::Drain;
 use gitstratum_store::{Family, Files, RocksEngine, RocksOptions, RoleDirectory};
 
 use super::inspection::ROLES;
@@ -39,6 +41,98 @@ pub(super) fn directory(
         }
     }
     Ok(opened)
+}
+
+/// The same for a role whose other replicas can give back what it had (S23): a damaged one,
+/// or one that a [`Condemner`] has marked, is set aside, and an empty one opened.
+async fn replicated_engine(
+    path: &Path,
+    families: Vec<Family>,
+    common: &Common,
+) -> Result<Arc<RocksEngine>> {
+    if common.cluster.nodes.len() == 1 {
+        return engine(path, families, common).await;
+    }
+    let condemned = path.with_extension(CONDEMNED);
+    if common.files.metadata(&condemned)?.is_some() {
+        set_aside(path, common)?;
+        std::fs::remove_file(&condemned).context("forgetting a mark of damage")?;
+    }
+    match engine(path, families.clone(), common).await {
+        Err(error) if is_damage(&error) => {
+            tracing::error!(error = %format!("{error:#}"), "a store is damaged, it begins anew");
+            set_aside(path, common)?;
+            engine(path, families, common).await
+        }
+        opened => opened,
+    }
+}
+
+/// Ends the process at once when the disk of a log has stalled, has failed, or is damaged:
+/// others lead meanwhile, and whoever watches starts it again (S39, S23). Nothing could be
+/// closed on such a disk.
+async fn watch_disk(host: Arc<Host>, condemner: Condemner, drain: Drain) -> Result<()> {
+    tokio::select! {
+        biased;
+        () = drain.started() => return Ok(()),
+        took = host.stalled() => tracing::error!(?took, "the disk has stalled, this process ends"),
+        cause = host.failed() => {
+            tracing::error!(error = %cause, "a log has failed, this process ends");
+            if cause.kind() == ErrorKind::Corrupt {
+                condemner.mark(&cause.to_string())?;
+            }
+        }
+    }
+    gitstratum_process::exit_at_once();
+    Ok(())
+}
+
+/// Name behind the dot of the mark that a store was found damaged, and of one set aside.
+const CONDEMNED: &str = "condemned";
+const SET_ASIDE: &str = "set-aside";
+
+/// Has a store set aside that was found damaged while the node ran, where the other nodes
+/// can give back what it had.
+struct Condemner {
+    path: PathBuf,
+    files: Arc<dyn Files>,
+}
+
+impl Condemner {
+    fn new(path: &Path, common: &Common) -> Self {
+        Self { path: path.to_owned(), files: Arc::clone(&common.files) }
+    }
+
+    /// Marks the store as damaged: the next start sets it aside.
+    fn mark(&self, what: &str) -> Result<()> {
+        let path = self.path.display();
+        tracing::error!(%path, what, "a store is damaged, it is set aside at the next start");
+        let mark = self.path.with_extension(CONDEMNED);
+        std::fs::File::create(&mark).and_then(|file| file.sync_all()).context("marking damage")?;
+        sync_parent(&self.path, self.files.as_ref())
+    }
+}
+
+/// Keeps the last one for whoever wants to look at it.
+fn set_aside(path: &Path, common: &Common) -> Result<()> {
+    let aside = path.with_extension(SET_ASIDE);
+    if common.files.metadata(&aside)?.is_some() {
+        std::fs::remove_dir_all(&aside).context("removing an older damaged store")?;
+    }
+    if common.files.metadata(path)?.is_some() {
+        common.files.rename(path, &aside)?;
+    }
+    sync_parent(path, common.files.as_ref())
+}
+
+fn sync_parent(path: &Path, files: &dyn Files) -> Result<()> {
+    let parent = path.parent().context("a store lies in a folder")?;
+    Ok(files.sync_directory(parent)?)
+}
+
+fn is_damage(error: &anyhow::Error) -> bool {
+    let found = error.downcast_ref::<gitstratum_store::engine::Error>();
+    found.is_some_and(|error| error.kind() == ErrorKind::Corrupt)
 }
 
 /// Opens the engine in `path`, on a thread that may block, and makes its name durable:

@@ -9,12 +9,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use gitstratum_agent::News;
 use gitstratum_client::cluster::Snapshot;
-use gitstratum_control_plane::{Cluster, Handle};
+use gitstratum_control_plane::Cluster;
 use gitstratum_core::{Clock, Entropy, NodeId, ProcessRole, SystemClock, SystemEntropy};
 use gitstratum_identity::Peer;
 use gitstratum_process::{
-    Drain, DrainTrigger, Health, LogConfig, LogFormat, Metrics, ProbeServer, Signals, TaskGroup,
-    exit_at_once, spawn, start_logging,
+    Drain, DrainTrigger, Health, LogConfig, LogFormat, Metrics, ProbeServer, Signals, StallWatch,
+    TaskGroup, exit_at_once, spawn, start_logging,
 };
 use gitstratum_store::{Files, RocksEngine, RocksMemory, RoleDirectory, SystemFiles};
 
@@ -22,11 +22,13 @@ use super::book::{Book, has_control};
 use super::certificates::Certificates;
 use super::clock_mark;
 use super::inspection::{check_space, read_tls};
+use super::leading;
 use super::node::{
     Common, DRAIN_WITHIN, ENGINE_CACHE_BYTES, ENGINE_WRITE_BUFFER_BYTES, close, finish,
     ready_within, serve_control,
 };
 use super::plan::{Https, Place, Plan};
+use super::roles::control::Led;
 use super::roles::{self, agent, control, frontend, object};
 use super::secrets;
 use super::transport::{Between, Transport};
@@ -106,8 +108,8 @@ struct Alone {
 #[derive(Default)]
 struct Opened {
     engine: Option<Arc<RocksEngine>>,
-    /// Of a control plane.
-    leads: Option<Handle>,
+    /// Of a control plane, with what ends the process when it was stalled.
+    leads: Option<(Led, StallWatch)>,
     /// Of a frontend, with the time that its requests may take at the end.
     serves: Option<(gitstratum_frontend::Service, Duration)>,
 }
@@ -161,7 +163,7 @@ impl Alone {
         {
             tracing::warn!("requests were cut at the end of the drain");
         }
-        if let Some(handle) = leads {
+        if let Some(handle) = leads.as_ref().and_then(|(led, _)| led.get()) {
             handle.leave(HAND_OVER_WITHIN).await;
         }
         // What waits for a full disk to have room again would wait for ever.
@@ -219,9 +221,8 @@ async fn control_plane(
     let others = snapshot.layout().nodes.iter().filter(|node| has_control(node));
     let others = others.map(|node| NodeId(node.id)).collect();
     let opened = control::join(plan, common, others, drain, running).await?;
-    let service = opened.service.context("the control plane did not open")?;
-    let leads = Some(service.handle());
-    serve_control(plan, common, service, drain, running).await?;
+    let led = serve_control(plan, common, opened.service, drain, running).await?;
+    let leads = Some((led, leading::watch_stalls(&common.clock)));
     if let Transport::Between(between) = &common.transport {
         let kept = Arc::clone(&between.certificates).keep(news, drain.clone());
         running.spawn(async move {

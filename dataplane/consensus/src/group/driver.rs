@@ -108,9 +108,14 @@ impl<M: StateMachine> Driver<M> {
         self.raft.metrics()
     }
 
-    /// From now on this replica does not stand for election by itself.
-    pub(crate) fn stand_for_no_election(&self) {
-        self.raft.runtime_config().elect(false);
+    /// Whether this replica stands for election by itself, from now on.
+    pub(crate) fn stand_for_election(&self, enabled: bool) {
+        self.raft.runtime_config().elect(enabled);
+    }
+
+    /// Whether this replica sends heartbeats while it leads.
+    pub(crate) fn send_heartbeats(&self, enabled: bool) {
+        self.raft.runtime_config().heartbeat(enabled);
     }
 
     pub(crate) fn is_leader(&self) -> bool {

@@ -103,7 +103,10 @@ impl<M: StateMachine> Reads<M> {
         match asked {
             Ok(linearizer) => Ok(LogIndex(linearizer.read_log_id().index())),
             Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(forward))) => {
-                Err(ReadError::NoLeader { group, leader: forward.leader_id.map(NodeId) })
+                Err(ReadError::NoLeader {
+                    group,
+                    leader: forward.leader_node.map(|place| NodeId(place.node)),
+                })
             }
             Err(RaftError::APIError(LinearizableReadError::QuorumNotEnough(_))) => {
                 let silence = self.contact.silence(&self.driver.metrics().borrow_watched());
@@ -158,7 +161,7 @@ impl<M: StateMachine> Forwarder<M> {
 
     async fn ask(&self) -> Result<LogIndex, ReadError> {
         let group = self.peers.group;
-        let leader = self.driver.metrics().borrow_watched().current_leader.map(NodeId);
+        let leader = self.peers.leader(&self.driver.metrics().borrow_watched());
         let Some(target) = leader.filter(|leader| *leader != self.peers.node) else {
             return Err(ReadError::NoLeader { group, leader });
         };

@@ -6,7 +6,7 @@ use openraft::async_runtime::watch::WatchReceiver as _;
 use tokio::sync::watch;
 
 use crate::id::LogIndex;
-use crate::raft::{Metrics, Types};
+use crate::raft::{Metrics, Types, node_of};
 
 /// What this node does in the group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +61,7 @@ impl Status {
 
     pub(crate) fn of(metrics: &Metrics) -> Self {
         let term = metrics.current_term;
-        let voters = metrics.membership_config.voter_ids().map(NodeId).collect();
+        let voters = metrics.membership_config.voter_ids().map(|id| node_of(metrics, id)).collect();
         let (role, failed) = match (&metrics.running_state, metrics.state) {
             (Err(openraft::errors::Fatal::Stopped), _) => (Role::Stopped, None),
             (Err(fatal), _) => (Role::Stopped, Some(fatal.to_string())),
@@ -73,7 +73,7 @@ impl Status {
         };
         let leader = metrics.current_leader.filter(|_| role != Role::Stopped);
         Self {
-            leader: leader.map(|node| LeaderView { node: NodeId(node), term }),
+            leader: leader.map(|id| LeaderView { node: node_of(metrics, id), term }),
             role,
             term,
             last_applied: LogIndex(metrics.last_applied.map_or(0, |id| id.index)),

@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::machine::StateMachine;
 use crate::network::NetworkError;
 use crate::peer::Peers;
-use crate::raft::Metrics;
+use crate::raft::{Metrics, node_of};
 use crate::wire::{Answer, Ask, StandingAnswer, StandingAsk};
 
 /// Entries that a voter may be behind and still be handed the leadership: it gets them
@@ -76,7 +76,7 @@ impl<M: StateMachine> Steering<M> {
         };
         voters.sort_by_key(|id| std::cmp::Reverse(matched(id)));
         for voter in voters {
-            let target = self.peers.node_of(&metrics, voter);
+            let target = node_of(&metrics, voter);
             match self.move_to(target).await {
                 Ok(()) | Err(Error::NotLeader { .. }) => return true,
                 Err(error) => tracing::debug!(%error, "leadership stays for now"),

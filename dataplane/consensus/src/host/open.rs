@@ -1,16 +1,20 @@
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gitstratum_core::NodeId;
 use openraft::SnapshotPolicy;
 use openraft::async_runtime::watch::WatchReceiver as _;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use super::admit::{Admitted, join};
 use super::{Host, Registration};
 use crate::applier::{Applied, Applier};
 use crate::error::Error;
 use crate::group::{
-    self, Compactor, Contact, Driver, Failure, Group, Limits, Reads, Status, Steering,
+    self, Compactor, Contact, Driver, Failure, Group, Joining, Limits, Reads, Room, Status,
+    Steering,
 };
 use crate::id::GroupId;
 use crate::log::{Context, Length, LogStore};
@@ -33,6 +37,22 @@ impl Host {
         group: GroupId,
         machine: M,
     ) -> Result<Group<M>, Error> {
+        self.open_among(group, machine, &BTreeSet::from([self.node])).await
+    }
+
+    /// The same for a group whose voters are on the nodes `voters`: they are asked first
+    /// whether this node's replica is what it was. If it is not, because its disk was rolled
+    /// back or emptied, it is destroyed here, and the group's leader takes a new one in (S23).
+    ///
+    /// # Errors
+    /// As [`Host::open`]; [`Error::NotAdmitted`] while too few of them answer: to be tried
+    /// again.
+    pub async fn open_among<M: StateMachine>(
+        &self,
+        group: GroupId,
+        machine: M,
+        voters: &BTreeSet<NodeId>,
+    ) -> Result<Group<M>, Error> {
         {
             let mut open = self.members.open.lock();
             if open.contains_key(&group) {
@@ -40,7 +60,7 @@ impl Host {
             }
             open.insert(group, None);
         }
-        let opened = self.open_registered(group, machine).await;
+        let opened = self.open_registered(group, machine, voters).await;
         if opened.is_err() {
             self.members.open.lock().remove(&group);
         }
@@ -51,12 +71,15 @@ impl Host {
         &self,
         group: GroupId,
         machine: M,
+        voters: &BTreeSet<NodeId>,
     ) -> Result<Group<M>, Error> {
+        let admitted = self.admit(group, voters).await?;
+        let replica = admitted.replica;
         let failure = Failure::default();
-        let (log, applied) = self.load(group, machine, &failure).await?;
-        let peers = self.peers(group);
+        let (log, applied) = self.load((group, replica), machine, &failure).await?;
+        let peers = self.peers(group, replica);
         let raft = Raft::new(
-            self.node.0,
+            replica,
             Arc::new(self.openraft_config(group)?),
             peers.clone(),
             log.clone(),
@@ -64,7 +87,7 @@ impl Host {
         )
         .await
         .map_err(|error| stopped(group, &failure, &error))?;
-        if let Err(error) = self.lead_if_alone(group, &raft, &failure).await {
+        if let Err(error) = self.lead_if_alone((group, replica), &raft, &failure).await {
             if let Err(panic) = raft.shutdown().await {
                 tracing::error!(%panic, %group, "consensus task failed");
             }
@@ -72,18 +95,20 @@ impl Host {
             log.settle().await;
             return Err(error);
         }
-        Ok(self.handle(Opened { group, raft, log, applied, failure, peers }))
+        let voters = voters.clone();
+        let opened = Opened { group, raft, log, applied, failure, peers, admitted, voters };
+        Ok(self.handle(opened))
     }
 
     /// Reads and checks what the engine holds of `group`, on a blocking thread.
     async fn load<M: StateMachine>(
         &self,
-        group: GroupId,
+        (group, replica): (GroupId, u64),
         machine: M,
         failure: &Failure,
     ) -> Result<(LogStore, Arc<Applied<M>>), Error> {
         let context = Context {
-            node: self.node,
+            replica,
             group,
             engine: Arc::clone(&self.engine),
             committer: Arc::clone(&self.committer),
@@ -102,9 +127,10 @@ impl Host {
             .map_err(|panic| Error::Task { group, what: format!("opening it: {panic}") })?
     }
 
-    fn peers(&self, group: GroupId) -> Peers {
+    pub(super) fn peers(&self, group: GroupId, replica: u64) -> Peers {
         Peers {
             node: self.node,
+            replica,
             group,
             network: Arc::clone(&self.network),
             snapshot_timeout: self.config.snapshot_timeout,
@@ -140,17 +166,17 @@ impl Host {
     /// log is known only once its task answers: its metrics begin as those of an empty one.
     async fn lead_if_alone<M: StateMachine>(
         &self,
-        group: GroupId,
+        (group, replica): (GroupId, u64),
         raft: &Raft<M>,
         failure: &Failure,
     ) -> Result<(), Error> {
-        let node = self.node.0;
         let leading = async {
             if !raft.is_initialized().await? {
                 return Ok(());
             }
-            let is_alone =
-                move |state: &RaftState| state.membership_state.effective().voter_ids().eq([node]);
+            let is_alone = move |state: &RaftState| {
+                state.membership_state.effective().voter_ids().eq([replica])
+            };
             if raft.with_raft_state(is_alone).await? {
                 raft.trigger().elect(false).await?;
             }
@@ -164,7 +190,7 @@ impl Host {
     }
 
     fn handle<M: StateMachine>(&self, opened: Opened<M>) -> Group<M> {
-        let Opened { group, raft, log, applied, failure, peers } = opened;
+        let Opened { group, raft, log, applied, failure, peers, admitted, voters } = opened;
         let (sender, status) = watch::channel(Status::of(&raft.metrics().borrow_watched()));
         let driver = Driver::new(raft, (log.clone(), Arc::clone(&applied)), sender);
         let contact = Contact::new(self.config.quorum_silence_max);
@@ -172,7 +198,17 @@ impl Host {
         let (reads, forwarder) =
             Reads::new(driver.clone(), Arc::clone(&applied), failure.clone(), waits, peers.clone());
         let leaving = Arc::clone(&self.leaving);
-        let steering = Steering { driver: driver.clone(), peers, leaving };
+        let steering = Steering { driver: driver.clone(), peers: peers.clone(), leaving };
+        if admitted.joins {
+            let others = voters.iter().copied().filter(|node| *node != self.node).collect();
+            driver.run_beside("replica", join(driver.clone(), peers.clone(), others));
+        }
+        let joining = Joining {
+            driver: driver.clone(),
+            peers,
+            voters: Arc::new(Mutex::new(voters)),
+            is_busy: Arc::default(),
+        };
         let compactor = Compactor {
             driver: driver.clone(),
             log,
@@ -188,6 +224,7 @@ impl Host {
             failure: failure.clone(),
             contact: contact.clone(),
             steering: steering.clone(),
+            joining,
             transfer: Mutex::new(None),
         };
         self.members.open.lock().insert(group, Some(Arc::new(served)));
@@ -200,8 +237,10 @@ impl Host {
             status,
             failure,
             limits: Limits::of(&self.config),
+            room: Room::new(),
             contact,
             steering,
+            is_new: admitted.is_new,
             registration: Registration { group, members: Arc::clone(&self.members) },
         })
     }
@@ -214,6 +253,8 @@ struct Opened<M: StateMachine> {
     applied: Arc<Applied<M>>,
     failure: Failure,
     peers: Peers,
+    admitted: Admitted,
+    voters: BTreeSet<NodeId>,
 }
 
 /// The typed error behind openraft's, where there is one.

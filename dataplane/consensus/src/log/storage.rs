@@ -48,7 +48,7 @@ impl RaftLogReader<Types> for LogStore {
         // filled with its entries: they must not go out under our old vote.
         let vote = self.shared.state.lock().vote;
         let is_ours =
-            vote.is_none_or(|vote| vote.leader_id.voted_for == self.shared.context.node.0);
+            vote.is_none_or(|vote| vote.leader_id.voted_for == self.shared.context.replica);
         Ok(if is_ours { entries } else { Vec::new() })
     }
 

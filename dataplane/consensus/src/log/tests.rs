@@ -25,7 +25,7 @@ fn entry(term: u64, index: u64, bytes: usize) -> Entry {
 fn open(engine: &Arc<MemoryEngine>) -> Result<LogStore, Error> {
     let engine: Arc<dyn Engine> = Arc::clone(engine) as Arc<dyn Engine>;
     LogStore::open(Context {
-        node: NodeId(1),
+        replica: 1,
         group: GROUP,
         engine: Arc::clone(&engine),
         committer: Committer::start(engine, SystemClock::new(), Default::default()).unwrap(),

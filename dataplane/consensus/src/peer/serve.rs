@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use gitstratum_core::NodeId;
+use openraft::async_runtime::watch::WatchReceiver as _;
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest,
     VoteRequest, VoteResponse,
@@ -9,7 +10,7 @@ use parking_lot::Mutex;
 
 use crate::applier::Applied;
 use crate::error::{Error, ReadError};
-use crate::group::{Contact, Driver, Failure, Reads, Steering};
+use crate::group::{Contact, Driver, Failure, Joining, Reads, Steering};
 use crate::machine::StateMachine;
 use crate::network::BoxFuture;
 use crate::raft::{Raft, Types};
@@ -21,8 +22,23 @@ pub(crate) trait Member: Send + Sync {
     /// The answer to what `from` asks.
     fn answer(&self, from: NodeId, ask: Ask) -> BoxFuture<'_, Result<Answer, Error>>;
 
+    /// The replica that it is.
+    fn replica(&self) -> u64;
+
     /// Hands leadership over, if this node has it; whether it has not any more.
     fn hand_over(&self) -> BoxFuture<'_, bool>;
+
+    /// Sends no heartbeat any more, so that the others elect another.
+    fn fall_silent(&self);
+
+    /// Takes part as before.
+    fn speak_up(&self);
+
+    /// Whether other nodes have voters.
+    fn is_replicated(&self) -> bool;
+
+    /// What stopped the group, if anything but its end did.
+    fn failure(&self) -> Option<Arc<Error>>;
 
     /// Stops the group.
     fn stop(&self) -> BoxFuture<'_, ()>;
@@ -36,6 +52,7 @@ pub(crate) struct Served<M: StateMachine> {
     pub(crate) failure: Failure,
     pub(crate) contact: Contact,
     pub(crate) steering: Steering<M>,
+    pub(crate) joining: Joining<M>,
     /// The snapshot that is arriving; a new one takes its place.
     pub(crate) transfer: Mutex<Option<Transfer>>,
 }
@@ -66,12 +83,42 @@ impl<M: StateMachine> Member for Served<M> {
                 Ask::Standing(wire::StandingAsk {}) => {
                     Ok(Answer::Standing(self.steering.standing()))
                 }
+                Ask::Join(ask) => {
+                    self.joining.begin(from, ask.replica)?;
+                    Ok(Answer::Joining(wire::JoiningAnswer {}))
+                }
+                Ask::Known(_) | Ask::Show(_) => {
+                    let what = "the host answers that".to_owned();
+                    Err(Error::Message { what })
+                }
             }
         })
     }
 
+    fn replica(&self) -> u64 {
+        self.joining.peers.replica
+    }
+
+    fn fall_silent(&self) {
+        self.driver.send_heartbeats(false);
+    }
+
+    fn speak_up(&self) {
+        self.driver.send_heartbeats(true);
+        self.driver.stand_for_election(true);
+    }
+
+    fn is_replicated(&self) -> bool {
+        let metrics = self.driver.metrics();
+        metrics.borrow_watched().membership_config.voter_ids().nth(1).is_some()
+    }
+
+    fn failure(&self) -> Option<Arc<Error>> {
+        self.failure.cause()
+    }
+
     fn hand_over(&self) -> BoxFuture<'_, bool> {
-        self.driver.stand_for_no_election();
+        self.driver.stand_for_election(false);
         Box::pin(self.steering.hand_over())
     }
 

@@ -250,3 +250,36 @@ async fn an_existing_group_of_one_is_known_and_led_as_soon_as_it_is_open() {
     }
     host.shutdown().await;
 }
+
+/// Proposals that wait for a slow disk are bounded in bytes; what is beyond is refused, soon,
+/// as not proposed, and all others have their outcome once the disk answers.
+#[tokio::test(flavor = "multi_thread")]
+async fn p_l1_proposals_under_way_are_bounded_in_bytes() {
+    const BYTES: usize = 4 << 20;
+    const FIT: u64 = 12;
+    let engine = RecordingEngine::new(MemoryEngine::new(&families()));
+    let host = host_with(engine.clone(), Config::default());
+    let group = open(&host).await;
+    group.read_barrier().await.unwrap();
+    let gate = engine.hold_syncs();
+    let before = group.status().last_log;
+    let mut proposers = JoinSet::new();
+    for number in 0..FIT + 8 {
+        let group = group.clone();
+        let mut command = vec![b'x'; BYTES];
+        command[..8].copy_from_slice(&number.to_be_bytes());
+        proposers.spawn(async move { group.propose(command).await });
+    }
+    for _ in 0..8 {
+        let refused = tokio::time::timeout(PATIENCE, proposers.join_next()).await.unwrap();
+        let refused = refused.unwrap().unwrap().unwrap_err();
+        assert!(matches!(refused, ProposeError::Busy { .. }), "{refused}");
+        assert!(!refused.is_unknown());
+    }
+    assert!(group.status().last_log.0 <= before.0 + FIT);
+    drop(gate);
+    while let Some(done) = proposers.join_next().await {
+        done.unwrap().unwrap();
+    }
+    host.shutdown().await;
+}

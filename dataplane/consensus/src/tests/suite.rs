@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gitstratum_core::{NodeId, SystemClock};
+use gitstratum_core::SystemClock;
 use gitstratum_store::{Committer, Engine, MemoryEngine, RocksEngine, RocksMemory, RocksOptions};
 use openraft::StorageError;
 use openraft::testing::log::{StoreBuilder, Suite};
@@ -21,7 +21,7 @@ fn stores(engine: Arc<dyn Engine>) -> (LogStore, Applier<Register>) {
         Committer::start(Arc::clone(&engine), SystemClock::new(), Default::default()).unwrap();
     let failure = Failure::default();
     let context = Context {
-        node: NodeId(0),
+        replica: 0,
         group: GroupId(u64::MAX),
         engine: Arc::clone(&engine),
         committer,

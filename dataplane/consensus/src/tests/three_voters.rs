@@ -331,6 +331,7 @@ async fn a_message_for_another_node_or_from_a_liar_is_refused() {
         from: 2,
         to: 3,
         ask: Some(crate::wire::Ask::ReadIndex(crate::wire::ReadIndexAsk {})),
+        to_replica: 0,
     };
     let message: Bytes = prost::Message::encode_to_vec(&request).into();
     assert!(host.receive(NodeId(2), message).await.is_err(), "it is for node 3");
@@ -412,5 +413,36 @@ async fn s39_leadership_is_not_sent_to_a_voter_that_does_not_answer() {
     cluster.network.cut(target.id);
     assert!(leader.group.transfer_leader(target.id).await.is_err());
     leader.group.propose("goes on").await.unwrap();
+    cluster.stop().await;
+}
+
+/// A leader whose disk hangs: others lead within P-A3's 10 s, and what is proposed goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn s39_a_leader_whose_disk_stalls_hands_over_and_is_told_to_exit() {
+    let cluster = Cluster::of_three().await;
+    let stalled = cluster.leader();
+    let node = &cluster.nodes[stalled];
+    let gate = node.engine.hold_syncs();
+    let host = Arc::clone(&node.host);
+    let mut watching = tokio::task::JoinSet::new();
+    watching.spawn(async move { host.stalled().await });
+    let others = [(stalled + 1) % 3, (stalled + 2) % 3];
+    let next = async {
+        loop {
+            // Starts a sync that does not end.
+            drop(tokio::time::timeout(Duration::from_millis(10), node.group.propose("late")).await);
+            for place in others {
+                if cluster.nodes[place].group.propose("during").await.is_ok() {
+                    return;
+                }
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), next).await.unwrap();
+    let took = tokio::time::timeout(PATIENCE, watching.join_next()).await.unwrap();
+    assert!(took.unwrap().unwrap() >= Duration::from_secs(3));
+    drop(gate);
+    let last = cluster.propose("after").await;
+    cluster.check_equal(last).await;
     cluster.stop().await;
 }

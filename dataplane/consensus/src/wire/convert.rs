@@ -6,7 +6,7 @@ use openraft::vote::leader_id_std::CommittedLeaderId;
 
 use super::{Entry, LogId, Membership, Vote, Voters};
 use crate::command::Opaque;
-use crate::raft;
+use crate::raft::{self, Place};
 
 impl From<raft::LogId> for LogId {
     fn from(id: raft::LogId) -> Self {
@@ -43,9 +43,12 @@ impl From<Vote> for raft::Vote {
 impl From<&raft::Membership> for Membership {
     fn from(membership: &raft::Membership) -> Self {
         let configs = membership.get_joint_config().iter();
+        let members: Vec<u64> = membership.nodes().map(|(id, _)| *id).collect();
+        let places: Vec<u64> = membership.nodes().map(|(_, place)| place.node).collect();
         Self {
             configs: configs.map(|set| Voters { nodes: set.iter().copied().collect() }).collect(),
-            members: membership.nodes().map(|(node, ())| *node).collect(),
+            places: if places == members { Vec::new() } else { places },
+            members,
         }
     }
 }
@@ -57,7 +60,12 @@ impl Membership {
             return Ok(raft::Membership::default());
         }
         let configs = self.configs.into_iter().map(|set| set.nodes.into_iter().collect());
-        let members: BTreeMap<u64, ()> = self.members.into_iter().map(|node| (node, ())).collect();
+        let places = if self.places.is_empty() { self.members.clone() } else { self.places };
+        if places.len() != self.members.len() {
+            return Err("members without a place".to_owned());
+        }
+        let places = places.into_iter().map(|node| Place { node });
+        let members: BTreeMap<u64, Place> = self.members.into_iter().zip(places).collect();
         raft::Membership::new(configs.collect(), members).map_err(|error| error.to_string())
     }
 }
@@ -102,10 +110,12 @@ mod tests {
     fn memberships_round_trip_and_contradictions_are_refused() {
         let voters = BTreeSet::from([1, 2, 3]);
         let joint = vec![voters, BTreeSet::from([3, 4])];
-        let members: BTreeMap<u64, ()> = (1..=5).map(|node| (node, ())).collect();
+        let place = |node| Place { node: if node == 4 { 9 } else { node } };
+        let members: BTreeMap<u64, Place> = (1..=5).map(|node| (node, place(node))).collect();
         let membership = raft::Membership::new(joint, members).unwrap();
         assert_eq!(Membership::from(&membership).read(), Ok(membership));
-        let nobody = Membership { configs: vec![Voters { nodes: vec![9] }], members: vec![1] };
+        let configs = vec![Voters { nodes: vec![9] }];
+        let nobody = Membership { configs, members: vec![1], places: Vec::new() };
         assert!(nobody.read().is_err(), "a voter that is no member");
     }
 

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gitstratum_consensus::{Group, GroupId, LogIndex, ReadError};
-use gitstratum_core::{Clock, GrantsVersion, LogTime, PartitionId, Version};
+use gitstratum_core::{Clock, ErrorKind, GrantsVersion, LogTime, PartitionId, Version};
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use super::barrier::SharedBarrier;
 use super::renewals::Renewals;
-use crate::error::Error;
+use crate::error::{Error, chain};
 use crate::machine::{Machine, StateRows};
 use crate::partition::{self, Change, Entry, FEATURE_LEVEL, Rows, query};
 
@@ -23,11 +24,15 @@ pub(super) struct Hosted {
     log_clock: Mutex<Option<Anchor>>,
     /// Session timers of this node as leader.
     pub(super) renewals: Mutex<Renewals>,
+    damage: Option<Damage>,
     /// Segments that the last walk of this node as leader left where the ring does not want them.
     misplaced: AtomicUsize,
     /// Monotonic time at which this node last handed leadership over for newer grants.
     handed_over: Mutex<Option<Duration>>,
 }
+
+/// Where damage of the store is told, if other nodes can make it good.
+pub(super) type Damage = watch::Sender<Option<String>>;
 
 /// Where the leader's monotonic clock meets the log's time (S14).
 #[derive(Clone, Copy)]
@@ -38,7 +43,11 @@ struct Anchor {
 }
 
 impl Hosted {
-    pub(super) fn new(group: Group<Machine>, clock: Arc<dyn Clock>, id: PartitionId) -> Arc<Self> {
+    pub(super) fn new(
+        group: Group<Machine>,
+        clock: Arc<dyn Clock>,
+        (id, damage): (PartitionId, Option<Damage>),
+    ) -> Arc<Self> {
         let confirming = group.clone();
         let barrier = SharedBarrier::new(move || {
             let group = confirming.clone();
@@ -51,6 +60,7 @@ impl Hosted {
             clock,
             log_clock: Mutex::new(None),
             renewals: Mutex::default(),
+            damage,
             misplaced: AtomicUsize::new(0),
             handed_over: Mutex::new(None),
         })
@@ -141,7 +151,28 @@ impl Hosted {
         let reading =
             tokio::task::spawn_blocking(move || group.read(|_, state| read(&StateRows(state))));
         let read = reading.await.map_err(|_| Error::CutOff { partition })?;
-        read.map_err(|source| Error::Rows { partition, source })
+        read.map_err(|source| {
+            let error = Error::Rows { partition, source };
+            self.note_damage(&error);
+            error
+        })
+    }
+
+    /// Tells of damage that was found in the store (S23).
+    pub(super) fn note_damage(&self, error: &Error) {
+        if error.kind() == ErrorKind::Corrupt
+            && let Some(damage) = &self.damage
+        {
+            damage.send_replace(Some(chain(error)));
+        }
+    }
+
+    /// The same of a group that damage has stopped.
+    pub(super) fn look_for_damage(&self) {
+        if let Some(cause) = self.group.failure() {
+            let source = (*cause).clone();
+            self.note_damage(&Error::Group { partition: self.partition, source });
+        }
     }
 
     /// Appends an entry with `change`, decided by the grants of `grants`; returns its answer once

@@ -2,7 +2,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::join_all;
 use gitstratum_client::cluster::Snapshot;
+use gitstratum_consensus as consensus;
 use gitstratum_core::{ErrorKind, GrantsVersion, NodeId, PartitionId, RepoId};
 use gitstratum_process::{Drain, TaskGroup};
 use gitstratum_proto::control::v1::{PartitionPlacement, Repository};
@@ -51,9 +53,10 @@ async fn bring_up_to_date(
     drain: &Drain,
 ) -> bool {
     let mut all_open = true;
-    for placement in placed_here(snapshot, service.deps.node) {
-        if let Err(error) = open(service, placement, keepers, drain).await {
-            all_open &= give_up(service, PartitionId(placement.partition), &error);
+    for (placement, opened) in open_missing(service, snapshot).await {
+        match opened {
+            Ok(hosted) => keep(service, hosted, keepers, drain),
+            Err(error) => all_open &= give_up(service, placement, &error),
         }
     }
     match write_rows(service, snapshot, known).await {
@@ -74,18 +77,28 @@ async fn bring_up_to_date(
 }
 
 /// Whether there is no use in trying again: damage stays. The other partitions go on.
-fn give_up(service: &Service, partition: PartitionId, error: &Error) -> bool {
-    if matches!(error, Error::Damaged { .. }) {
-        return true;
-    }
+fn give_up(service: &Service, placement: &PartitionPlacement, error: &Error) -> bool {
+    let partition = placement.partition;
     let what = chain(error);
-    if error.kind() != ErrorKind::Corrupt {
-        tracing::warn!(partition = partition.0, error = %what, "partition not opened, trying again");
+    if let Error::Group { source: consensus::Error::NotAdmitted { .. }, .. } = error {
+        tracing::debug!(partition, error = %what, "partition not opened yet");
         return false;
     }
-    tracing::error!(partition = partition.0, error = %what, "partition is damaged");
-    service.damaged.write().insert(partition, what);
+    if error.kind() != ErrorKind::Corrupt {
+        tracing::warn!(partition, error = %what, "partition not opened, trying again");
+        return false;
+    }
+    tracing::error!(partition, error = %what, "partition is damaged");
+    if is_replicated(placement) {
+        service.damage.send_replace(Some(what.clone()));
+    }
+    service.damaged.write().insert(PartitionId(partition), what);
     true
+}
+
+/// Whether other nodes have what this one may have lost.
+fn is_replicated(placement: &PartitionPlacement) -> bool {
+    placement.voters.len() > 1
 }
 
 fn advance(service: &Service, version: GrantsVersion) {
@@ -100,38 +113,44 @@ fn placed_here(snapshot: &Snapshot, node: NodeId) -> impl Iterator<Item = &Parti
     snapshot.partitions().filter(move |placement| placement.voters.contains(&node.0))
 }
 
-async fn open(
-    service: &Arc<Service>,
-    placement: &PartitionPlacement,
-    keepers: &mut TaskGroup,
-    drain: &Drain,
-) -> Result<(), Error> {
+/// Opens what is placed here and neither open nor damaged, all at once: each may have to
+/// wait for other voters (S23).
+async fn open_missing<'a>(
+    service: &Service,
+    snapshot: &'a Snapshot,
+) -> Vec<(&'a PartitionPlacement, Result<Arc<Hosted>, Error>)> {
+    let is_missing = |placement: &&PartitionPlacement| {
+        matches!(service.hosted(PartitionId(placement.partition)), Err(Error::NotHere { .. }))
+    };
+    let missing = placed_here(snapshot, service.deps.node).filter(is_missing);
+    let opening =
+        missing.map(|placement| async move { (placement, open(service, placement).await) });
+    join_all(opening).await
+}
+
+async fn open(service: &Service, placement: &PartitionPlacement) -> Result<Arc<Hosted>, Error> {
     let partition = PartitionId(placement.partition);
-    match service.hosted(partition) {
-        Ok(_) => return Ok(()),
-        Err(error @ Error::Damaged { .. }) => return Err(error),
-        Err(_) => {}
-    }
     let failed = |source| Error::Group { partition, source };
     let machine = Machine::new(service.metrics.refs_total.clone());
-    let group =
-        service.deps.host.open(Hosted::group_id(partition), machine).await.map_err(failed)?;
-    // One of the voters starts the group; on the others it arrives by the log.
-    if placement.preferred_leader == service.deps.node.0 || placement.voters.len() == 1 {
-        let voters = placement.voters.iter().copied().map(NodeId).collect();
+    let voters = placement.voters.iter().copied().map(NodeId).collect();
+    let group = Hosted::group_id(partition);
+    let group = service.deps.host.open_among(group, machine, &voters).await.map_err(failed)?;
+    // One of the voters starts the group; on the others it arrives by the log. A group that
+    // another voter knows was started before (S23).
+    let starts = placement.preferred_leader == service.deps.node.0 || voters.len() == 1;
+    if starts && group.is_new() {
         group.initialize(&voters).await.map_err(failed)?;
     }
-    let hosted = Hosted::new(group, Arc::clone(&service.deps.clock), partition);
-    service.partitions.write().insert(partition, Arc::clone(&hosted));
-    keepers.spawn(upkeep::keep(
-        Arc::clone(&hosted),
-        service.config.clone(),
-        service.deps.clone(),
-        drain.clone(),
-    ));
-    let context = (service.config.clone(), service.deps.clone(), service.moves.clone());
+    let damage = is_replicated(placement).then(|| service.damage.clone());
+    Ok(Hosted::new(group, Arc::clone(&service.deps.clock), (partition, damage)))
+}
+
+fn keep(service: &Service, hosted: Arc<Hosted>, keepers: &mut TaskGroup, drain: &Drain) {
+    service.partitions.write().insert(hosted.partition, Arc::clone(&hosted));
+    let (config, deps) = (service.config.clone(), service.deps.clone());
+    keepers.spawn(upkeep::keep(Arc::clone(&hosted), config.clone(), deps.clone(), drain.clone()));
+    let context = (config, deps, service.moves.clone());
     keepers.spawn(keeper::keep(hosted, context, drain.clone()));
-    Ok(())
 }
 
 /// Makes the rows of every partition here say what the directory of `snapshot` says (S43).

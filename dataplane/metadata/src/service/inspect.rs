@@ -220,6 +220,8 @@ fn read_record(
         state: row.state,
         size_bytes: row.size_bytes,
         push_sequence: row.push_sequence,
+        name_version: row.name_version,
+        public: row.public,
         ..RepositoryRecord::default()
     };
     if refs == WithRefs::Yes && row.refs_count <= RECORD_REFS_MAX {

@@ -42,6 +42,7 @@ pub(super) async fn keep(
             () = drain.started() => return,
             () = tokio::time::sleep(keeper.config.keep_interval) => {}
         }
+        keeper.hosted.look_for_damage();
         match keeper.round().await {
             Ok(()) | Err(Error::NotLeader { .. }) => {}
             Err(error) => {

@@ -5,6 +5,7 @@
 mod back_off;
 mod job;
 mod nodes;
+mod rest;
 mod walk;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -15,7 +16,6 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use gitstratum_core::{ErrorKind, NodeId, SegmentId};
 use gitstratum_process::Drain;
-use gitstratum_proto::control::v1 as wire;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -27,7 +27,9 @@ use crate::partition::query;
 
 use back_off::{BackOff, Pauses};
 use job::Job;
+use nodes::Ground;
 pub(super) use nodes::{Lost, Nodes};
+use rest::Rest;
 use walk::Walk;
 
 /// The flag by which an operator holds copies where they are.
@@ -70,6 +72,9 @@ struct Round {
     after: Option<SegmentId>,
     /// At most a page.
     waiting: VecDeque<(Arc<Nodes>, Job)>,
+    /// Whether a copy was made since the round began.
+    has_changed: bool,
+    rest: Rest,
 }
 
 /// Those who make copies for one partition.
@@ -82,8 +87,8 @@ struct Crew {
     segments_out: Mutex<BackOff<SegmentId>>,
     /// Segments whose copies are being made.
     busy: Mutex<BTreeSet<SegmentId>>,
-    /// The nodes of the layout and fences last seen: making a ring is not for nothing.
-    nodes: Mutex<Option<(wire::Layout, Arc<Nodes>)>>,
+    /// The nodes by the layout and fences last seen: making a ring is not for nothing.
+    nodes: Mutex<Option<(Ground, Arc<Nodes>)>>,
 }
 
 impl Crew {
@@ -97,7 +102,7 @@ impl Crew {
                 under_way.push(self.do_job(nodes, job));
             }
             tokio::select! {
-                Some(_) = under_way.next() => {}
+                Some(has_changed) = under_way.next() => round.has_changed |= has_changed,
                 () = tokio::time::sleep_until(look_at), if round.waiting.is_empty() => {
                     let is_over = self.read_repairs(&mut round).await.unwrap_or_else(|error| {
                         self.tell(&error);
@@ -114,6 +119,15 @@ impl Crew {
     async fn read_repairs(&self, round: &mut Round) -> Result<bool, Error> {
         self.hosted.leading_term()?;
         let from = round.after;
+        let Some(nodes) = self.nodes().await? else { return Ok(true) };
+        if from.is_none() {
+            let count = self.hosted.read(query::group).await?.repairs_count;
+            let has_changed = std::mem::take(&mut round.has_changed);
+            let now = self.deps.clock.monotonic();
+            if !round.rest.is_over((count, &nodes), has_changed, now) {
+                return Ok(true);
+            }
+        }
         let read = move |rows: &dyn crate::partition::Rows| {
             let listed = query::repairs_after(rows, from, PAGE)?;
             let last = listed.last().map(|(id, _)| *id).filter(|_| listed.len() == PAGE);
@@ -125,10 +139,6 @@ impl Crew {
         };
         let (jobs, last) = self.hosted.read(read).await?;
         round.after = last;
-        if jobs.is_empty() {
-            return Ok(last.is_none());
-        }
-        let Some(nodes) = self.nodes().await? else { return Ok(true) };
         round.waiting.extend(self.due(jobs).into_iter().map(|job| (Arc::clone(&nodes), job)));
         Ok(last.is_none())
     }
@@ -257,17 +267,17 @@ impl Crew {
         let fences = self.hosted.read(query::fences).await?;
         let fenced: BTreeSet<NodeId> = fences.into_keys().collect();
         let snapshot = self.deps.feed.current();
+        let ground = Ground::new(snapshot.layout());
         let mut held = self.nodes.lock();
-        let fresh = |(layout, nodes): &&(wire::Layout, Arc<Nodes>)| {
-            layout == snapshot.layout() && nodes.fenced == fenced
-        };
+        let fresh =
+            |(known, nodes): &&(Ground, Arc<Nodes>)| *known == ground && nodes.fenced == fenced;
         if let Some((_, nodes)) = held.as_ref().filter(fresh) {
             return Ok(Some(Arc::clone(nodes)));
         }
         let nodes = Nodes::new(snapshot.layout(), fenced).map(Arc::new);
         // What could not be done before may be possible now.
         *self.segments_out.lock() = BackOff::new(SEGMENT_PAUSES);
-        *held = nodes.clone().map(|nodes| (snapshot.layout().clone(), nodes));
+        *held = nodes.clone().map(|nodes| (ground, nodes));
         Ok(nodes)
     }
 

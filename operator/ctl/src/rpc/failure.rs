@@ -15,6 +15,10 @@ pub(super) fn of(place: &str, status: &Status) -> Error {
         return Error::Unreachable { place: place.to_owned(), reason: chain(source) };
     }
     let message = message(status);
+    let condition = status.metadata().get(grpc::CONDITION);
+    if condition.is_some_and(|condition| condition == grpc::CONTROL_PLANE_LOST) {
+        return Error::ControlPlaneLost(message);
+    }
     match status.code() {
         Code::Unauthenticated => Error::NotSignedIn(message),
         Code::Unimplemented => Error::NotOffered(place.to_owned()),

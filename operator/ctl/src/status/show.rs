@@ -21,6 +21,10 @@ pub fn text(status: &Status, format: Format, now: UnixMillis) -> Result<String, 
     for part in [table(&nodes, format), table(&status.partitions, format)] {
         write!(text, "\n{part}").expect("because writing to a String cannot fail");
     }
+    for condition in &status.conditions {
+        writeln!(text, "\n{}", printable(&condition.message))
+            .expect("because writing to a String cannot fail");
+    }
     for unknown in &status.unknown {
         writeln!(text, "\nunknown: {}", printable(unknown))
             .expect("because writing to a String cannot fail");

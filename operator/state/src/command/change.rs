@@ -6,7 +6,8 @@ use super::access::{
     SetUser,
 };
 use super::cluster::{
-    EnrolNode, Found, PartitionApplied, PruneAudit, RecordRefusal, SetJoinToken, SetSetting,
+    EnrolNode, Found, PartitionApplied, PruneAudit, RecordRefusal, Restore, SetJoinToken,
+    SetSetting,
 };
 use super::directory::{
     CreateRepository, DeleteRepository, RenameRepository, SetRepository, SettleRepository,
@@ -76,6 +77,8 @@ pub enum Change {
     EnrolNode(EnrolNode),
     #[prost(message, tag = "41")]
     SetJoinToken(SetJoinToken),
+    #[prost(message, tag = "42")]
+    Restore(Restore),
 }
 
 impl Change {
@@ -110,6 +113,7 @@ impl Change {
             Self::RemoveNode(_) => "node.remove",
             Self::EnrolNode(_) => "node.enrol",
             Self::SetJoinToken(_) => "join-token.set",
+            Self::Restore(_) => "cluster.recover",
         }
     }
 
@@ -118,6 +122,7 @@ impl Change {
         let two = |user: &str, what: &str| format!("{user} {what}");
         match self {
             Self::Found(found) => gitstratum_core::encode_hex(&found.cluster),
+            Self::Restore(restore) => gitstratum_core::encode_hex(&restore.cluster),
             Self::CreateRepository(CreateRepository { path, .. })
             | Self::SetRepository(SetRepository { path, .. })
             | Self::DeleteRepository(DeleteRepository { path }) => path.clone(),

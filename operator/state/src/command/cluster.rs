@@ -29,6 +29,38 @@ pub struct Found {
     pub join_token: Vec<u8>,
 }
 
+/// Brings back what a control plane knew whose state was lost, under its next generation
+/// (S45). Made by [`crate::Records`].
+#[derive(Clone, PartialEq, Message)]
+pub struct Restore {
+    /// 16 bytes: the cluster that it was.
+    #[prost(bytes = "vec", tag = "1")]
+    pub cluster: Vec<u8>,
+    /// Higher than any that this cluster had.
+    #[prost(uint32, tag = "2")]
+    pub generation: u32,
+    /// SHA-256 of the token by which nodes enrol; empty: none can.
+    #[prost(bytes = "vec", tag = "3")]
+    pub join_token: Vec<u8>,
+    /// Version of the records.
+    #[prost(uint64, tag = "4")]
+    pub version: u64,
+    /// The records, as the rows that they are stored as.
+    #[prost(message, repeated, tag = "5")]
+    pub rows: Vec<RestoredRow>,
+}
+
+/// A record that was found somewhere else.
+#[derive(Clone, PartialEq, Message)]
+pub struct RestoredRow {
+    /// Its name, see [`crate::row`].
+    #[prost(bytes = "vec", tag = "1")]
+    pub key: Vec<u8>,
+    /// The record.
+    #[prost(bytes = "vec", tag = "2")]
+    pub value: Vec<u8>,
+}
+
 /// A node of a new cluster; it has every data role.
 #[derive(Clone, PartialEq, Message)]
 pub struct FoundNode {

@@ -10,4 +10,5 @@ mod enrolment;
 mod format;
 mod founding;
 mod nodes;
+mod restoring;
 mod users;

@@ -1,12 +1,15 @@
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use gitstratum_client::raft;
-use gitstratum_control_plane::{Cluster, Config, Dependencies, Error, Founding, Handle, Service};
-use gitstratum_core::{NodeId, ProcessRole};
-use gitstratum_identity::Service as Port;
+use gitstratum_control_plane::{
+    Cluster, Config, Dependencies, Doors, Error, Founding, Handle, Receiver, Record, Service, Voter,
+};
+use gitstratum_core::{ErrorKind, NodeId, ProcessRole};
+use gitstratum_identity::{Authority, Service as Port};
 use gitstratum_process::{Drain, TaskGroup};
 use gitstratum_store::RocksEngine;
 
@@ -14,14 +17,28 @@ use super::super::folder::Folder;
 use super::super::node::{Common, ready_within};
 use super::super::plan::{PARTITIONS, Plan};
 use super::super::secrets::{self, Secrets};
+use super::super::transport::Transport;
+use super::Condemner;
 
+/// Most others that a voter which joined asks what they know of it.
+const ASKED: usize = 3;
+/// Pause before a voter tries again to reach a leader.
+const JOIN_PAUSE: Duration = Duration::from_secs(1);
+/// What was attempted when it fails.
+const OPENING: &str = "opening the control plane";
 /// How often it is looked whether the first node has founded the cluster.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// The control plane, open and of a known cluster, not yet serving.
+/// This node's voter.
+pub(in super::super) enum Opening {
+    Open(Service),
+    /// It has yet to be admitted by the others: the node does not wait for that (S45).
+    Joins(Voter),
+}
+
+/// The control plane, of a known cluster, not yet serving.
 pub(in super::super) struct Opened {
-    /// `None` where this node's part of it was lost: the others go on without (S45).
-    pub(in super::super) service: Option<Service>,
+    pub(in super::super) service: Opening,
     pub(in super::super) cluster: Cluster,
     pub(in super::super) engine: Arc<RocksEngine>,
 }
@@ -34,9 +51,8 @@ pub(in super::super) async fn open(
     drain: &Drain,
     running: &mut TaskGroup<Result<()>>,
 ) -> Result<Opened> {
-    let directory = plan.role(ProcessRole::Control.as_str());
     let families = gitstratum_consensus::families().to_vec();
-    let engine = super::engine(&directory.join("db"), families, common).await?;
+    let engine = super::replicated_engine(&database(plan), families, common).await?;
     engine.wait_when_full();
     let recorded = data.recorded.as_ref();
     let config = Config {
@@ -45,34 +61,28 @@ pub(in super::super) async fn open(
         ..Config::single(common.node)
     };
     let dependencies = dependencies(common, &engine)?;
-    let is_alone = common.cluster.nodes.len() == 1;
-    let prepared = match is_alone {
-        true => Service::open(config, dependencies).await,
-        false => Service::prepare(config, dependencies).await,
-    };
-    let service = match prepared {
-        Err(Error::Lost(cluster)) if !is_alone => {
-            let error = Error::Lost(cluster);
-            tracing::error!(%error, "this node has no part in the control plane any more");
-            let cluster = recorded.cloned().context("because only a recorded one can be lost")?;
-            return Ok(Opened { service: None, cluster, engine });
-        }
-        prepared => prepared.context("opening the control plane")?,
-    };
-    let handle = service.handle();
-    if !is_alone {
-        receive(common, &handle, drain, running).await?;
+    if common.cluster.nodes.len() == 1 {
+        let service = Service::open(config, dependencies).await.context(OPENING)?;
+        let cluster = match recorded {
+            Some(cluster) => cluster.clone(),
+            None => found(plan, common, data, &service.handle()).await?,
+        };
+        return Ok(Opened { service: Opening::Open(service), cluster, engine });
     }
-    let cluster = match (recorded, secrets) {
-        (Some(cluster), _) => cluster.clone(),
-        (None, None) => found(plan, common, data, &handle).await?,
-        (None, Some(_)) if plan.number() == 1 => {
-            handle.join().await.context("opening the control plane")?;
-            found(plan, common, data, &handle).await?
+    let voter = Voter::start(config, dependencies).context(OPENING)?;
+    receive(common, voter.receiver(), drain, running).await?;
+    if let Some(cluster) = recorded {
+        return Ok(Opened { service: Opening::Joins(voter), cluster: cluster.clone(), engine });
+    }
+    let service = voter.open().await.context(OPENING)?;
+    let cluster = match (secrets, plan.number()) {
+        (Some(_), 2..) => founded_elsewhere(plan, common).await?,
+        _ => {
+            service.handle().join().await.context(OPENING)?;
+            found(plan, common, data, &service.handle()).await?
         }
-        (None, Some(_)) => founded_elsewhere(plan, common).await?,
     };
-    Ok(Opened { service: Some(service), cluster, engine })
+    Ok(Opened { service: Opening::Open(service), cluster, engine })
 }
 
 /// Opens a control plane that joins one which there is: `others` are its nodes, as the layout
@@ -84,30 +94,29 @@ pub(in super::super) async fn join(
     drain: &Drain,
     running: &mut TaskGroup<Result<()>>,
 ) -> Result<Opened> {
-    let directory = plan.role(ProcessRole::Control.as_str());
     let families = gitstratum_consensus::families().to_vec();
-    let engine = super::engine(&directory.join("db"), families, common).await?;
+    let engine = super::replicated_engine(&database(plan), families, common).await?;
     engine.wait_when_full();
     let config = Config {
         recorded_cluster: Some(common.cluster.id),
         voters: asked(common.node, others),
-        is_new: true,
         ..Config::single(common.node)
     };
-    let dependencies = dependencies(common, &engine)?;
-    let service = Service::prepare(config, dependencies).await;
-    let service = service.context("opening the control plane")?;
-    receive(common, &service.handle(), drain, running).await?;
-    Ok(Opened { service: Some(service), cluster: common.cluster.clone(), engine })
+    let voter = Voter::start(config, dependencies(common, &engine)?).context(OPENING)?;
+    receive(common, voter.receiver(), drain, running).await?;
+    Ok(Opened { service: Opening::Joins(voter), cluster: common.cluster.clone(), engine })
 }
 
-/// An odd number of nodes, this one among them if that makes it odd.
+/// Whom this voter asks, and shows, which start of it is the last (S23): the oldest three of
+/// the others, so that they are the same at each start. An odd number, this one among them if
+/// that makes it odd.
 fn asked(own: NodeId, mut others: BTreeSet<NodeId>) -> BTreeSet<NodeId> {
     others.remove(&own);
-    if others.len().is_multiple_of(2) {
-        others.insert(own);
+    let mut asked: BTreeSet<NodeId> = others.into_iter().take(ASKED).collect();
+    if asked.len().is_multiple_of(2) {
+        asked.insert(own);
     }
-    others
+    asked
 }
 
 fn dependencies(common: &Common, engine: &Arc<RocksEngine>) -> Result<Dependencies> {
@@ -124,14 +133,13 @@ fn dependencies(common: &Common, engine: &Arc<RocksEngine>) -> Result<Dependenci
 /// Takes messages of the other voters.
 async fn receive(
     common: &Common,
-    handle: &Handle,
+    receiver: Receiver,
     drain: &Drain,
     running: &mut TaskGroup<Result<()>>,
 ) -> Result<()> {
-    let handle = handle.clone();
     let receive: Arc<raft::Receive> = Arc::new(move |sender, message| {
-        let handle = handle.clone();
-        Box::pin(async move { handle.receive(sender, message).await.map_err(|e| e.to_string()) })
+        let receiver = receiver.clone();
+        Box::pin(async move { receiver.receive(sender, message).await.map_err(|e| e.to_string()) })
     });
     common.serve_raft((ProcessRole::Control, Port::ControlRaft), receive, drain, running).await
 }
@@ -179,5 +187,99 @@ async fn founded_elsewhere(plan: &Plan, common: &Common) -> Result<Cluster> {
     match tokio::time::timeout(ready_within(), recorded).await {
         Ok(recorded) => recorded,
         Err(_) => bail!("the first node did not found the cluster in time"),
+    }
+}
+
+/// Where the handle of a control plane is found once it is open.
+pub(in super::super) type Led = Arc<OnceLock<Handle>>;
+
+/// What a control plane serves with, once it is open.
+pub(in super::super) struct Serving {
+    pub(in super::super) doors: Doors,
+    pub(in super::super) led: Led,
+    /// Signs certificates; `None` where there is no other node.
+    pub(in super::super) authority: Option<Arc<Authority>>,
+    /// What is written down beside the data.
+    pub(in super::super) record: Arc<dyn Record>,
+    /// Has the store set aside when it is damaged.
+    pub(super) condemner: Condemner,
+}
+
+impl Serving {
+    pub(in super::super) fn new(
+        plan: &Plan,
+        common: &Common,
+        doors: Doors,
+        record: Arc<dyn Record>,
+    ) -> Self {
+        let authority = match &common.transport {
+            Transport::Between(between) => between.certificates.authority(),
+            Transport::Inside(_) => None,
+        };
+        let condemner = Condemner::new(&database(plan), common);
+        Self { doors, led: Led::default(), authority, record, condemner }
+    }
+}
+
+fn database(plan: &Plan) -> PathBuf {
+    plan.role(ProcessRole::Control.as_str()).join("db")
+}
+
+/// Joins the other voters, however long that takes, then serves. A voter of a cluster whose
+/// control plane has no state anywhere says so, and the data is served on (S45).
+pub(in super::super) async fn serve(
+    opening: Opening,
+    serving: Serving,
+    drain: Drain,
+) -> Result<()> {
+    let service = match opening {
+        Opening::Open(service) => service,
+        Opening::Joins(voter) => {
+            let opened = tokio::select! {
+                biased;
+                () = drain.started() => return Ok(()),
+                opened = voter.open() => opened,
+            };
+            match opened {
+                Err(Error::Log(damage)) if damage.kind() == ErrorKind::Corrupt => {
+                    serving.condemner.mark(&damage.to_string())?;
+                    gitstratum_process::exit_at_once();
+                    return Ok(());
+                }
+                opened => opened.context(OPENING)?,
+            }
+        }
+    };
+    let Serving { doors, led, authority, record, condemner } = serving;
+    service.record_with(record);
+    if let Some(authority) = authority {
+        service.sign_with(authority);
+    }
+    let handle = service.handle();
+    let watched = super::watch_disk(handle.host(), condemner, drain.clone());
+    let _watch = gitstratum_process::spawn("control disk", watched);
+    let _is_first = led.set(handle.clone());
+    tokio::select! {
+        biased;
+        served = service.run(doors, drain.clone()) => served.context("control plane"),
+        Err(error) = check(&handle, &drain) => Err(error),
+    }
+}
+
+/// Waits for a leader, and compares the cluster that its state is of with the recorded one.
+async fn check(handle: &Handle, drain: &Drain) -> Result<()> {
+    loop {
+        let joined = tokio::select! {
+            biased;
+            () = drain.started() => return Ok(()),
+            joined = handle.join() => joined,
+        };
+        match joined {
+            Ok(()) => return Ok(()),
+            Err(error @ Error::OtherCluster { .. }) => return Err(error.into()),
+            // Until somebody brings a lost one back, or a majority is there.
+            Err(error) => tracing::info!(%error, "the control plane has not been joined yet"),
+        }
+        tokio::time::sleep(JOIN_PAUSE).await;
     }
 }

@@ -34,7 +34,8 @@ pub(in super::super) async fn start(
 ) -> Result<Started> {
     let directory = plan.role(ProcessRole::Metadata.as_str());
     let families = gitstratum_consensus::families().to_vec();
-    let engine = super::engine(&directory.join("db"), families, common).await?;
+    let database = directory.join("db");
+    let engine = super::replicated_engine(&database, families, common).await?;
     engine.wait_when_full();
     let host = Host::start(HostOptions {
         node: common.node,
@@ -70,6 +71,20 @@ pub(in super::super) async fn start(
     common.serve_raft((ProcessRole::Metadata, Port::MetadataRaft), receive, drain, running).await?;
     serve(common, &service, drain, running).await?;
     let kept = Arc::clone(&service).run(drain.clone());
+    let condemner = super::Condemner::new(&database, common);
+    running.spawn(super::watch_disk(Arc::clone(&host), condemner, drain.clone()));
+    let (watched, watching) = (Arc::clone(&service), drain.clone());
+    let condemner = super::Condemner::new(&database, common);
+    running.spawn(async move {
+        let what = tokio::select! {
+            biased;
+            () = watching.started() => return Ok(()),
+            what = watched.store_damage() => what,
+        };
+        condemner.mark(&what)?;
+        gitstratum_process::exit_at_once();
+        Ok(())
+    });
     let stopped = Arc::clone(&host);
     running.spawn(async move {
         kept.await;

@@ -91,6 +91,32 @@ impl Nodes {
     }
 }
 
+/// What of a layout [`Nodes`] are made of, and whether it might be worth trying again: not how
+/// often a node has failed, or where partitions are.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Ground {
+    epoch: u64,
+    copies: u32,
+    nodes: Vec<wire::Node>,
+}
+
+impl Ground {
+    pub(super) fn new(layout: &wire::Layout) -> Self {
+        let node = |node: &wire::Node| wire::Node {
+            id: node.id,
+            roles: node.roles.clone(),
+            weight: node.weight,
+            zone: node.zone.clone(),
+            region: node.region.clone(),
+            state: node.state,
+            in_ring: node.in_ring,
+            ..wire::Node::default()
+        };
+        let nodes = stores(layout).map(node).collect();
+        Self { epoch: layout.epoch, copies: layout.replication_factor, nodes }
+    }
+}
+
 /// Nodes whose copies cannot be read again, as far as the control plane knows: fenced, and down
 /// or not in the layout any more.
 #[derive(Clone, Debug)]

@@ -1,0 +1,212 @@
+//! Disks that were emptied or rolled back while their node was down (S23).
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use gitstratum_core::{NodeId, SystemClock};
+use gitstratum_store::MemoryEngine;
+
+use crate::testing::{LocalNetwork, Register};
+use crate::{Config, Error, Group, GroupId, Host, HostOptions, LogIndex, families};
+
+const GROUP: GroupId = GroupId(4);
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Node {
+    id: NodeId,
+    memory: Arc<MemoryEngine>,
+    host: Arc<Host>,
+    group: Group<Register>,
+}
+
+fn voters() -> BTreeSet<NodeId> {
+    (1..=3).map(NodeId).collect()
+}
+
+fn host(network: &Arc<LocalNetwork>, id: NodeId, memory: &Arc<MemoryEngine>) -> Arc<Host> {
+    let config = Config {
+        heartbeat_interval: Duration::from_millis(50),
+        log_entries_max: 60,
+        log_entries_kept: 10,
+        ..Config::default()
+    };
+    let host = Host::start(HostOptions {
+        node: id,
+        engine: Arc::clone(memory) as _,
+        network: network.from(id),
+        clock: SystemClock::new(),
+        config,
+    })
+    .unwrap();
+    network.join(id, &host);
+    host
+}
+
+/// Starts all hosts first: they ask each other.
+async fn start(network: &Arc<LocalNetwork>, disks: &[(NodeId, Arc<MemoryEngine>)]) -> Vec<Node> {
+    let hosts: Vec<_> =
+        disks.iter().map(|(id, memory)| (*id, memory, host(network, *id, memory))).collect();
+    let opening = hosts.into_iter().map(|(id, memory, host)| async move {
+        let group = open(&host).await;
+        Node { id, memory: Arc::clone(memory), host, group }
+    });
+    join_all(opening).await
+}
+
+async fn open(host: &Host) -> Group<Register> {
+    let opened = async {
+        loop {
+            match host.open_among(GROUP, Register::new(), &voters()).await {
+                Err(Error::NotAdmitted { .. }) => tokio::task::yield_now().await,
+                opened => return opened.unwrap(),
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, opened).await.expect("because a majority answers")
+}
+
+async fn of_three() -> (Arc<LocalNetwork>, Vec<Node>) {
+    let network = LocalNetwork::new();
+    let disks: Vec<_> =
+        voters().into_iter().map(|id| (id, MemoryEngine::new(&families()))).collect();
+    let nodes = start(&network, &disks).await;
+    assert!(nodes.iter().all(|node| node.group.is_new()));
+    nodes[0].group.initialize(&voters()).await.unwrap();
+    propose(&nodes, "first").await;
+    (network, nodes)
+}
+
+async fn propose(nodes: &[Node], command: &str) -> LogIndex {
+    let proposing = async {
+        loop {
+            for node in nodes {
+                if let Ok(reply) = node.group.propose(command.to_owned()).await {
+                    return reply.index;
+                }
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, proposing).await.expect("because a majority is up")
+}
+
+async fn applied(node: &Node, index: LogIndex) {
+    let mut applied = node.group.watch_applied();
+    let reached = applied.wait_for(|applied| *applied >= Some(index));
+    tokio::time::timeout(PATIENCE, reached).await.unwrap().unwrap();
+}
+
+async fn equal(nodes: &[Node], index: LogIndex) {
+    let mut hashes = BTreeSet::new();
+    for node in nodes {
+        applied(node, index).await;
+        hashes.insert(node.group.state_hash().await.unwrap());
+    }
+    assert_eq!(hashes.len(), 1, "{hashes:?}");
+}
+
+/// Starts node `place` again on another disk.
+async fn restart(
+    network: &Arc<LocalNetwork>,
+    nodes: &mut [Node],
+    place: usize,
+    disk: Arc<MemoryEngine>,
+) {
+    nodes[place].host.shutdown().await;
+    let mut started = start(network, &[(nodes[place].id, disk)]).await;
+    nodes[place] = started.remove(0);
+}
+
+/// The node's new replica has a vote: with it and one other there is a majority.
+async fn has_a_vote(network: &Arc<LocalNetwork>, nodes: &[Node], place: usize) {
+    let taken_in = async {
+        while !nodes[place].group.has_vote() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, taken_in).await.expect("it is taken in");
+    assert_eq!(nodes[place].group.status().voters, voters());
+    let other = nodes[(place + 1) % 3].id;
+    network.cut(other);
+    let last = propose(nodes, &format!("without {other}")).await;
+    network.heal(other);
+    equal(nodes, last).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s23_a_replica_whose_disk_was_emptied_joins_anew() {
+    let (network, mut nodes) = of_three().await;
+    for number in 0..100 {
+        propose(&nodes, &number.to_string()).await;
+    }
+    for place in 0..3 {
+        let empty = MemoryEngine::new(&families());
+        restart(&network, &mut nodes, place, empty).await;
+        assert!(!nodes[place].group.is_new(), "it must not begin the group again");
+        has_a_vote(&network, &nodes, place).await;
+    }
+    // Once more: the replica of a later life has nothing over one of the first.
+    let empty = MemoryEngine::new(&families());
+    restart(&network, &mut nodes, 0, empty).await;
+    has_a_vote(&network, &nodes, 0).await;
+    for node in &nodes {
+        node.host.shutdown().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s23_a_replica_whose_disk_was_rolled_back_is_destroyed_and_joins_anew() {
+    let (network, mut nodes) = of_three().await;
+    let last = propose(&nodes, "in the copy").await;
+    applied(&nodes[1], last).await;
+    nodes[1].host.shutdown().await;
+    let (copy, disk) = (nodes[1].memory.crash(), nodes[1].memory.crash());
+    restart(&network, &mut nodes, 1, disk).await;
+    let later = propose(&nodes, "not in the copy").await;
+    applied(&nodes[1], later).await;
+    restart(&network, &mut nodes, 1, copy).await;
+    has_a_vote(&network, &nodes, 1).await;
+    for node in &nodes {
+        node.host.shutdown().await;
+    }
+}
+
+/// What was synced is there again, replicas go on as they are, and all know each other.
+#[tokio::test(flavor = "multi_thread")]
+async fn s23_a_loss_of_all_power_destroys_nobody() {
+    let (network, mut nodes) = of_three().await;
+    for round in 0..4 {
+        let last = propose(&nodes, &format!("round {round}")).await;
+        equal(&nodes, last).await;
+        let disks: Vec<_> = nodes.iter().map(|node| (node.id, node.memory.crash())).collect();
+        for node in &nodes {
+            node.host.shutdown().await;
+        }
+        nodes = start(&network, &disks).await;
+        let kept = nodes.iter().filter(|node| node.group.status().last_log >= last).count();
+        assert!(kept >= 2, "round {round}: {kept} of three kept an acknowledged entry");
+        assert!(nodes.iter().all(|node| !node.group.is_new()));
+    }
+    let last = propose(&nodes, "after").await;
+    equal(&nodes, last).await;
+    for node in &nodes {
+        node.host.shutdown().await;
+    }
+}
+
+/// Without the word of a majority nobody votes.
+#[tokio::test(flavor = "multi_thread")]
+async fn s23_a_replica_that_no_peer_answers_is_not_admitted() {
+    let (network, nodes) = of_three().await;
+    let disk = nodes[2].memory.crash();
+    for node in &nodes {
+        node.host.shutdown().await;
+    }
+    drop(nodes);
+    let alone = host(&network, NodeId(3), &disk);
+    let opened = alone.open_among(GROUP, Register::new(), &voters()).await;
+    assert!(matches!(opened.err(), Some(Error::NotAdmitted { answers: 0, needed: 1, .. })));
+    alone.shutdown().await;
+}
