@@ -6,6 +6,7 @@ mod addresses;
 mod beside;
 mod certificates;
 mod clock_mark;
+mod ending;
 mod endpoint;
 mod folder;
 mod greeting;
