@@ -7,6 +7,7 @@
 mod apart;
 pub mod fetch;
 mod git;
+mod member;
 mod moment;
 pub mod push;
 mod repos;
@@ -16,6 +17,7 @@ pub mod wire;
 
 pub use apart::Apart;
 pub use git::{Git, Ran};
+pub use member::Member;
 pub use moment::now;
 pub use repos::bundle;
 pub use skip::{is_long, skip};

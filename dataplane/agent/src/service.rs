@@ -1,13 +1,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use gitstratum_client::cluster::Snapshot;
 use gitstratum_client::fleet::Voter;
 use gitstratum_core::{Clock, Incarnation, NodeId};
-use gitstratum_identity::Dialer;
 use gitstratum_process::{Drain, spawn};
 use gitstratum_proto::control::v1::Node;
 use gitstratum_store::Files;
 use tokio::net::UnixListener;
+use tokio::sync::watch;
 
 use crate::enrol::{self, Enrolment};
 use crate::heartbeat::{self, Reports};
@@ -15,19 +16,17 @@ use crate::refusals::{self, Spool};
 use crate::rpc::{self, Socket};
 use crate::silence::{self, Silence};
 use crate::snapshot::Store;
-use crate::watch::{self, Known};
+use crate::watch::{self as stream, Known};
 use crate::{Config, Error, incarnation};
 
 /// What an agent works with.
 pub struct Deps {
     /// The node.
     pub node: NodeId,
-    /// Nodes of the control plane, tried in turn.
-    pub control: Vec<NodeId>,
+    /// Voters of the control plane, tried in turn, as this node's agent.
+    pub voters: Vec<Voter>,
     /// What the node registers as.
     pub record: Node,
-    /// Connections, as this node's agent.
-    pub dialer: Arc<dyn Dialer>,
     /// The disk.
     pub files: Arc<dyn Files>,
     /// Time.
@@ -44,6 +43,11 @@ impl News {
     /// How long credentials are good without news (S46).
     pub fn offline_grace(&self) -> Duration {
         self.0.offline_grace()
+    }
+
+    /// What the control plane last streamed, with changes told.
+    pub fn snapshots(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.0.watch()
     }
 }
 
@@ -79,8 +83,6 @@ impl Service {
         });
         let (incarnation, store, silence, refusals) =
             opened.await.map_err(|_| Error::Interrupted)??;
-        let voter = |node: &NodeId| Voter::new(Arc::clone(&deps.dialer), *node);
-        let voters = deps.control.iter().map(voter).collect();
         let grace = config.offline_grace;
         let record = Node { incarnation: incarnation.0, ..deps.record };
         Ok(Self {
@@ -89,7 +91,7 @@ impl Service {
             node: deps.node,
             record,
             incarnation,
-            voters,
+            voters: deps.voters,
             known: Arc::new(Known::new(store, Arc::clone(&silence), deps.clock).with_grace(grace)),
             silence,
             refusals,
@@ -112,7 +114,7 @@ impl Service {
         let reports = Arc::new(Reports::default());
         let watching = spawn(
             "control plane watch",
-            watch::run(Arc::clone(&self.known), self.record, self.voters.clone(), drain.clone()),
+            stream::run(Arc::clone(&self.known), self.record, self.voters.clone(), drain.clone()),
         );
         let beating = spawn(
             "heartbeat",

@@ -79,6 +79,11 @@ impl Known {
         Arc::clone(&self.current.borrow())
     }
 
+    /// The newest durable snapshot, with changes told.
+    pub(crate) fn watch(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.current.subscribe()
+    }
+
     /// The newest snapshot and the versions after it, without a gap between them.
     pub(crate) fn subscribe(&self) -> (Arc<Snapshot>, broadcast::Receiver<Version>) {
         // Subscribed first: a version that comes between is then seen twice, never missed,

@@ -15,6 +15,7 @@ mod node;
 mod rebalance;
 mod repo;
 mod ring;
+pub(crate) mod role_args;
 mod setting;
 mod status;
 mod terminal;

@@ -14,6 +14,7 @@ use std::process::ExitCode;
 use gitstratum_process::failpoint;
 use tokio::runtime::{Builder, Runtime};
 
+use cli::role_args::RoleSettings;
 use cli::{Command, Console, Environment, Failure, Verb};
 
 #[global_allocator]
@@ -40,11 +41,18 @@ fn run(command: Command, environment: Environment) -> Result<ExitCode, Failure> 
                 .block_on(Box::pin(up::run(args)))
                 .map_err(Failure::of_up)
         }
+        Verb::Object(args) => run_role(args.settle()?),
         verb => {
             let console = Console::new(global, environment)?;
             runtime(&mut Builder::new_current_thread())?.block_on(Box::pin(verb.run(console)))
         }
     }
+}
+
+fn run_role(settings: RoleSettings) -> Result<ExitCode, Failure> {
+    runtime(&mut Builder::new_multi_thread())?
+        .block_on(Box::pin(up::single::run(settings)))
+        .map_err(Failure::of_up)
 }
 
 fn runtime(builder: &mut Builder) -> Result<Runtime, Failure> {

@@ -4,6 +4,7 @@
 
 mod addresses;
 mod beside;
+mod book;
 mod certificates;
 mod clock_mark;
 mod ending;
@@ -16,6 +17,7 @@ mod node;
 mod plan;
 mod roles;
 mod secrets;
+pub(crate) mod single;
 mod sockets;
 mod supervisor;
 mod transport;

@@ -23,6 +23,7 @@ use hyper::body::Frame;
 use prost::Message;
 
 use crate::cluster::Feed;
+use crate::metadata::Partitions;
 pub use error::Error;
 pub use failover::read_any;
 use pool::{Pool, RequestBody};
@@ -88,7 +89,7 @@ pub trait BulkRead: Send + Sync {
         ranges: Vec<Span>,
     ) -> BoxFuture<'static, Result<Chunks, Error>>;
 
-    /// Whether `node` failed lately and is better left alone for now.
+    /// Whether `node` failed lately and is better left alone for now. Asking changes nothing.
     fn is_out(&self, _node: NodeId) -> bool {
         false
     }
@@ -100,6 +101,11 @@ pub trait BulkRead: Send + Sync {
 
     /// Notes that `node` kept somebody waiting who did not wait any longer.
     fn note_slow(&self, _node: NodeId) {}
+
+    /// Who holds `segment` by the list as it is now; nobody when that cannot be known (S19).
+    fn owners(&self, _segment: SegmentId) -> BoxFuture<'static, Vec<NodeId>> {
+        Box::pin(std::future::ready(Vec::new()))
+    }
 }
 
 /// The pooled client.
@@ -108,18 +114,26 @@ pub struct Client {
     pool: Arc<Pool>,
     standings: Arc<Standings>,
     here: Option<(NodeId, Feed)>,
+    lists: Option<Partitions>,
 }
 
 impl Client {
     /// A client that dials through `dialer`.
     pub fn new(dialer: Arc<dyn Dialer>) -> Self {
-        Self { pool: Arc::new(Pool::new(dialer)), standings: Arc::default(), here: None }
+        let pool = Arc::new(Pool::new(dialer));
+        Self { pool, standings: Arc::default(), here: None, lists: None }
     }
 
     /// The same on `node`, with the layout to know what is near.
     #[must_use]
     pub fn on(self, node: NodeId, feed: Feed) -> Self {
         Self { here: Some((node, feed)), ..self }
+    }
+
+    /// The same, with whom to ask where a segment is by now that has left its owners (S19).
+    #[must_use]
+    pub fn listed_by(self, partitions: Partitions) -> Self {
+        Self { lists: Some(partitions), ..self }
     }
 
     /// Streams a segment to `node` and waits until it is durable there.
@@ -136,6 +150,7 @@ impl Client {
         let request = named(hyper::Request::put(segment_path(segment)))
             .body(RequestBody::new(StreamBody::new(frames)))
             .map_err(|source| Error::Request { source })?;
+        self.standings.asking(node);
         // No deadline on the whole: the owner's own limits and the writer's lag rule (S18) bound it.
         let answer = noted(&self.standings, node, self.pool.send(node, request).await)?;
         let answer = error::check(node, answer).await?;
@@ -160,6 +175,7 @@ impl Client {
         let request = named(hyper::Request::get(segment_path(segment)))
             .body(RequestBody::new(Empty::new()))
             .map_err(|source| Error::Request { source })?;
+        self.standings.asking(node);
         let sent = tokio::time::timeout(ANSWER_DEADLINE, self.pool.send(node, request)).await;
         let sent = sent.unwrap_or(Err(Error::Deadline { node }));
         let answer = error::check(node, noted(&self.standings, node, sent)?).await?;
@@ -186,6 +202,7 @@ impl BulkRead for Client {
             let request = named(hyper::Request::post(READ_PATH))
                 .body(RequestBody::new(Full::new(Bytes::from(body))))
                 .map_err(|source| Error::Request { source })?;
+            standings.asking(node);
             let sent = tokio::time::timeout(ANSWER_DEADLINE, pool.send(node, request)).await;
             let sent = sent.unwrap_or(Err(Error::Deadline { node }));
             let answer = noted(&standings, node, sent)?;
@@ -214,6 +231,16 @@ impl BulkRead for Client {
 
     fn note_slow(&self, node: NodeId) {
         self.standings.failed(node);
+    }
+
+    fn owners(&self, segment: SegmentId) -> BoxFuture<'static, Vec<NodeId>> {
+        let lists = self.lists.clone();
+        Box::pin(async move {
+            match lists {
+                Some(partitions) => partitions.owners(segment).await,
+                None => Vec::new(),
+            }
+        })
     }
 }
 

@@ -6,10 +6,12 @@ mod access;
 mod feed;
 mod follow;
 mod news;
+mod ring;
 mod snapshot;
 
 pub use access::allowed;
 pub use feed::{Feed, Publisher};
 pub use follow::{Applied, Follow, StoreUse, follow};
 pub use news::{News, OFFLINE_GRACE, offline_grace};
+pub use ring::ring_layout;
 pub use snapshot::Snapshot;

@@ -5,11 +5,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::future::BoxFuture;
-use gitstratum_core::{ErrorKind, Incarnation, NodeId};
+use gitstratum_core::{ErrorKind, Incarnation, NodeId, SegmentId};
 use gitstratum_identity::{Dialer, Service};
-use gitstratum_proto::object::v1::PullRequest;
 use gitstratum_proto::object::v1::object_client::ObjectClient;
+use gitstratum_proto::object::v1::{PullRequest, VerifyRequest};
 use parking_lot::Mutex;
 use tonic::Status;
 
@@ -19,6 +20,8 @@ use crate::grpc::{self, Channel};
 /// Longest wait for a copy: a large segment at a low rate. A node that has gone is noticed by its
 /// connection long before.
 const PULL_DEADLINE: Duration = Duration::from_secs(600);
+/// Longest wait until a segment is verified.
+const VERIFY_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Why a node has not made a copy.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +83,25 @@ impl ObjectNodes {
             .entry(node)
             .or_insert_with(|| grpc::channel(Arc::clone(&self.dialer), node, Service::Object));
         ObjectClient::new(channel.clone())
+    }
+}
+
+impl ObjectNodes {
+    /// Has `node` verify its copy of a segment: it puts it aside and tells its partition if it is
+    /// damaged.
+    ///
+    /// # Errors
+    /// When the node does not answer in time.
+    pub async fn verify(&self, node: NodeId, segment: SegmentId) -> Result<(), Error> {
+        let mut client = self.client(node);
+        let request = VerifyRequest { segment_ids: vec![Bytes::copy_from_slice(&segment.0)] };
+        let verified = tokio::time::timeout(VERIFY_DEADLINE, async {
+            let mut answers = client.verify(request).await?.into_inner();
+            while answers.message().await?.is_some() {}
+            Ok(())
+        });
+        let verified = verified.await.map_err(|_| Error::Deadline { node })?;
+        verified.map_err(|status| Error::Refused { node, status: Box::new(status) })
     }
 }
 

@@ -1,12 +1,14 @@
 //! Calls to partitions: the leader is found through the layout, each call has a
 //! deadline, and what may be tried again is.
 
+mod leaders;
+mod lists;
 mod reach;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures::stream::{FuturesUnordered, StreamExt as _};
@@ -21,6 +23,7 @@ use tonic::{Request, Status, Streaming};
 
 use crate::cluster::Feed;
 use crate::grpc::{self, Channel};
+use reach::Probe;
 
 /// Response metadata in which a voter that is not the leader names the leader.
 pub const LEADER_HEADER: &str = "gs-leader";
@@ -122,6 +125,7 @@ struct Inner {
     feed: Feed,
     channels: Mutex<BTreeMap<NodeId, Channel>>,
     leaders: Mutex<BTreeMap<PartitionId, NodeId>>,
+    probes: Mutex<BTreeMap<PartitionId, Weak<Probe>>>,
 }
 
 impl fmt::Debug for Partitions {
@@ -140,6 +144,7 @@ impl Partitions {
             feed,
             channels: Mutex::new(BTreeMap::new()),
             leaders: Mutex::new(BTreeMap::new()),
+            probes: Mutex::new(BTreeMap::new()),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -435,54 +440,6 @@ impl Partitions {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(PAUSE_LONGEST);
         }
-    }
-
-    /// Follows a hint at a voter; without one the next voter is tried. Voters that named no
-    /// leader in this call are `silent`: a hint at one of them is old, and they come last.
-    fn learn_leader(
-        &self,
-        partition: PartitionId,
-        asked: NodeId,
-        error: &Error,
-        silent: &mut BTreeSet<NodeId>,
-    ) {
-        if error.kind() != ErrorKind::Unavailable {
-            return;
-        }
-        let voters = self.voters(partition);
-        let hint = error.leader_hint().filter(|node| voters.contains(node));
-        if hint.is_none() {
-            silent.insert(asked);
-        }
-        let place = voters.iter().position(|voter| *voter == asked).unwrap_or_default();
-        let next = |silent: &BTreeSet<NodeId>| {
-            let others = voters.iter().cycle().skip(place + 1).take(voters.len());
-            others.copied().find(|node| *node != asked && !silent.contains(node))
-        };
-        let hint = hint.filter(|node| !silent.contains(node));
-        let next = hint.or_else(|| next(silent)).or_else(|| {
-            silent.clear();
-            next(silent)
-        });
-        if let Some(node) = next {
-            self.inner.leaders.lock().insert(partition, node);
-        }
-    }
-
-    fn leader_node(&self, partition: PartitionId) -> Option<NodeId> {
-        let known = self.inner.leaders.lock().get(&partition).copied();
-        let voters = self.voters(partition);
-        known.filter(|node| voters.contains(node)).or_else(|| voters.first().copied())
-    }
-
-    /// The partition's voters, the preferred leader first.
-    fn voters(&self, partition: PartitionId) -> Vec<NodeId> {
-        let snapshot = self.inner.feed.current();
-        let placement = snapshot.partitions().find(|p| p.partition == partition.0);
-        let Some(placement) = placement else { return Vec::new() };
-        let mut voters: Vec<_> = placement.voters.iter().copied().map(NodeId).collect();
-        voters.sort_by_key(|node| node.0 != placement.preferred_leader);
-        voters
     }
 
     fn client(&self, node: NodeId) -> Client {

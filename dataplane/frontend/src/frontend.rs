@@ -96,7 +96,8 @@ impl Frontend {
     /// Wires the parts together; nothing is dialled yet.
     pub(crate) fn new(config: Config, deps: &Deps) -> Arc<Self> {
         let partitions = Partitions::new(Arc::clone(&deps.dialer), deps.feed.clone());
-        let bulk = bulk::Client::new(Arc::clone(&deps.dialer)).on(deps.node, deps.feed.clone());
+        let bulk = bulk::Client::new(Arc::clone(&deps.dialer));
+        let bulk = bulk.on(deps.node, deps.feed.clone()).listed_by(partitions.clone());
         let metrics = FrontendMetrics::new(&deps.metrics);
         let budget = |name, bytes| ByteBudget::new(name, bytes, config.budget_wait);
         Arc::new(Self {

@@ -18,7 +18,9 @@ pub use guests::Guests;
 pub use listener::Listener;
 pub use local::LocalNetwork;
 pub use stream::{Accepted, Guest, PeerStream};
-pub use tcp::{AddressBook, Admitted, GuestDialer, TcpDialer, listen_open_tcp, listen_tcp};
+pub use tcp::{
+    AddressBook, Admitted, GuestDialer, RoleDialer, TcpDialer, listen_open_tcp, listen_tcp,
+};
 
 /// Connections that wait to be accepted by one listener; the next dial waits.
 const ACCEPT_QUEUE_MAX: usize = 1_024;
@@ -41,6 +43,21 @@ pub enum Service {
 }
 
 impl Service {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Control,
+        Self::ControlRaft,
+        Self::Metadata,
+        Self::MetadataRaft,
+        Self::Object,
+        Self::Bulk,
+    ];
+
+    /// The service that `word` names.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|service| service.as_str() == word)
+    }
+
     /// The word used in logs and metrics.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -36,8 +36,8 @@ pub(crate) struct Admissions {
     partitions: Partitions,
     /// How often the node has started: a number is never below it.
     starts: Incarnation,
-    /// Partitions that have admitted it.
-    numbers: RwLock<BTreeMap<PartitionId, Incarnation>>,
+    /// Partitions that have admitted it, with their rows.
+    admitted: RwLock<BTreeMap<PartitionId, Row>>,
     changed: watch::Sender<()>,
 }
 
@@ -53,7 +53,7 @@ impl Admissions {
             committer,
             partitions,
             starts,
-            numbers: RwLock::default(),
+            admitted: RwLock::default(),
             changed: watch::Sender::new(()),
         }
     }
@@ -64,7 +64,7 @@ impl Admissions {
     /// [`Error::NotAdmitted`].
     pub(crate) async fn number(&self, partition: PartitionId) -> Result<Incarnation, Error> {
         let mut changed = self.changed.subscribe();
-        let held = || self.numbers.read().get(&partition).copied();
+        let held = || self.admitted.read().get(&partition).map(|row| Incarnation(row.number));
         let admitted = async {
             loop {
                 if let Some(number) = held() {
@@ -81,12 +81,13 @@ impl Admissions {
 
     /// Whether `partition` has admitted this start of the node.
     pub(crate) fn is_admitted(&self, partition: PartitionId) -> bool {
-        self.numbers.read().contains_key(&partition)
+        self.admitted.read().contains_key(&partition)
     }
 
     /// The highest number in use; what the node started with before the first.
     pub(crate) fn highest(&self) -> Incarnation {
-        self.numbers.read().values().copied().max().unwrap_or(self.starts)
+        let numbers = self.admitted.read().values().map(|row| Incarnation(row.number)).max();
+        numbers.unwrap_or(self.starts)
     }
 
     /// Has itself admitted by every partition of the layout, until the drain starts. None waits
@@ -122,8 +123,8 @@ impl Admissions {
     }
 
     fn waiting(&self) -> Vec<PartitionId> {
-        let numbers = self.numbers.read();
-        self.partitions.all().into_iter().filter(|id| !numbers.contains_key(id)).collect()
+        let admitted = self.admitted.read();
+        self.partitions.all().into_iter().filter(|id| !admitted.contains_key(id)).collect()
     }
 
     async fn admit(
@@ -135,33 +136,43 @@ impl Admissions {
         let held = self.row(partition).await?.unwrap_or_default();
         // A volume that was emptied or rolled back: what is on it may be less than was
         // acknowledged, and nothing of it is served before it was verified again.
-        let doubted = held.doubted || held.number < seen.0;
+        let mut doubted = held.doubted || held.number < seen.0;
         if doubted {
             tracing::warn!(
                 %partition, seen = seen.0, held = held.number,
                 "this disk is older than what the partition has seen of it: verifying"
             );
             let segments = Arc::clone(segments);
-            blocking(move || segments.doubt(partition)).await?;
+            doubted = blocking(move || segments.doubt(partition)).await? > 0;
         }
         let number = Incarnation(held.number.max(seen.0) + 1).max(self.starts);
-        self.keep(partition, Row { number: number.0, doubted }).await?;
+        let row = Row { number: number.0, doubted };
+        self.keep(partition, row).await?;
         let shown = self.show(partition, number).await?;
         if shown != number {
             return Err(AdmissionError::Passed { shown });
         }
         tracing::info!(%partition, incarnation = number.0, "the partition has admitted this node");
-        self.numbers.write().insert(partition, number);
+        self.admitted.write().insert(partition, row);
         self.changed.send_replace(());
         Ok(())
     }
 
-    /// Everything of `partition` that was in doubt has been verified.
+    /// Partitions that have admitted this start of the node and whose rows say that not everything
+    /// was verified. What there is to verify was put in doubt before.
+    pub(crate) fn in_doubt(&self) -> Vec<PartitionId> {
+        let admitted = self.admitted.read();
+        admitted.iter().filter(|(_, row)| row.doubted).map(|(partition, _)| *partition).collect()
+    }
+
+    /// Everything of `partition`, which has admitted the node, that was in doubt was verified.
     pub(crate) async fn trust(&self, partition: PartitionId) -> Result<(), Error> {
-        match self.row(partition).await? {
-            Some(row) if row.doubted => self.keep(partition, Row { doubted: false, ..row }).await,
-            _ => Ok(()),
-        }
+        let held = self.admitted.read().get(&partition).copied();
+        let Some(held) = held.filter(|row| row.doubted) else { return Ok(()) };
+        let row = Row { doubted: false, ..held };
+        self.keep(partition, row).await?;
+        self.admitted.write().insert(partition, row);
+        Ok(())
     }
 
     async fn show(

@@ -115,7 +115,7 @@ fn may_copy(peer: Peer) -> bool {
     peer.role == ProcessRole::Object
 }
 
-/// P-S9: a metadata certificate writes no segment.
+/// P-S9: only a frontend writes segments; copies are fetched by those who keep them.
 fn may_write(peer: Peer) -> bool {
-    matches!(peer.role, ProcessRole::Frontend | ProcessRole::Object)
+    peer.role == ProcessRole::Frontend
 }

@@ -75,6 +75,12 @@ pub enum Error {
     /// Too many writes at once.
     #[error("too many segments are being written")]
     Busy,
+    /// The disk has not done its part in time.
+    #[error("disk is silent: segment {segment}")]
+    DiskSilent {
+        /// The segment that it was about.
+        segment: SegmentId,
+    },
     /// The writer went silent or broke off.
     #[error("writer of segment {segment} broke off: {why}")]
     WriterGone {
@@ -160,7 +166,9 @@ impl Error {
             Self::Files { source } => source.kind(),
             Self::Engine { source } => source.kind(),
             Self::Commit { source } => source.kind(),
-            Self::RefusingWrites { .. } | Self::NotAdmitted { .. } => ErrorKind::Unavailable,
+            Self::RefusingWrites { .. } | Self::NotAdmitted { .. } | Self::DiskSilent { .. } => {
+                ErrorKind::Unavailable
+            }
             Self::StateRow { .. } | Self::RowsDamaged { .. } => ErrorKind::Corrupt,
             Self::Request(_) | Self::NoSuchCall => ErrorKind::Invalid,
             Self::NotAllowed => ErrorKind::Denied,

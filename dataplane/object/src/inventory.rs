@@ -12,15 +12,18 @@ use gitstratum_client::inventory::{below, branches, summary};
 use gitstratum_client::metadata::{Error, Partitions};
 use gitstratum_core::{PartitionId, SegmentId};
 use gitstratum_process::Drain;
-use gitstratum_proto::metadata::v1::{CompareInventoryRequest, CompareInventoryResponse};
+use gitstratum_proto::metadata::v1::{
+    CompareInventoryRequest, CompareInventoryResponse, SegmentStatesRequest,
+};
 
 use crate::admission::Admissions;
 use crate::segments::{Segments, blocking};
 
 /// How often it is looked whether a comparison is due.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// Pause after a comparison that failed.
-const RETRY_AFTER: Duration = Duration::from_secs(5);
+/// Pause after a comparison that failed, doubled by each that follows, up to the longest.
+const RETRY_FIRST: Duration = Duration::from_secs(5);
+const RETRY_LONGEST: Duration = Duration::from_secs(60);
 /// Partitions compared at once.
 const COMPARED_AT_ONCE: usize = 4;
 
@@ -31,6 +34,14 @@ pub(crate) struct Inventory {
     pub(crate) admissions: Arc<Admissions>,
     /// Time between two comparisons with a partition.
     pub(crate) every: Duration,
+}
+
+/// When a partition is compared next.
+#[derive(Clone, Copy, Debug)]
+struct Due {
+    at: Duration,
+    /// The pause after the next failure.
+    retry: Duration,
 }
 
 /// What one side has and the other has not.
@@ -45,7 +56,7 @@ struct Differences {
 impl Inventory {
     /// Compares at the start, then every so often, until the drain starts.
     pub(crate) async fn run(self, drain: Drain) {
-        let mut due: BTreeMap<PartitionId, Duration> = BTreeMap::new();
+        let mut due = BTreeMap::new();
         loop {
             tokio::select! {
                 biased;
@@ -60,37 +71,55 @@ impl Inventory {
         }
     }
 
-    async fn round(&self, due: &mut BTreeMap<PartitionId, Duration>) {
+    async fn round(&self, due: &mut BTreeMap<PartitionId, Due>) {
         let now = self.segments.clock().monotonic();
         let is_due = |id: &PartitionId| {
-            self.admissions.is_admitted(*id) && due.get(id).is_none_or(|at| *at <= now)
+            self.admissions.is_admitted(*id) && due.get(id).is_none_or(|due| due.at <= now)
         };
-        let partitions: Vec<_> = self.partitions.all().into_iter().filter(is_due).collect();
-        if partitions.is_empty() {
-            return;
+        let partitions = self.partitions.all().into_iter().filter(is_due);
+        let answering = self.answering(partitions.collect()).await;
+        let (fit, mut compared): (Vec<_>, Vec<_>) =
+            answering.into_iter().partition(|(_, answers)| *answers);
+        if !fit.is_empty() {
+            let fit = fit.into_iter().map(|(id, _)| id).collect();
+            compared.extend(self.settle_all(fit).await);
         }
+        let now = self.segments.clock().monotonic();
+        for (partition, settled) in compared {
+            let next = Due::after(due.get(&partition), settled, (now, self.every));
+            due.insert(partition, next);
+        }
+    }
+
+    /// Which of `partitions` answer at all: to walk everything held is not for nothing.
+    async fn answering(&self, partitions: Vec<PartitionId>) -> Vec<(PartitionId, bool)> {
+        let asked = futures::stream::iter(partitions).map(async |id| {
+            let nothing = SegmentStatesRequest { partition: id.0, segments: Vec::new() };
+            let answer = self.partitions.segment_states(id, nothing).await;
+            if let Err(error) = &answer {
+                tracing::debug!(partition = %id, %error, "comparing what is held waits");
+            }
+            (id, answer.is_ok())
+        });
+        asked.buffer_unordered(COMPARED_AT_ONCE).collect().await
+    }
+
+    /// Compares with each of `partitions`.
+    async fn settle_all(&self, partitions: Vec<PartitionId>) -> Vec<(PartitionId, bool)> {
         let store = Arc::clone(&self.segments);
         let held = match blocking(move || store.held()).await {
             Ok(held) => held,
             Err(error) => {
                 tracing::error!(%error, "what is held here could not be listed");
                 self.segments.note_rows(&error);
-                return;
+                return partitions.into_iter().map(|id| (id, false)).collect();
             }
         };
-        let compared: Vec<_> = futures::stream::iter(partitions)
-            .map(async |id| {
-                let held = held.get(&id).map(Vec::as_slice).unwrap_or_default();
-                (id, self.settle(id, held).await)
-            })
-            .buffer_unordered(COMPARED_AT_ONCE)
-            .collect()
-            .await;
-        let now = self.segments.clock().monotonic();
-        for (partition, settled) in compared {
-            let pause = if settled { self.every } else { RETRY_AFTER.min(self.every) };
-            due.insert(partition, now + pause);
-        }
+        let settled = futures::stream::iter(partitions).map(async |id| {
+            let held = held.get(&id).map(Vec::as_slice).unwrap_or_default();
+            (id, self.settle(id, held).await)
+        });
+        settled.buffer_unordered(COMPARED_AT_ONCE).collect().await
     }
 
     async fn settle(&self, partition: PartitionId, held: &[SegmentId]) -> bool {
@@ -133,6 +162,17 @@ impl Inventory {
             prefixes.extend(found.take(&prefix, mine, &answer));
         }
         Ok(found)
+    }
+}
+
+impl Due {
+    /// What follows a comparison at `now` that went well, or not; `every` lies between two that do.
+    fn after(last: Option<&Self>, settled: bool, (now, every): (Duration, Duration)) -> Self {
+        if settled {
+            return Self { at: now + every, retry: RETRY_FIRST };
+        }
+        let pause = last.map_or(RETRY_FIRST, |last| last.retry).min(every);
+        Self { at: now + pause, retry: (pause * 2).min(RETRY_LONGEST) }
     }
 }
 
@@ -183,6 +223,21 @@ mod tests {
         let mut id = [0; 16];
         (id[0], id[15]) = (first, last);
         SegmentId(id)
+    }
+
+    #[test]
+    fn a_partition_that_does_not_answer_is_asked_ever_more_rarely() {
+        let (hour, now) = (Duration::from_secs(3_600), Duration::from_secs(100));
+        let (mut due, mut pauses) = (None, Vec::new());
+        for _ in 0..6 {
+            let next = Due::after(due.as_ref(), false, (now, hour));
+            pauses.push((next.at - now).as_secs());
+            due = Some(next);
+        }
+        assert_eq!(pauses, [5, 10, 20, 40, 60, 60]);
+        let well = Due::after(due.as_ref(), true, (now, hour));
+        assert_eq!(well.at, now + hour);
+        assert_eq!(Due::after(Some(&well), false, (now, hour)).at, now + RETRY_FIRST);
     }
 
     #[test]

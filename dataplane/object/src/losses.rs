@@ -105,7 +105,9 @@ impl Losses {
             match self.is_missing(segment, state).await? {
                 true => copies.push((segment, state.list_number)),
                 false if is_owner(self.node, state) => self.segments.forget_lost(segment),
-                false if self.is_of(segment, partition) => self.drop_unlisted(segment).await,
+                false if self.segments.is_lost_of(segment, partition) => {
+                    self.drop_unlisted(segment).await;
+                }
                 false => {}
             }
         }
@@ -120,10 +122,6 @@ impl Losses {
         }
         let segments = Arc::clone(&self.segments);
         blocking(move || Ok(!segments.has(segment))).await
-    }
-
-    fn is_of(&self, segment: SegmentId, partition: PartitionId) -> bool {
-        self.segments.lost().contains(&(segment, Some(partition)))
     }
 
     async fn report(

@@ -148,11 +148,14 @@ impl Segments {
     }
 
     /// Remembers that a manifest lists the segment, so that it is not asked about again.
-    pub(crate) async fn mark_listed(&self, segment: SegmentId) -> Result<(), Error> {
-        let Some(length) = self.unlisted_length(segment) else { return Ok(()) };
-        let held = self.record(segment)?.unwrap_or_default();
-        let partition = held.partition.or_else(|| self.stated_partition(segment));
-        let record = Record { length, listed: true, partition, ..held };
+    pub(crate) async fn mark_listed(self: &Arc<Self>, segment: SegmentId) -> Result<(), Error> {
+        let Some(partition) = self.stated_partition(segment) else { return Ok(()) };
+        let held = match self.record(segment)? {
+            Some(held) => held,
+            None => self.rebuilt_record(segment).await,
+        };
+        let partition = held.partition.or(Some(partition));
+        let record = Record { listed: true, partition, ..held };
         let mut batch = Batch::new();
         batch.put(RECORDS, segment.0.to_vec(), record.encode());
         self.deps.committer.commit(batch, Durability::Buffered).await?;
@@ -160,12 +163,12 @@ impl Segments {
         Ok(())
     }
 
-    fn unlisted_length(&self, segment: SegmentId) -> Option<u64> {
-        let held = self.unlisted.lock().contains_key(&segment);
-        if !held {
-            return None;
-        }
-        self.opened.get(&segment).map(|opened| opened.layout.total_len()).or(Some(0))
+    /// What a record that was lost said, but for the number of a list.
+    async fn rebuilt_record(self: &Arc<Self>, segment: SegmentId) -> Record {
+        let segments = Arc::clone(self);
+        let opened = blocking(move || segments.open_segment(segment)).await;
+        let length = opened.map_or(0, |opened| opened.layout.total_len());
+        Record { length, ..Record::default() }
     }
 
     fn stated_partition(&self, segment: SegmentId) -> Option<PartitionId> {

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use gitstratum_client::bulk as bulk_client;
 use gitstratum_client::cluster::Feed;
+use gitstratum_client::copies::ObjectNodes;
 use gitstratum_client::grpc;
 use gitstratum_client::metadata::Partitions;
 use gitstratum_core::{Clock, ClusterId, Incarnation, NodeId, ProcessRole};
@@ -18,7 +19,7 @@ use crate::gauge::Gauge;
 use crate::inventory::Inventory;
 use crate::losses::Losses;
 use crate::metric_names::ObjectMetrics;
-use crate::pull::Puller;
+use crate::pull::{Puller, Sources};
 use crate::rate::Share;
 use crate::rpc::Rpc;
 use crate::scrub::{Pace, Scrub};
@@ -47,6 +48,8 @@ pub struct Deps {
     pub partitions: Partitions,
     /// Reads segments of other nodes.
     pub peers: bulk_client::Client,
+    /// Other nodes, to be told to look at a copy.
+    pub others: ObjectNodes,
     /// The layout and the cluster's settings.
     pub feed: Feed,
     /// Where metrics go.
@@ -83,9 +86,11 @@ impl Service {
         let (cluster, options) = (deps.cluster, config.clone());
         let segments = blocking(move || Segments::open(store, cluster, &options)).await?;
         let segments = Arc::new(segments);
+        let sources =
+            Sources { peers: deps.peers.on(deps.node, deps.feed.clone()), others: deps.others };
         let share = Share { feed: deps.feed, otherwise: config.copy_bytes_per_second };
         let puller =
-            Puller::new((deps.node, Arc::clone(&segments)), deps.peers, share, config.pulls_max);
+            Puller::new((deps.node, Arc::clone(&segments)), sources, share, config.pulls_max);
         Ok(Self {
             config,
             node: deps.node,

@@ -73,7 +73,7 @@ impl Outside {
     /// The first control plane, for a guest.
     fn door(&self) -> Result<Arc<dyn Dialer>> {
         let tls = GuestTls::new(&self.authority_file(), SystemClock::new())?;
-        Ok(Arc::new(GuestDialer::new(tls, self.ports[0].0)))
+        Ok(Arc::new(GuestDialer::new(tls, self.ports[0].0.to_string())))
     }
 
     /// Joins as a new node with every role but control's.

@@ -24,6 +24,7 @@ mod ground;
 mod healing;
 mod identity;
 mod identity_ports;
+mod members;
 mod memory;
 mod nodes;
 mod objects;

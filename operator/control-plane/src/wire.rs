@@ -150,6 +150,7 @@ pub(crate) fn node(record: &Node) -> wire::Node {
         id: record.id.0,
         roles: record.roles.iter().map(|role| role.as_str().to_owned()).collect(),
         address: record.address.clone(),
+        endpoints: record.endpoints.iter().map(endpoint).collect(),
         region: record.region.clone(),
         zone: record.zone.clone(),
         weight: u32::from(record.weight),
@@ -162,6 +163,10 @@ pub(crate) fn node(record: &Node) -> wire::Node {
         draining: record.is_draining,
         ..wire::Node::default()
     }
+}
+
+fn endpoint((service, address): (&String, &std::net::SocketAddr)) -> wire::NodeEndpoint {
+    wire::NodeEndpoint { service: service.clone(), address: address.to_string() }
 }
 
 /// A node that is up and being emptied is shown as leaving.

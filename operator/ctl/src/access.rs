@@ -12,6 +12,8 @@ use crate::endpoint::{self, Endpoint, Node};
 
 /// Name of the socket in the folder of each store.
 const STORE_SOCKET: &str = "admin.sock";
+/// Name of the socket behind which a node reaches the stores of all.
+const PEERS_SOCKET: &str = "peers.sock";
 /// Name of the agent's, in its own folder.
 const AGENT_SOCKET: &str = "agent.sock";
 /// Port of a control plane where none is named.
@@ -89,6 +91,8 @@ pub struct Stores {
     pub metadata: PathBuf,
     /// Of the segments.
     pub object: PathBuf,
+    /// Of the segments on any node, which is named first.
+    pub peers: PathBuf,
     /// Of what the control plane has told the node.
     pub agent: PathBuf,
 }
@@ -164,6 +168,7 @@ impl Access {
             probes,
             metadata: folder.join("metadata").join(STORE_SOCKET),
             object: folder.join("object").join(STORE_SOCKET),
+            peers: folder.join("object").join(PEERS_SOCKET),
             agent: folder.join("agent").join(AGENT_SOCKET),
         });
         let stores = stores.collect();

@@ -1,5 +1,7 @@
 //! Nodes, as the control plane knows them.
 
+use std::collections::BTreeMap;
+
 use gitstratum_core::{ErrorKind, NodeId, UnixMillis};
 use gitstratum_proto::control::v1 as wire;
 use serde::Serialize;
@@ -29,6 +31,8 @@ pub struct Node {
     pub weight: u32,
     /// Where it is reached.
     pub address: String,
+    /// Where other nodes reach its services, by their names.
+    pub endpoints: BTreeMap<String, String>,
     /// Where it stands.
     pub region: String,
     /// Its failure domain.
@@ -62,6 +66,7 @@ impl From<wire::Node> for Node {
             draining: from.draining,
             weight: from.weight,
             address: from.address,
+            endpoints: from.endpoints.into_iter().map(|at| (at.service, at.address)).collect(),
             region: from.region,
             zone: from.zone,
             version: from.version,

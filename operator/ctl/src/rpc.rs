@@ -11,6 +11,7 @@ pub mod supervisor;
 #[cfg(any(test, feature = "test-util"))]
 pub(crate) mod double;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -59,6 +60,7 @@ struct Store {
     node: NodeId,
     metadata: Option<Channel>,
     object: Option<Channel>,
+    peers: Option<PathBuf>,
     agent: Option<Channel>,
 }
 
@@ -131,11 +133,23 @@ impl Connection {
         node: NodeId,
         call: impl AsyncFnOnce(&mut ObjectClient<Channel>) -> Result<Response<T>, Status>,
     ) -> Result<T, Error> {
-        let store = self.stores.iter().find(|store| store.node == node);
-        let channel = store.and_then(|store| store.object.clone());
-        let channel = channel.ok_or_else(|| self.not_offered())?;
+        let channel = self.object_store(node).ok_or_else(|| self.not_offered())?;
         let mut client = ObjectClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
         self.within(CALL_DEADLINE, call(&mut client)).await
+    }
+
+    /// The way to the object store of `node`: by its own socket, or, where it has none on this
+    /// machine, through a node that has.
+    fn object_store(&self, node: NodeId) -> Option<Channel> {
+        let own = self.stores.iter().find(|store| store.node == node);
+        if let Some(channel) = own.and_then(|store| store.object.clone()) {
+            return Some(channel);
+        }
+        if own.is_some() || self.silent.contains(&node) {
+            return None;
+        }
+        let peers = self.stores.iter().find_map(|store| store.peers.as_deref())?;
+        Some(channel::peer(peers, node))
     }
 
     fn not_offered(&self) -> Error {
@@ -172,6 +186,7 @@ async fn living(stores: &[Stores]) -> (Vec<Store>, Vec<NodeId>) {
                 node: store.node,
                 metadata: channel::store(&store.metadata),
                 object: channel::store(&store.object),
+                peers: store.peers.exists().then(|| store.peers.clone()),
                 agent: channel::store(&store.agent),
             });
         } else {

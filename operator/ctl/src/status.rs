@@ -235,6 +235,7 @@ fn best_view(
 
 fn node_status(node: wire::Node, stores: &[object::v1::StatusResponse]) -> NodeStatus {
     let store = stores.iter().find(|store| store.node == node.id);
+    let reported = reported_store(&node);
     NodeStatus {
         id: NodeId(node.id).to_string(),
         roles: node.roles,
@@ -247,13 +248,27 @@ fn node_status(node: wire::Node, stores: &[object::v1::StatusResponse]) -> NodeS
         version: node.version,
         incarnation: node.incarnation,
         last_seen_at: Moment::from_millis(node.last_seen_millis),
-        store: store.map(|store| StoreStatus {
-            segments: store.segments,
-            stored_bytes: store.stored_bytes,
-            free_bytes: store.free_bytes,
-            refusing_writes: store.refusing_writes.clone(),
-        }),
+        store: store.map(asked_store).or(reported),
     }
+}
+
+fn asked_store(store: &object::v1::StatusResponse) -> StoreStatus {
+    StoreStatus {
+        segments: store.segments,
+        stored_bytes: store.stored_bytes,
+        free_bytes: store.free_bytes,
+        refusing_writes: store.refusing_writes.clone(),
+    }
+}
+
+/// What the node itself last reported, where it is on another machine.
+fn reported_store(node: &wire::Node) -> Option<StoreStatus> {
+    (node.free_bytes > 0).then(|| StoreStatus {
+        segments: node.segments,
+        stored_bytes: node.stored_bytes,
+        free_bytes: node.free_bytes,
+        refusing_writes: String::new(),
+    })
 }
 
 fn partition_status(

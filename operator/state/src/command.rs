@@ -20,7 +20,9 @@ pub use directory::{
     CreateRepository, DeleteRepository, RenameRepository, SetRepository, SettleRepository,
     UndeleteRepository,
 };
-pub use node::{DrainNode, EnterRing, RegisterNode, RemoveNode, SetNodeState, UndrainNode};
+pub use node::{
+    DrainNode, EnterRing, NodeEndpoint, RegisterNode, RemoveNode, SetNodeState, UndrainNode,
+};
 
 use gitstratum_core::{ErrorKind, UnixMillis};
 use prost::Message as _;

@@ -65,6 +65,9 @@ fn node(node: &Node) -> Value {
         "id": node.id.to_string(),
         "roles": node.roles.iter().map(|role| role.as_str()).collect::<Vec<_>>(),
         "address": node.address,
+        "endpoints": node.endpoints.iter()
+            .map(|(service, at)| (service.clone(), Value::from(at.to_string())))
+            .collect::<serde_json::Map<_, _>>(),
         "region": node.region,
         "zone": node.zone,
         "weight": node.weight,

@@ -14,6 +14,7 @@ use super::node::NodeVerb;
 use super::rebalance::RebalanceVerb;
 use super::repo::RepoVerb;
 use super::ring::RingVerb;
+use super::role_args::ObjectArgs;
 use super::setting::{ConfigVerb, FlagVerb};
 use super::status::StatusArgs;
 use super::token::TokenVerb;
@@ -141,6 +142,7 @@ pub(crate) enum Verb {
     Audit(AuditArgs),
     Login(LoginArgs),
     Credential(CredentialArgs),
+    Object(ObjectArgs),
 }
 
 impl Verb {
@@ -148,8 +150,8 @@ impl Verb {
     pub(crate) async fn run(self, mut console: Console) -> Result<ExitCode, Failure> {
         let console = &mut console;
         match self {
-            Self::Up(_) => {
-                return Err(Failure::failed("`up` is no verb that asks a running system"));
+            Self::Up(_) | Self::Object(_) => {
+                return Err(Failure::failed("this is no verb that asks a running system"));
             }
             Self::Repo(verb) => verb.run(console).await?,
             Self::User(verb) => verb.run(console).await?,

@@ -3,15 +3,13 @@
 
 mod ports;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use gitstratum_control_plane::Founding;
-use gitstratum_core::{ClusterId, NodeId};
+use gitstratum_core::ClusterId;
 use gitstratum_identity::Service;
-use gitstratum_identity::transport::AddressBook;
 use gitstratum_store::Permissions;
 use gitstratum_store::files::{Files, read_whole, write_atomically};
 use serde::{Deserialize, Serialize};
@@ -157,6 +155,11 @@ impl Addresses {
         ClusterId::parse(&self.cluster_id).with_context(|| format!("{FILE} names no cluster"))
     }
 
+    /// Where each node listens, in the order of their numbers.
+    pub(super) fn nodes(&self) -> &[NodeAddresses] {
+        &self.nodes
+    }
+
     /// How many nodes there are.
     pub(super) fn count(&self) -> usize {
         self.nodes.len()
@@ -186,29 +189,6 @@ fn keep_ports(nodes: &mut [NodeAddresses], plan: &Plan) -> Result<Ports> {
         }
     }
     Ok(ports)
-}
-
-/// The same by node id, for dialling.
-pub(super) struct Book(BTreeMap<NodeId, NodeAddresses>);
-
-impl From<&Addresses> for Book {
-    fn from(addresses: &Addresses) -> Self {
-        let numbered = (1..).zip(addresses.nodes.iter());
-        Self(numbered.map(|(number, node)| (Founding::node(number), node.clone())).collect())
-    }
-}
-
-impl Book {
-    /// Where every node's `service` listens.
-    pub(super) fn all(&self, service: Service) -> impl Iterator<Item = SocketAddr> {
-        self.0.values().map(move |node| node.of(service))
-    }
-}
-
-impl AddressBook for Book {
-    fn address(&self, node: NodeId, service: Service) -> Option<SocketAddr> {
-        self.0.get(&node).map(|node| node.of(service))
-    }
 }
 
 #[cfg(test)]

@@ -15,11 +15,18 @@ use parking_lot::Mutex;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The certificates of all roles of a node, in use.
+#[derive(Default)]
 pub(super) struct Certificates {
-    issuer: Issuer,
-    control: Arc<InternalTls>,
-    renew_at: Mutex<UnixMillis>,
+    /// `None` on a node without a control plane.
+    control: Option<Control>,
     node: OnceLock<Arc<Enrolment>>,
+}
+
+/// Those of the control plane.
+struct Control {
+    issuer: Issuer,
+    tls: Arc<InternalTls>,
+    renew_at: Mutex<UnixMillis>,
 }
 
 /// What makes those of the control plane on this node.
@@ -56,14 +63,15 @@ impl Certificates {
         let trusted = PemFile { name: "ca.crt", bytes: trusted.as_bytes() };
         let issuer = Issuer { authority, peer, clock, entropy };
         let credentials = issuer.issue()?;
-        let control = InternalTls::new(&credentials, &trusted, Arc::clone(&issuer.clock))?;
+        let tls = InternalTls::new(&credentials, &trusted, Arc::clone(&issuer.clock))?;
         let renew_at = Mutex::new(credentials.renew_at());
-        Ok(Arc::new(Self { issuer, control: Arc::new(control), renew_at, node: OnceLock::new() }))
+        let control = Some(Control { issuer, tls: Arc::new(tls), renew_at });
+        Ok(Arc::new(Self { control, node: OnceLock::new() }))
     }
 
-    /// What the control plane signs with.
-    pub(super) fn authority(&self) -> Arc<Authority> {
-        Arc::clone(&self.issuer.authority)
+    /// What the control plane signs with, if it is on this node.
+    pub(super) fn authority(&self) -> Option<Arc<Authority>> {
+        self.control.as_ref().map(|control| Arc::clone(&control.issuer.authority))
     }
 
     /// The node has its own.
@@ -80,20 +88,21 @@ impl Certificates {
 
     /// TLS as `role` of this node.
     pub(super) fn tls(&self, role: ProcessRole) -> Result<Arc<InternalTls>> {
-        if role == ProcessRole::Control {
-            return Ok(Arc::clone(&self.control));
-        }
-        let tls = self.node.get().and_then(|node| node.tls(role));
+        let tls = match role {
+            ProcessRole::Control => self.control.as_ref().map(|control| Arc::clone(&control.tls)),
+            role => self.node.get().and_then(|node| node.tls(role)),
+        };
         tls.with_context(|| format!("{role} has no certificate"))
     }
 
     /// Renews the control plane's at two thirds of its time, until the drain starts. Who asks
     /// it for a new one may show one that ran out during `offlineGrace`.
     pub(super) async fn keep(self: Arc<Self>, news: News, drain: Drain) {
+        let Some(control) = &self.control else { return };
         loop {
-            self.control.tolerate(news.offline_grace());
-            if self.issuer.clock.wall() >= *self.renew_at.lock() {
-                self.renew();
+            control.tls.tolerate(news.offline_grace());
+            if control.issuer.clock.wall() >= *control.renew_at.lock() {
+                control.renew();
             }
             tokio::select! {
                 biased;
@@ -102,11 +111,13 @@ impl Certificates {
             }
         }
     }
+}
 
+impl Control {
     fn renew(&self) {
         match self.issuer.issue() {
             Ok(credentials) => {
-                self.control.replace(&credentials);
+                self.tls.replace(&credentials);
                 *self.renew_at.lock() = credentials.renew_at();
                 tracing::info!("the control plane's certificate is renewed");
             }

@@ -76,7 +76,7 @@ fn check_roles(plan: &Plan, files: &dyn Files, folder: &Folder) -> Result<()> {
 }
 
 /// A start writes, if only a little.
-fn check_space(plan: &Plan, files: &dyn Files) -> Result<()> {
+pub(super) fn check_space(plan: &Plan, files: &dyn Files) -> Result<()> {
     for folder in plan.data.ancestors() {
         if files.metadata(folder)?.is_some() {
             let free = files.space(folder)?.free;

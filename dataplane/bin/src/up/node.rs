@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,8 +13,9 @@ use gitstratum_process::{
 };
 use gitstratum_store::{Files, RocksMemory, SystemFiles};
 
-use super::addresses::{Addresses, Book};
+use super::addresses::Addresses;
 use super::beside::Beside;
+use super::book::Book;
 use super::certificates::Certificates;
 use super::endpoint::{Endpoint, NodeEndpoint, url};
 use super::folder::Folder;
@@ -26,22 +28,28 @@ use super::transport::{Between, Transport};
 use super::{clock_mark, sockets};
 
 /// Blocks read, and rows not yet flushed, of all engines of the process, in bytes.
-const ENGINE_CACHE_BYTES: usize = 24 << 20;
-const ENGINE_WRITE_BUFFER_BYTES: usize = 16 << 20;
+pub(super) const ENGINE_CACHE_BYTES: usize = 24 << 20;
+pub(super) const ENGINE_WRITE_BUFFER_BYTES: usize = 16 << 20;
 /// Longest wait for everything to be ready at the start.
 const READY_WITHIN: Duration = Duration::from_secs(30);
 /// How long open requests may go on once a stop was asked for.
-const DRAIN_WITHIN: Duration = Duration::from_secs(30);
+pub(super) const DRAIN_WITHIN: Duration = Duration::from_secs(30);
 
 /// How often, and how many times, it is looked whether another process has let go of the
 /// node's directories: 5 s.
 const FREE_EVERY: Duration = Duration::from_millis(50);
 const FREE_TRIES_MAX: u32 = 100;
 
+/// The roles of a node of `up`.
+const EVERY_ROLE: [ProcessRole; 4] =
+    [ProcessRole::Control, ProcessRole::Frontend, ProcessRole::Metadata, ProcessRole::Object];
+
 /// What every role of the node is given.
 pub(super) struct Common {
     pub(super) cluster: Cluster,
     pub(super) node: NodeId,
+    /// What runs on it, besides its agent.
+    pub(super) roles: Vec<ProcessRole>,
     pub(super) files: Arc<dyn Files>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) entropy: Arc<dyn Entropy>,
@@ -59,6 +67,13 @@ impl Common {
     /// Connections as one role of this node.
     pub(super) fn dialer(&self, role: ProcessRole) -> Result<Arc<dyn Dialer>> {
         self.transport.dialer(self.peer(role))
+    }
+
+    /// Connections for the owner of the data: as the control plane where it is on this node,
+    /// else as `role`.
+    pub(super) fn admin_dialer(&self, role: ProcessRole) -> Result<Arc<dyn Dialer>> {
+        let has_control = self.roles.contains(&ProcessRole::Control);
+        self.dialer(if has_control { ProcessRole::Control } else { role })
     }
 
     /// The way between the voters that serve `service`.
@@ -133,6 +148,7 @@ impl Node {
         let mut common = Common {
             cluster: expected_cluster(&folder, addresses.as_ref())?,
             node,
+            roles: EVERY_ROLE.to_vec(),
             files,
             clock,
             entropy,
@@ -276,13 +292,13 @@ impl Node {
     }
 }
 
-async fn finish<T>(task: Task<T>) {
+pub(super) async fn finish<T>(task: Task<T>) {
     if tokio::time::timeout(DRAIN_WITHIN, task).await.is_err() {
         tracing::warn!("a role was cut at the end of the drain");
     }
 }
 
-async fn close(engines: Vec<Arc<gitstratum_store::RocksEngine>>) {
+pub(super) async fn close(engines: Vec<Arc<gitstratum_store::RocksEngine>>) {
     let closing = tokio::task::spawn_blocking(move || {
         for engine in engines {
             if let Err(error) = engine.close() {
@@ -320,9 +336,10 @@ fn between(plan: &Plan, common: &Common, addresses: &Addresses) -> Result<Transp
         Arc::clone(&common.clock),
         Arc::clone(&common.entropy),
     )?;
-    let own = addresses.node(plan.number())?.clone();
-    let book = Arc::new(Book::from(addresses));
-    Ok(Transport::Between(Box::new(Between { certificates, own, book })))
+    let own = addresses.node(plan.number())?;
+    let own: BTreeMap<_, _> = Port::ALL.into_iter().map(|port| (port, own.of(port))).collect();
+    let (shown, book) = (own.clone(), Arc::new(Book::of_founders(addresses)));
+    Ok(Transport::Between(Box::new(Between { certificates, own, shown, book })))
 }
 
 /// Serves the control plane to nodes and to people.

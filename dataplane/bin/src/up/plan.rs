@@ -14,6 +14,8 @@ pub(super) const PARTITIONS: u32 = 4;
 pub(super) struct Plan {
     /// The data directory, absolute.
     pub(super) data: PathBuf,
+    /// The folder of the node that this process is.
+    pub(super) folder: PathBuf,
     /// How many nodes the cluster begins with, if it was said.
     pub(super) nodes: Option<u8>,
     /// Which of several nodes this process is, counted from 1; `None` if it is the only one,
@@ -32,6 +34,15 @@ pub(super) struct Plan {
     pub(super) offline_grace: Option<Duration>,
     /// How often everything stored is verified.
     pub(super) scrub_every: Duration,
+    pub(super) place: Place,
+}
+
+/// Where a node stands; empty where it was not said.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) region: String,
+    /// Its failure domain.
+    pub(super) zone: String,
 }
 
 /// Where HTTPS is served, and with what.
@@ -57,12 +68,14 @@ impl Plan {
             (Some(_), _, _) => bail!("--https needs --tls-cert and --tls-key"),
         };
         let (nodes, node) = (args.nodes, args.node);
+        let folder = node_folder(&data, node.unwrap_or(1));
         let (http, ssh, metrics) = (args.http, args.ssh, args.metrics);
         let (insecure_http, log_filter) = (args.insecure_http, args.log_filter.clone());
         let (certificate_lifetime, offline_grace) = (args.certificate_lifetime, args.offline_grace);
         let scrub_every = Duration::from_secs(args.scrub_every.into());
         Ok(Self {
             data,
+            folder,
             nodes,
             node,
             http,
@@ -74,7 +87,29 @@ impl Plan {
             certificate_lifetime,
             offline_grace,
             scrub_every,
+            place: Place::default(),
         })
+    }
+
+    /// Of a process that runs one role on `directory` and no frontend.
+    pub(super) fn of_one_role(directory: PathBuf, metrics: SocketAddr) -> Self {
+        let nowhere = SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, 0));
+        Self {
+            data: directory.clone(),
+            folder: directory,
+            nodes: None,
+            node: None,
+            http: nowhere,
+            ssh: nowhere,
+            https: None,
+            metrics,
+            insecure_http: false,
+            log_filter: String::new(),
+            certificate_lifetime: None,
+            offline_grace: None,
+            scrub_every: Duration::ZERO,
+            place: Place::default(),
+        }
     }
 
     /// The number of the node that this process is.
@@ -84,7 +119,7 @@ impl Plan {
 
     /// The folder of that node.
     pub(super) fn folder(&self) -> PathBuf {
-        node_folder(&self.data, self.number())
+        self.folder.clone()
     }
 
     /// Where it says where it is found: the data directory, or one of several nodes' folder.

@@ -23,16 +23,20 @@ use super::plan::Plan;
 
 /// Opens the folders of all roles, before anything is in them.
 pub(super) fn directories(plan: &Plan, common: &Common) -> Result<Vec<RoleDirectory>> {
-    ROLES.iter().map(|role| directory(plan, common, *role)).collect()
+    ROLES.iter().map(|role| directory(plan, &common.files, *role)).collect()
 }
 
 /// Opens the folder of a role: makes it, or checks what it is, and locks it. Its name and
 /// those above it are durable before anything in it is, else a power cut takes all at once.
-fn directory(plan: &Plan, common: &Common, role: ProcessRole) -> Result<RoleDirectory> {
-    let opened = RoleDirectory::open(&common.files, &plan.role(role.as_str()), role)?;
+pub(super) fn directory(
+    plan: &Plan,
+    files: &Arc<dyn Files>,
+    role: ProcessRole,
+) -> Result<RoleDirectory> {
+    let opened = RoleDirectory::open(files, &plan.role(role.as_str()), role)?;
     let above = plan.data.parent();
     for folder in opened.path().ancestors() {
-        common.files.sync_directory(folder)?;
+        files.sync_directory(folder)?;
         if Some(folder) == above {
             break;
         }

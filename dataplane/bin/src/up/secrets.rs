@@ -123,7 +123,7 @@ pub(super) fn admin_token(data: &Path) -> PathBuf {
 }
 
 /// A token on a line, then the certificate of the authority.
-fn join(files: &dyn Files, path: &Path) -> Result<Join> {
+pub(super) fn join(files: &dyn Files, path: &Path) -> Result<Join> {
     let bytes = get(files, path)?;
     let text = std::str::from_utf8(&bytes).ok();
     let lines = text.and_then(|text| text.split_once('\n'));

@@ -4,16 +4,19 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use gitstratum_core::NodeId;
 use gitstratum_identity::{Dialer, Service};
 use gitstratum_process::{Drain, TaskGroup};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::net::{UnixListener, UnixStream};
 
 /// Most pipes at once.
 const PIPES_MAX: usize = 64;
+/// How long a caller may take to name a node.
+const NAMED_WITHIN: Duration = Duration::from_secs(5);
 
 /// Makes a socket for this user only; one that a dead process left is replaced.
 pub(super) fn listen(path: &Path) -> Result<UnixListener> {
@@ -41,6 +44,36 @@ pub(super) async fn pipe(
         async move { dialer.dial(node, service).await.ok() }
     };
     join_each(listener, dial, drain).await;
+}
+
+/// Joins every connection with one to `service` of the node whose id comes first, 8 bytes
+/// big-endian, until the drain starts.
+pub(super) async fn relay(
+    listener: UnixListener,
+    dialer: Arc<dyn Dialer>,
+    service: Service,
+    drain: Drain,
+) {
+    let mut pipes = TaskGroup::new("relayed pipes");
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = drain.started() => return,
+            _ = pipes.next(), if pipes.len() >= PIPES_MAX => continue,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((mut local, _)) => {
+                let dialer = Arc::clone(&dialer);
+                pipes.spawn(async move {
+                    let named = tokio::time::timeout(NAMED_WITHIN, local.read_u64()).await;
+                    let Ok(Ok(node)) = named else { return };
+                    join(local, async { dialer.dial(NodeId(node), service).await.ok() }).await;
+                });
+            }
+            Err(error) => tracing::warn!(%error, "a local connection was not accepted"),
+        }
+    }
 }
 
 /// Joins every connection with one that `dial` makes, until the drain starts. Where it makes

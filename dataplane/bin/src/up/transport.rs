@@ -1,6 +1,8 @@
 //! How the roles of a node reach each other and those of other nodes: inside the process
 //! for a node that is alone, else over TCP with mutual TLS. The roles see no difference.
 
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -12,10 +14,13 @@ use gitstratum_identity::transport::{
 };
 use gitstratum_identity::{Dialer, GuestTls, Guests, Listener, LocalNetwork, Peer, Service};
 use gitstratum_process::{Drain, Metrics};
+use gitstratum_proto::control::v1::NodeEndpoint;
 
-use super::addresses::{Book, NodeAddresses};
+use super::book::{Book, ControlDialer};
 use super::certificates::Certificates;
 
+/// Most voters of a control plane.
+const CONTROLS_MAX: usize = 5;
 /// Most connections to one service of a node.
 const CONNECTIONS_MAX: usize = 1_024;
 
@@ -30,7 +35,10 @@ pub(super) enum Transport {
 /// What a node with others has.
 pub(super) struct Between {
     pub(super) certificates: Arc<Certificates>,
-    pub(super) own: NodeAddresses,
+    /// Where this node's services listen.
+    pub(super) own: BTreeMap<Service, SocketAddr>,
+    /// Where others reach them.
+    pub(super) shown: BTreeMap<Service, SocketAddr>,
     pub(super) book: Arc<Book>,
 }
 
@@ -59,7 +67,7 @@ impl Transport {
                 .listen(node, service, CONNECTIONS_MAX, drain.clone())
                 .with_context(listening),
             Self::Between(between) => {
-                let address = between.own.of(service);
+                let address = between.listens_on(service)?;
                 let bound = tokio::net::TcpListener::bind(address).await;
                 let bound = bound.with_context(|| format!("{} on {address}", listening()))?;
                 let tls = between.certificates.tls(service.served_by())?;
@@ -83,7 +91,7 @@ impl Transport {
         let Self::Between(between) = self else {
             return Ok((self.listen((node, service), metrics, drain).await?, Guests::none()));
         };
-        let address = between.own.of(service);
+        let address = between.listens_on(service)?;
         let bound = tokio::net::TcpListener::bind(address).await;
         let bound = bound.with_context(|| format!("listening for control on {address}"))?;
         let tls = between.certificates.tls(ProcessRole::Control)?;
@@ -104,13 +112,37 @@ impl Transport {
 }
 
 impl Between {
-    /// The ways to the control planes of all nodes, this one's first, for who has no
+    fn listens_on(&self, service: Service) -> Result<SocketAddr> {
+        let address = self.own.get(&service).copied();
+        address.with_context(|| format!("no address to listen on for {}", service.as_str()))
+    }
+
+    /// The ways to the control planes that were named, this node's first, for who has no
     /// certificate yet.
     pub(super) fn doors(&self, tls: &GuestTls) -> Vec<Arc<dyn Dialer>> {
-        let own = self.own.of(Service::Control);
-        let others = self.book.all(Service::Control).filter(|address| *address != own);
-        let all = std::iter::once(own).chain(others);
-        all.map(|address| Arc::new(GuestDialer::new(tls.clone(), address)) as _).collect()
+        let own = self.own.get(&Service::Control).map(ToString::to_string);
+        let others = self.book.doors().into_iter().filter(|door| Some(door) != own.as_ref());
+        let all = own.iter().cloned().chain(others);
+        all.map(|door| Arc::new(GuestDialer::new(tls.clone(), door)) as _).collect()
+    }
+
+    /// The ways to as many control planes as there may be, as this node's agent.
+    pub(super) fn controls(&self) -> Result<Vec<Arc<dyn Dialer>>> {
+        let tls = self.certificates.tls(ProcessRole::Agent)?;
+        let way = |number| {
+            let (tls, book) = (Arc::clone(&tls), Arc::clone(&self.book));
+            Arc::new(ControlDialer { tls, book, number }) as _
+        };
+        Ok((0..CONTROLS_MAX).map(way).collect())
+    }
+
+    /// What the node tells of its services.
+    pub(super) fn endpoints(&self) -> Vec<NodeEndpoint> {
+        let shown = self.shown.iter().map(|(service, address)| NodeEndpoint {
+            service: service.as_str().to_owned(),
+            address: address.to_string(),
+        });
+        shown.collect()
     }
 }
 

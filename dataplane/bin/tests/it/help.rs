@@ -58,6 +58,7 @@ const VERBS: &[&str] = &[
     "audit",
     "login",
     "credential",
+    "object",
 ];
 
 fn golden(verb: &str) -> PathBuf {

@@ -15,22 +15,22 @@ const HEDGE_AFTER: Duration = Duration::from_millis(250);
 /// Longest silence inside an answer before the rest is asked of the next owner. The last
 /// one has as long as any answer has.
 const STALL_MAX: Duration = Duration::from_secs(3);
+/// Longest wait for the list of a segment's owners.
+const LIST_MAX: Duration = Duration::from_secs(3);
 
 /// Ranges of one segment, from `owners`, which must be one at least: the nearest first, else in
-/// the order given, but those last that failed lately. It fails when every owner has failed.
+/// the order given, but those last that failed lately. When every one has failed those are asked that
+/// the list names by then (S19); it fails when they have failed too.
 pub fn read_any(
     bulk: Arc<dyn BulkRead>,
     owners: &[NodeId],
     segment: SegmentId,
     spans: Vec<Span>,
 ) -> Chunks {
-    let (out, mut fit): (Vec<_>, Vec<_>) =
-        owners.iter().copied().partition(|node| bulk.is_out(*node));
-    fit.sort_by_key(|node| bulk.distance(*node));
-    // The next to ask is the last.
-    let owners = fit.into_iter().chain(out).rev().collect();
+    let known = owners.to_vec();
+    let owners = last_is_next(bulk.as_ref(), owners);
     let rest = Rest { spans, at: 0, given: 0 };
-    let reading = Reading { bulk, owners, segment, rest, answer: None };
+    let reading = Reading { bulk, owners, known, is_list_new: false, segment, rest, answer: None };
     stream::unfold(Some(reading), |reading| async move {
         let mut reading = reading?;
         match reading.next().await {
@@ -41,10 +41,22 @@ pub fn read_any(
     .boxed()
 }
 
+/// The order in which `owners` are asked, the next one last.
+fn last_is_next(bulk: &dyn BulkRead, owners: &[NodeId]) -> Vec<NodeId> {
+    let (out, mut fit): (Vec<_>, Vec<_>) =
+        owners.iter().copied().partition(|node| bulk.is_out(*node));
+    fit.sort_by_key(|node| bulk.distance(*node));
+    fit.into_iter().chain(out).rev().collect()
+}
+
 struct Reading {
     bulk: Arc<dyn BulkRead>,
     /// Those that were not asked yet, the next one last.
     owners: Vec<NodeId>,
+    /// Those of the list that the reader came with.
+    known: Vec<NodeId>,
+    /// Whether the list was asked for again.
+    is_list_new: bool,
     segment: SegmentId,
     rest: Rest,
     answer: Option<Answer>,
@@ -117,7 +129,7 @@ impl Reading {
             self.note_failure(node, &error);
             self.bulk.note_slow(node);
             self.answer = None;
-            if self.owners.is_empty() {
+            if self.owners.is_empty() && !self.ask_for_list().await {
                 return Err(error);
             }
         }
@@ -147,12 +159,26 @@ impl Reading {
                 }
                 Err(error) => {
                     self.note_failure(node, &error);
-                    if asked.is_empty() && self.owners.is_empty() {
+                    let is_last = asked.is_empty() && self.owners.is_empty();
+                    if is_last && !self.ask_for_list().await {
                         return Err(error);
                     }
                 }
             }
         }
+    }
+
+    /// Copies may have moved since the reader learned who has them: asks once who has them now.
+    /// Whether somebody is left to be read from.
+    async fn ask_for_list(&mut self) -> bool {
+        if std::mem::replace(&mut self.is_list_new, true) {
+            return false;
+        }
+        let listed = timeout(LIST_MAX, self.bulk.owners(self.segment)).await;
+        let mut listed = listed.unwrap_or_default();
+        listed.retain(|node| !self.known.contains(node));
+        self.owners = last_is_next(self.bulk.as_ref(), &listed);
+        !self.owners.is_empty()
     }
 
     fn note_failure(&self, node: NodeId, error: &Error) {

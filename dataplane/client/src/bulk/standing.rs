@@ -11,7 +11,7 @@ const OUT_FIRST: Duration = Duration::from_millis(500);
 const OUT_LONGEST: Duration = Duration::from_secs(8);
 
 /// Which nodes failed lately: a circuit breaker each. A node that is out is asked last, and
-/// again by whoever comes first once its time is over.
+/// again by whoever asks it first once its time is over.
 #[derive(Debug, Default)]
 pub(super) struct Standings {
     failing: Mutex<BTreeMap<NodeId, Failing>>,
@@ -44,17 +44,18 @@ impl Standings {
         self.failing.lock().remove(&node);
     }
 
-    /// Whether it is left alone now. When its time is over the first who asks may try, and
-    /// the others wait for what becomes of it.
+    /// Whether it is left alone now. Asking changes nothing.
     pub(super) fn is_out(&self, node: NodeId) -> bool {
+        self.failing.lock().get(&node).is_some_and(|failing| failing.until > Instant::now())
+    }
+
+    /// The node is about to be asked. When its time is over this is the one try: the others
+    /// leave it alone until it is known what became of that.
+    pub(super) fn asking(&self, node: NodeId) {
         let now = Instant::now();
-        match self.failing.lock().get_mut(&node) {
-            None => false,
-            Some(failing) if failing.until > now => true,
-            Some(failing) => {
-                (failing.until, failing.tried) = (now + failing.pause, true);
-                false
-            }
+        let mut failing = self.failing.lock();
+        if let Some(failing) = failing.get_mut(&node).filter(|failing| failing.until <= now) {
+            (failing.until, failing.tried) = (now + failing.pause, true);
         }
     }
 }
@@ -74,6 +75,7 @@ mod tests {
         assert!(standings.is_out(NODE), "two at once are one failure");
         tokio::time::advance(OUT_FIRST).await;
         assert!(!standings.is_out(NODE), "one may try");
+        standings.asking(NODE);
         assert!(standings.is_out(NODE), "and the others wait");
         standings.failed(NODE);
         tokio::time::advance(OUT_FIRST).await;
@@ -86,5 +88,21 @@ mod tests {
         assert!(!standings.is_out(NODE), "never for longer than the longest");
         standings.answered(NODE);
         assert!(!standings.is_out(NODE) && !standings.is_out(NODE));
+    }
+
+    /// Of three owners only the nearest is read: a question about the others is no try of theirs.
+    #[tokio::test(start_paused = true)]
+    async fn who_only_looks_takes_nobody_elses_try() {
+        let standings = Standings::default();
+        standings.failed(NODE);
+        standings.asking(NODE);
+        tokio::time::advance(OUT_FIRST).await;
+        for _ in 0..3 {
+            assert!(!standings.is_out(NODE), "its time is over, and nobody has asked it");
+        }
+        standings.asking(NODE);
+        standings.answered(NODE);
+        standings.asking(NODE);
+        assert!(!standings.is_out(NODE), "it is well");
     }
 }

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use gitstratum_core::parse_span;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -13,17 +14,7 @@ const SETTING: &str = "offlineGrace";
 /// What the cluster has set for how long credentials are good without news; `None` when
 /// nothing was.
 pub fn offline_grace(snapshot: &Snapshot) -> Option<Duration> {
-    let value = snapshot.setting(SETTING)?;
-    let unit = value.chars().last()?;
-    let number: u64 = value[..value.len() - unit.len_utf8()].parse().ok()?;
-    let seconds = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 60 * 60,
-        'd' => 24 * 60 * 60,
-        _ => return None,
-    };
-    Some(Duration::from_secs(number.checked_mul(seconds)?))
+    snapshot.setting(SETTING).and_then(parse_span)
 }
 
 /// How long the control plane was not heard, and for how long that does not matter.

@@ -192,3 +192,19 @@ async fn p_a8_a_slow_leader_is_waited_for() {
     assert!(!matches!(error, Error::NoQuorum { .. }), "{error}");
     assert!(took >= UPDATE.deadline, "after {took:?}");
 }
+
+/// However many calls wait for a slow leader, its voters are asked by one.
+#[tokio::test(start_paused = true)]
+async fn p_l7_calls_that_wait_share_what_the_voters_say() {
+    let world = World::of([None, Some(not_leading(Some(1))), Some(not_leading(Some(1)))]);
+    let pushes =
+        (0..50).map(|_| world.partitions.update_refs(PARTITION, UpdateRefsRequest::default()));
+    let pushing = futures::future::join_all(pushes);
+    let waited = tokio::time::timeout(Duration::from_secs(5), pushing).await;
+    assert!(waited.is_err(), "the leader hangs");
+    let calls = world.calls().len();
+    assert!((60..150).contains(&calls), "{calls} calls: 50 of them are the pushes");
+    // Who comes later starts no second one, and with the last one it ends.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert!(world.calls().len() <= 3, "nobody waits any more");
+}

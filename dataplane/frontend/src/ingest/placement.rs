@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use gitstratum_core::{Entropy, Epoch, NodeId, SegmentId};
-use gitstratum_hashring::{Key, Layout, NodeState, Ring, RingNode, WEIGHT_MAX, write_quorum};
+use gitstratum_client::cluster::ring_layout;
+use gitstratum_core::{Entropy, NodeId, SegmentId};
+use gitstratum_hashring::{Key, Ring, write_quorum};
 use gitstratum_proto::control::v1 as wire;
 
 use super::Error;
@@ -21,6 +22,9 @@ const ROLE: &str = "object";
 #[derive(Debug)]
 pub(crate) struct Placement {
     ring: Ring,
+    /// Nodes that are up, and those that are only suspected.
+    usable: BTreeSet<NodeId>,
+    /// Nodes that are up.
     up: BTreeSet<NodeId>,
     /// Copies of each segment, when all is well.
     copies: usize,
@@ -32,7 +36,7 @@ pub(crate) struct Placement {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Draw {
     pub(super) segment: SegmentId,
-    /// Owners that are up; those that are not get their copy by repair.
+    /// Owners that are up or only suspected; the others get their copy by repair.
     pub(super) owners: Vec<NodeId>,
 }
 
@@ -48,59 +52,47 @@ impl Placement {
         let short = |owners| Error::NoOwners { owners, quorum };
         let stores = |node: &&wire::Node| node.in_ring && node.roles.iter().any(|r| r == ROLE);
         let nodes: Vec<&wire::Node> = layout.nodes.iter().filter(stores).collect();
-        let up = usable(&nodes);
-        let ring = Ring::new(&Layout {
-            epoch: Epoch(layout.epoch),
-            replication_factor: copies,
-            nodes: nodes.iter().map(|node| ring_node(node)).collect(),
-        });
+        let usable = in_state(&nodes, &[STATE_UP, STATE_SUSPECT]);
+        let up = in_state(&nodes, &[STATE_UP]);
+        let ring = Ring::new(&ring_layout(layout, copies, nodes));
         let ring = ring.map_err(|_| short(0))?;
-        if up.len() < quorum {
-            return Err(short(up.len()));
+        if usable.len() < quorum {
+            return Err(short(usable.len()));
         }
-        Ok(Self { ring, up, copies: usize::from(copies), quorum })
+        Ok(Self { ring, usable, up, copies: usize::from(copies), quorum })
     }
 
-    /// Draws ids until all owners of one are up; after some tries the best has to do.
+    /// Draws ids until all owners of one are up; after some tries the best has to do. One that is
+    /// suspected is used, for it may well live, and without it a push could have nobody to spare;
+    /// but not while there are ids whose owners are all up, for it may as well hang (S2).
     ///
     /// # Errors
-    /// [`Error::NoOwners`] when none has W owners up.
+    /// [`Error::NoOwners`] when none has W owners that can be used.
     pub(super) fn draw(&self, entropy: &dyn Entropy) -> Result<Draw, Error> {
-        let mut best: Option<Draw> = None;
+        let mut best: Option<((usize, usize), Draw)> = None;
         for _ in 0..DRAWS_MAX {
             let segment = SegmentId::random(entropy);
             let owners = self.ring.owners(Key::of(&segment), self.copies);
             let chosen = owners.len();
             let owners: Vec<NodeId> =
-                owners.into_iter().filter(|node| self.up.contains(node)).collect();
-            if owners.len() == chosen {
-                best = Some(Draw { segment, owners });
+                owners.into_iter().filter(|node| self.usable.contains(node)).collect();
+            let up = owners.iter().filter(|node| self.up.contains(node)).count();
+            let worth = (owners.len(), up);
+            if best.as_ref().is_none_or(|(held, _)| *held < worth) {
+                best = Some((worth, Draw { segment, owners }));
+            }
+            if up == chosen {
                 break;
             }
-            if best.as_ref().is_none_or(|best| best.owners.len() < owners.len()) {
-                best = Some(Draw { segment, owners });
-            }
         }
-        let best = best.filter(|best| best.owners.len() >= self.quorum);
-        best.ok_or(Error::NoOwners { owners: self.up.len(), quorum: self.quorum })
+        let best = best.map(|(_, draw)| draw).filter(|best| best.owners.len() >= self.quorum);
+        best.ok_or(Error::NoOwners { owners: self.usable.len(), quorum: self.quorum })
     }
 }
 
-/// Nodes that are up or only suspected. One that is suspected may well live, and without it a
-/// push would have nobody to spare: who does not answer is not waited for (S18).
-fn usable(nodes: &[&wire::Node]) -> BTreeSet<NodeId> {
-    let usable = nodes.iter().filter(|node| [STATE_UP, STATE_SUSPECT].contains(&node.state));
-    usable.map(|node| NodeId(node.id)).collect()
-}
-
-fn ring_node(node: &wire::Node) -> RingNode {
-    RingNode {
-        id: NodeId(node.id),
-        weight: u16::try_from(node.weight).unwrap_or(u16::MAX).min(WEIGHT_MAX),
-        zone: node.zone.clone(),
-        region: node.region.clone(),
-        state: NodeState::Active,
-    }
+fn in_state(nodes: &[&wire::Node], states: &[u32]) -> BTreeSet<NodeId> {
+    let nodes = nodes.iter().filter(|node| states.contains(&node.state));
+    nodes.map(|node| NodeId(node.id)).collect()
 }
 
 #[cfg(test)]
@@ -159,6 +151,16 @@ mod tests {
         let owners = draw(&[STATE_UP, STATE_SUSPECT, DOWN]).unwrap().owners;
         assert!(!owners.contains(&NodeId(3)));
         assert!(draw(&[STATE_UP, DOWN, DOWN]).is_err());
+    }
+
+    #[test]
+    fn s2_with_a_node_to_spare_draws_avoid_one_that_is_only_suspected() {
+        let states = [STATE_UP, STATE_UP, STATE_UP, STATE_SUSPECT];
+        let placement = Placement::new(&layout(1, &states), 1).unwrap();
+        let entropy = SeededEntropy::new(1);
+        let owners: BTreeSet<NodeId> =
+            (0..100).flat_map(|_| placement.draw(entropy.as_ref()).unwrap().owners).collect();
+        assert_eq!(owners, [1, 2, 3].map(NodeId).into());
     }
 
     #[test]

@@ -45,6 +45,8 @@ pub(crate) enum Mood {
     Hangs,
     /// It takes every byte and never answers.
     NeverAcks,
+    /// It takes every byte and answers so long after them.
+    AcksAfter(Duration),
 }
 
 /// What the nodes were asked.
@@ -59,6 +61,8 @@ pub(crate) struct Calls {
 struct State {
     stored: BTreeMap<(NodeId, SegmentId), Bytes>,
     moods: BTreeMap<NodeId, Mood>,
+    /// Those that failed lately.
+    out: BTreeSet<NodeId>,
     calls: Calls,
 }
 
@@ -69,6 +73,11 @@ pub(crate) struct MemoryNodes(Arc<Mutex<State>>);
 impl MemoryNodes {
     pub(crate) fn set_mood(&self, node: u64, mood: Mood) {
         self.0.lock().moods.insert(NodeId(node), mood);
+    }
+
+    /// The node failed lately.
+    pub(crate) fn set_out(&self, node: u64) {
+        self.0.lock().out.insert(NodeId(node));
     }
 
     pub(crate) fn calls(&self) -> Calls {
@@ -131,7 +140,7 @@ impl Storage for MemoryNodes {
                 Err(bulk::Error::Refused { node, kind, message: message.to_owned() })
             };
             match nodes.mood(node) {
-                Mood::Fine | Mood::NeverAcks => {}
+                Mood::Fine | Mood::NeverAcks | Mood::AcksAfter(_) => {}
                 Mood::Refuses(kind) => return refused(kind, "not now"),
                 Mood::Hangs => std::future::pending().await,
             }
@@ -143,8 +152,10 @@ impl Storage for MemoryNodes {
             let Ok(layout) = verifier.finish() else {
                 return refused(ErrorKind::Invalid, "cut short");
             };
-            if nodes.mood(node) == Mood::NeverAcks {
-                std::future::pending::<()>().await;
+            match nodes.mood(node) {
+                Mood::NeverAcks => std::future::pending().await,
+                Mood::AcksAfter(pause) => tokio::time::sleep(pause).await,
+                _ => {}
             }
             nodes.0.lock().stored.insert((node, segment), whole.freeze());
             Ok(Written { node, incarnation: Incarnation(node.0 + 10), length: layout.total_len() })
@@ -159,6 +170,10 @@ impl Storage for MemoryNodes {
         let ids = request.segment_ids.iter().map(|id| SegmentId::from_slice(id).unwrap());
         self.0.lock().calls.given_up.entry(node).or_default().extend(ids);
         Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn is_out(&self, node: NodeId) -> bool {
+        self.0.lock().out.contains(&node)
     }
 }
 

@@ -130,7 +130,19 @@ impl InternalTls {
     /// # Errors
     /// When the TLS library refuses the settings.
     pub fn client(&self, expected: Peer) -> Result<ClientTls, TlsError> {
-        let verifier = self.verifier(Expected::One(expected), Audience::Nodes);
+        self.connect_to(Expected::One(expected))
+    }
+
+    /// For connections to any node of the cluster with `role`.
+    ///
+    /// # Errors
+    /// When the TLS library refuses the settings.
+    pub fn client_of(&self, role: ProcessRole) -> Result<ClientTls, TlsError> {
+        self.connect_to(Expected::Roles { cluster: self.cluster, roles: vec![role] })
+    }
+
+    fn connect_to(&self, expected: Expected) -> Result<ClientTls, TlsError> {
+        let verifier = self.verifier(expected, Audience::Nodes);
         let mut config = ClientConfig::builder_with_details(provider(), self.time.clone())
             .with_protocol_versions(&[&TLS13])
             .map_err(TlsError::Configure)?

@@ -67,20 +67,49 @@ impl Dialer for TcpDialer {
 #[derive(Debug)]
 pub struct GuestDialer {
     tls: GuestTls,
-    address: SocketAddr,
+    address: String,
 }
 
 impl GuestDialer {
-    /// To the control plane that listens on `address`.
-    pub fn new(tls: GuestTls, address: SocketAddr) -> Self {
+    /// To the control plane that listens on `address`, which is `HOST:PORT`.
+    pub fn new(tls: GuestTls, address: String) -> Self {
         Self { tls, address }
     }
 }
 
 impl Dialer for GuestDialer {
     fn dial(&self, _: NodeId, _: Service) -> BoxFuture<'static, io::Result<BoxStream>> {
-        let (tls, address) = (self.tls.client(), self.address);
+        let (tls, address) = (self.tls.client(), self.address.clone());
         async move {
+            let stream = TcpStream::connect(address).await?;
+            stream.set_nodelay(true)?;
+            Ok(Box::new(tls.connect(stream).await?) as BoxStream)
+        }
+        .boxed()
+    }
+}
+
+/// Dials as a node whichever node of one role listens on an address: for who does not know
+/// yet which that is.
+#[derive(Debug)]
+pub struct RoleDialer {
+    tls: Arc<InternalTls>,
+    role: ProcessRole,
+    address: String,
+}
+
+impl RoleDialer {
+    /// As the node of `tls`, to a node of `role` on `address`, which is `HOST:PORT`.
+    pub fn new(tls: Arc<InternalTls>, role: ProcessRole, address: String) -> Self {
+        Self { tls, role, address }
+    }
+}
+
+impl Dialer for RoleDialer {
+    fn dial(&self, _: NodeId, _: Service) -> BoxFuture<'static, io::Result<BoxStream>> {
+        let (tls, address) = (self.tls.client_of(self.role), self.address.clone());
+        async move {
+            let tls = tls.map_err(io::Error::other)?;
             let stream = TcpStream::connect(address).await?;
             stream.set_nodelay(true)?;
             Ok(Box::new(tls.connect(stream).await?) as BoxStream)

@@ -27,6 +27,8 @@ pub(super) struct Hosted {
     damage: Option<Damage>,
     /// Segments that the last walk of this node as leader left where the ring does not want them.
     misplaced: AtomicUsize,
+    /// Monotonic time at which this node last handed leadership over for newer grants.
+    handed_over: Mutex<Option<Duration>>,
 }
 
 /// Where damage of the store is told, if other nodes can make it good.
@@ -60,6 +62,7 @@ impl Hosted {
             renewals: Mutex::default(),
             damage,
             misplaced: AtomicUsize::new(0),
+            handed_over: Mutex::new(None),
         })
     }
 
@@ -85,6 +88,17 @@ impl Hosted {
     /// Segments out of place, when this node leads; a count of the last walk.
     pub(super) fn misplaced(&self) -> usize {
         self.leading_term().map_or(0, |_| self.misplaced.load(Ordering::Relaxed))
+    }
+
+    /// Whether leadership may be handed over for newer grants at `now`, `between` after the last
+    /// time. If so that counts as one.
+    pub(super) fn take_turn_to_hand_over(&self, now: Duration, between: Duration) -> bool {
+        let mut last = self.handed_over.lock();
+        let is_due = last.is_none_or(|last| now.saturating_sub(last) >= between);
+        if is_due {
+            *last = Some(now);
+        }
+        is_due
     }
 
     /// The term in which this node leads.

@@ -2,6 +2,7 @@
 //! as one entry (S13, S16, S44). A denial is proposed too, for the attempt may already
 //! be in the log (S11).
 
+mod hand_over;
 mod objects;
 mod policy;
 mod request;
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use gitstratum_client::cluster::Snapshot;
 use gitstratum_core::{
-    GrantsVersion, NodeId, PartitionId, PushNumber, RepoId, Role, SessionId, Version,
+    ErrorKind, GrantsVersion, NodeId, PartitionId, PushNumber, RepoId, Role, SessionId, Version,
 };
 use gitstratum_process::failpoint;
 use gitstratum_proto::common::v1::RepoKey;
@@ -29,6 +30,7 @@ use request::{Parsed, Push};
 
 /// Pause between two looks at the number of packs.
 const PACKS_PAUSE: Duration = Duration::from_millis(100);
+const GRANTS_BEHIND: &str = "the server has yet to hear of the latest grants; try again";
 
 /// Why the leader denies a whole push.
 #[derive(Debug, PartialEq, Eq)]
@@ -43,7 +45,7 @@ impl Denial {
     }
 }
 
-/// What checking a push came to. The outer error is a failure to check: nothing is decided then.
+/// What checking a push came to. The outer error is a failure to check, which may be a denial too.
 type Checked<T> = Result<Result<T, Denial>, Error>;
 
 impl Service {
@@ -65,15 +67,20 @@ impl Service {
         }
         let push = Push::new(key, request);
         let checked = match standing(&hosted, node, SessionId(push.key.session)).await? {
-            Standing::Open => self.check_push(&hosted, &push).await?,
-            Standing::Closed => Err(Denial::new(Refusal::Unknown, "the session is closed")),
+            Standing::Open => self.check_push(&hosted, &push).await,
+            Standing::Closed => Ok(Err(Denial::new(Refusal::Unknown, "the session is closed"))),
             Standing::Foreign => return Err(Error::Denied { action: "use another's session" }),
         };
-        let (change, grants) = match checked {
+        let are_grants_old = matches!(checked, Err(Error::GrantsBehind { .. }));
+        let (change, grants) = match checked.or_else(denied)? {
             Ok((update, grants)) => (Change::UpdateRefs(update), grants),
             Err(denial) => (Change::Refuse(refuse(&push, denial)), GrantsVersion(0)),
         };
-        propose(&hosted, change, grants).await
+        let answer = propose(&hosted, change, grants).await;
+        if are_grants_old {
+            self.hand_over(&hosted);
+        }
+        answer
     }
 
     /// Everything that is decided before the entry is made.
@@ -106,13 +113,10 @@ impl Service {
         Ok(Ok((self.entry(push, commands, &snapshot), snapshot.version())))
     }
 
-    /// Grants and names; what is wrong with them is a denial, not knowing is an error.
+    /// Grants and names.
     async fn admit_push(&self, hosted: &Hosted, push: &Push) -> Checked<Admitted> {
         let actor = push.request.actor.clone().unwrap_or_default();
-        let admitted = match self.admit(hosted, &push.repo, &actor).await {
-            Ok(admitted) => admitted,
-            Err(error) => return denied(error),
-        };
+        let admitted = self.admit(hosted, &push.repo, &actor).await?;
         if admitted.access.role < Role::Write {
             return Ok(Err(Denial::new(Refusal::Denied, "not allowed to push")));
         }
@@ -208,16 +212,20 @@ fn refuse(push: &Push, denial: Denial) -> Refuse {
     }
 }
 
-/// What of the errors of admission is a decision about the push.
+/// What of the errors of checking is a denial. So is what cannot be checked now: an earlier try may
+/// be in the log, and only an entry tells that the push was not carried out (S11).
 fn denied<T>(error: Error) -> Checked<T> {
-    match error {
-        Error::NoRepository { .. } => Ok(Err(Denial::new(Refusal::Gone, "repository not found"))),
-        Error::Renamed { .. } => {
-            Ok(Err(Denial::new(Refusal::Gone, "the repository was renamed: try again")))
+    let (refusal, message) = match error {
+        Error::NoRepository { .. } => (Refusal::Gone, "repository not found"),
+        Error::Renamed { .. } => (Refusal::Gone, "the repository was renamed: try again"),
+        Error::Denied { .. } => (Refusal::Denied, "not allowed to push"),
+        Error::GrantsBehind { .. } => (Refusal::Busy, GRANTS_BEHIND),
+        error if error.kind() == ErrorKind::Busy => {
+            (Refusal::Busy, "the server is busy; try again")
         }
-        Error::Denied { .. } => Ok(Err(Denial::new(Refusal::Denied, "not allowed to push"))),
-        other => Err(other),
-    }
+        other => return Err(other),
+    };
+    Ok(Err(Denial::new(refusal, message)))
 }
 
 /// The key that names a push in entries.

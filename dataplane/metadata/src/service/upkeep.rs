@@ -5,17 +5,19 @@
 mod back_off;
 mod job;
 mod nodes;
+mod rest;
 mod walk;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use gitstratum_core::{ErrorKind, NodeId, SegmentId};
 use gitstratum_process::Drain;
-use gitstratum_proto::control::v1 as wire;
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use super::Deps;
 use super::hosted::Hosted;
@@ -25,7 +27,9 @@ use crate::partition::query;
 
 use back_off::{BackOff, Pauses};
 use job::Job;
+use nodes::Ground;
 pub(super) use nodes::{Lost, Nodes};
+use rest::Rest;
 use walk::Walk;
 
 /// The flag by which an operator holds copies where they are.
@@ -62,6 +66,17 @@ pub(super) async fn keep(hosted: Arc<Hosted>, config: Config, deps: Deps, drain:
     }
 }
 
+/// Where a round of the repair list is.
+#[derive(Default)]
+struct Round {
+    after: Option<SegmentId>,
+    /// At most a page.
+    waiting: VecDeque<(Arc<Nodes>, Job)>,
+    /// Whether a copy was made since the round began.
+    has_changed: bool,
+    rest: Rest,
+}
+
 /// Those who make copies for one partition.
 struct Crew {
     hosted: Arc<Hosted>,
@@ -72,24 +87,47 @@ struct Crew {
     segments_out: Mutex<BackOff<SegmentId>>,
     /// Segments whose copies are being made.
     busy: Mutex<BTreeSet<SegmentId>>,
-    /// The nodes of the layout and fences last seen: making a ring is not for nothing.
-    nodes: Mutex<Option<(wire::Layout, Arc<Nodes>)>>,
+    /// The nodes by the layout and fences last seen: making a ring is not for nothing.
+    nodes: Mutex<Option<(Ground, Arc<Nodes>)>>,
 }
 
 impl Crew {
-    /// Goes round the repair list, again and again.
+    /// Goes round the repair list, again and again. A copy that takes long holds up no other.
     async fn work_repairs_off(&self) {
-        let mut after = None;
+        let (mut round, mut under_way) = (Round::default(), FuturesUnordered::new());
+        let mut look_at = Instant::now() + self.interval;
         loop {
-            tokio::time::sleep(self.interval).await;
-            while self.repair_page(&mut after).await.unwrap_or_else(|error| self.tell(&error)) {}
+            while under_way.len() < JOBS_MAX {
+                let Some((nodes, job)) = round.waiting.pop_front() else { break };
+                under_way.push(self.do_job(nodes, job));
+            }
+            tokio::select! {
+                Some(has_changed) = under_way.next() => round.has_changed |= has_changed,
+                () = tokio::time::sleep_until(look_at), if round.waiting.is_empty() => {
+                    let is_over = self.read_repairs(&mut round).await.unwrap_or_else(|error| {
+                        self.tell(&error);
+                        true
+                    });
+                    let pause = if is_over { self.interval } else { Duration::ZERO };
+                    look_at = Instant::now() + pause;
+                }
+            }
         }
     }
 
-    /// Repairs what stands next on the list. Whether there is more to do at once.
-    async fn repair_page(&self, after: &mut Option<SegmentId>) -> Result<bool, Error> {
+    /// Takes what stands next on the repair list and can be tried now. Whether that was its end.
+    async fn read_repairs(&self, round: &mut Round) -> Result<bool, Error> {
         self.hosted.leading_term()?;
-        let from = *after;
+        let from = round.after;
+        let Some(nodes) = self.nodes().await? else { return Ok(true) };
+        if from.is_none() {
+            let count = self.hosted.read(query::group).await?.repairs_count;
+            let has_changed = std::mem::take(&mut round.has_changed);
+            let now = self.deps.clock.monotonic();
+            if !round.rest.is_over((count, &nodes), has_changed, now) {
+                return Ok(true);
+            }
+        }
         let read = move |rows: &dyn crate::partition::Rows| {
             let listed = query::repairs_after(rows, from, PAGE)?;
             let last = listed.last().map(|(id, _)| *id).filter(|_| listed.len() == PAGE);
@@ -100,13 +138,9 @@ impl Crew {
             Ok((jobs, last))
         };
         let (jobs, last) = self.hosted.read(read).await?;
-        *after = last;
-        if jobs.is_empty() {
-            return Ok(false);
-        }
-        let Some(nodes) = self.nodes().await? else { return Ok(false) };
-        let changed = self.run(&nodes, jobs).await;
-        Ok(changed > 0 || last.is_some())
+        round.after = last;
+        round.waiting.extend(self.due(jobs).into_iter().map(|job| (Arc::clone(&nodes), job)));
+        Ok(last.is_none())
     }
 
     /// Walks all segments, when the ring has changed and now and then, and has moved what is not
@@ -155,25 +189,29 @@ impl Crew {
         self.deps.feed.current().setting(MOVES_FLAG) != Some("off")
     }
 
-    /// Does the jobs, some at a time; says how many changed their segment's list.
-    async fn run(&self, nodes: &Nodes, jobs: Vec<Job>) -> usize {
+    /// Those of `jobs` whose segments are not left alone now.
+    fn due(&self, mut jobs: Vec<Job>) -> Vec<Job> {
         let now = self.deps.clock.monotonic();
-        let due: Vec<Job> = {
-            let out = self.segments_out.lock();
-            jobs.into_iter().filter(|job| !out.is_out(&job.segment, now)).collect()
-        };
-        let done = futures::stream::iter(due).map(|job| self.do_job(nodes, job));
+        let out = self.segments_out.lock();
+        jobs.retain(|job| !out.is_out(&job.segment, now));
+        jobs
+    }
+
+    /// Does the jobs, some at a time; says how many changed their segment's list.
+    async fn run(&self, nodes: &Arc<Nodes>, jobs: Vec<Job>) -> usize {
+        let due = futures::stream::iter(self.due(jobs));
+        let done = due.map(|job| self.do_job(Arc::clone(nodes), job));
         let done = done.buffer_unordered(JOBS_MAX);
         done.filter(|changed| std::future::ready(*changed)).count().await
     }
 
-    async fn do_job(&self, nodes: &Nodes, job: Job) -> bool {
+    async fn do_job(&self, nodes: Arc<Nodes>, job: Job) -> bool {
         let segment = job.segment;
         if !self.busy.lock().insert(segment) {
             return false;
         }
         let _busy = Busy { segments: &self.busy, segment };
-        let done = self.mend(nodes, job).await;
+        let done = self.mend(&nodes, job).await;
         let now = self.deps.clock.monotonic();
         let mut out = self.segments_out.lock();
         match done {
@@ -212,27 +250,25 @@ impl Crew {
         let fences = self.hosted.read(query::fences).await?;
         let fenced: BTreeSet<NodeId> = fences.into_keys().collect();
         let snapshot = self.deps.feed.current();
+        let ground = Ground::new(snapshot.layout());
         let mut held = self.nodes.lock();
-        let fresh = |(layout, nodes): &&(wire::Layout, Arc<Nodes>)| {
-            layout == snapshot.layout() && nodes.fenced == fenced
-        };
+        let fresh =
+            |(known, nodes): &&(Ground, Arc<Nodes>)| *known == ground && nodes.fenced == fenced;
         if let Some((_, nodes)) = held.as_ref().filter(fresh) {
             return Ok(Some(Arc::clone(nodes)));
         }
         let nodes = Nodes::new(snapshot.layout(), fenced).map(Arc::new);
         // What could not be done before may be possible now.
         *self.segments_out.lock() = BackOff::new(SEGMENT_PAUSES);
-        *held = nodes.clone().map(|nodes| (snapshot.layout().clone(), nodes));
+        *held = nodes.clone().map(|nodes| (ground, nodes));
         Ok(nodes)
     }
 
-    /// Always false: there is nothing more to do now.
-    fn tell(&self, error: &Error) -> bool {
+    fn tell(&self, error: &Error) {
         if !matches!(error, Error::NotLeader { .. }) {
             let partition = self.hosted.partition.0;
             tracing::warn!(partition, error = %chain(error), "looking after copies failed");
         }
-        false
     }
 }
 

@@ -1,11 +1,11 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use gitstratum_client::bulk::Written;
 use gitstratum_client::copies::{Copies, Error};
-use gitstratum_core::{Incarnation, NodeId};
+use gitstratum_core::{Incarnation, NodeId, SegmentId};
 use gitstratum_proto::object::v1::PullRequest;
 use parking_lot::Mutex;
 use tonic::Status;
@@ -21,6 +21,8 @@ pub struct ScriptedCopies {
 struct Told {
     up: BTreeMap<NodeId, Incarnation>,
     orders: Vec<(NodeId, PullRequest)>,
+    /// Segments of which no copy is ever done.
+    hanging: BTreeSet<SegmentId>,
 }
 
 impl ScriptedCopies {
@@ -39,6 +41,11 @@ impl ScriptedCopies {
         self.told.lock().up.remove(&node);
     }
 
+    /// Copies of `segment` are begun and never done.
+    pub fn hang(&self, segment: SegmentId) {
+        self.told.lock().hanging.insert(segment);
+    }
+
     /// What was ordered so far.
     pub fn orders(&self) -> Vec<(NodeId, PullRequest)> {
         self.told.lock().orders.clone()
@@ -48,7 +55,11 @@ impl ScriptedCopies {
 impl Copies for ScriptedCopies {
     fn pull(&self, node: NodeId, order: PullRequest) -> BoxFuture<'static, Result<Written, Error>> {
         let mut told = self.told.lock();
+        let segment = SegmentId::from_slice(&order.segment_id);
         told.orders.push((node, order));
+        if segment.is_some_and(|segment| told.hanging.contains(&segment)) {
+            return futures::future::pending().boxed();
+        }
         let made = match told.up.get(&node) {
             Some(incarnation) => Ok(Written { node, incarnation: *incarnation, length: 1 }),
             None => {

@@ -55,22 +55,46 @@ async fn s44_a_revocation_that_only_the_partition_has_seen_counts() {
 }
 
 #[tokio::test]
-async fn s44_without_the_callers_grants_the_answer_is_busy_and_nothing_is_decided() {
+async fn s11_s44_without_the_callers_grants_a_read_is_busy_and_a_push_is_denied_by_an_entry() {
     let rig = Rig::start().await;
     let session = rig.open_session().await;
     let newer = Actor { grants_version: 4, ..actor(ANN) };
-    let request = UpdateRefsRequest {
+    let number = |number| UpdateRefsRequest {
         actor: Some(newer.clone()),
+        ..push(session, number, vec![command(MAIN, 0, 1)])
+    };
+    let denied = rig.push(number(1)).await;
+    assert_eq!(denied.refusal(), Refusal::Busy);
+    assert!(denied.version > 0 && denied.message.contains("latest grants"), "{denied:?}");
+    let reading = GetRefsRequest { actor: Some(newer.clone()), ..listing(ANN) };
+    assert_eq!(kind(rig.get(reading.clone()).await), Some(ErrorKind::Busy));
+    // Once they are here the number stays closed, and the next one goes through.
+    rig.publish(SnapshotUpdate { version: 4, ..SnapshotUpdate::default() }).await;
+    assert_eq!(rig.push(number(1)).await, denied);
+    assert_eq!(verdicts(&rig.push(number(2)).await), [Refusal::None]);
+    assert!(rig.get(reading).await.is_ok());
+}
+
+#[tokio::test]
+async fn s11_s44_a_push_that_is_in_the_log_is_not_denied_for_grants_that_are_not_here_yet() {
+    let rig = Rig::start().await;
+    let session = rig.open_session().await;
+    let request = push(session, 1, vec![command(MAIN, 0, 1)]);
+    let applied = rig.push(request.clone()).await;
+    let newer = Actor { grants_version: 4, ..actor(ANN) };
+    assert_eq!(rig.push(UpdateRefsRequest { actor: Some(newer), ..request }).await, applied);
+}
+
+#[tokio::test]
+async fn s11_a_push_checked_at_a_version_that_is_not_here_yet_is_denied_by_an_entry() {
+    let rig = Rig::start().await;
+    let session = rig.open_session().await;
+    let ahead = UpdateRefsRequest {
+        checked_version: 1_000_000,
         ..push(session, 1, vec![command(MAIN, 0, 1)])
     };
-    let tried = rig.double.service.update_refs(super::rig::NODE, request.clone()).await;
-    assert_eq!(kind(tried), Some(ErrorKind::Busy));
-    let reading = GetRefsRequest { actor: Some(newer), ..listing(ANN) };
-    assert_eq!(kind(rig.get(reading.clone()).await), Some(ErrorKind::Busy));
-    // Once they are here the same number goes through.
-    rig.publish(SnapshotUpdate { version: 4, ..SnapshotUpdate::default() }).await;
-    assert_eq!(verdicts(&rig.push(request).await), [Refusal::None]);
-    assert!(rig.get(reading).await.is_ok());
+    let denied = rig.push(ahead).await;
+    assert!(denied.refusal() == Refusal::Busy && denied.version > 0, "{denied:?}");
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gitstratum_core::{Incarnation, NodeId};
+use gitstratum_core::{Incarnation, NodeId, SegmentId};
 use gitstratum_proto::common::v1::{Pack, Segment};
 use gitstratum_proto::control::v1::{Layout, Node, SnapshotUpdate};
 use gitstratum_proto::metadata::v1::{
@@ -116,6 +116,21 @@ async fn s18_s21_a_missing_copy_comes_back_when_its_node_does() {
     let (_, order) = rig.copies.orders().into_iter().find(|(node, _)| *node == NodeId(C)).unwrap();
     assert_eq!((order.partition, order.from, order.list_number), (PARTITION.0, vec![A, B], 1));
     assert!(order.term > 0, "it says by which term it asks");
+}
+
+#[tokio::test]
+async fn s21_a_copy_that_takes_for_ever_holds_up_no_other() {
+    let rig = start(&[(A, UP), (B, UP), (C, UP)]).await;
+    up(&rig, &[A, B, C]);
+    rig.copies.hang(SegmentId([1; 16]));
+    push_on(&rig, 1, &[A, B]).await;
+    eventually(async || !rig.copies.orders().is_empty()).await;
+    push_on(&rig, 2, &[A, B]).await;
+    eventually(async || owners(&rig, 2).await == [A, B, C]).await;
+    assert_eq!(owners(&rig, 1).await, [A, B]);
+    let orders = rig.copies.orders();
+    let of_first = orders.iter().filter(|(_, order)| order.segment_id == vec![1; 16]).count();
+    assert_eq!(of_first, 1, "what is under way is not ordered again");
 }
 
 #[tokio::test]

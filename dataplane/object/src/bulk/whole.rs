@@ -24,7 +24,7 @@ pub(super) async fn answer(bulk: Bulk, id: &str) -> Result<Response<AnswerBody>,
     let place = Arc::clone(&bulk.transfers).try_acquire_owned().map_err(|_| Error::Busy)?;
     let segments = Arc::clone(&bulk.segments);
     let opening = Arc::clone(&segments);
-    let opened = blocking(move || opening.open_known(segment)).await?;
+    let opened = blocking(move || opening.open_to_read(segment)).await?;
     let length = opened.layout.total_len();
     let (pieces, waiting) = mpsc::channel(PIECES_WAITING_MAX);
     let reading = tokio::task::spawn_blocking(move || {
@@ -42,7 +42,7 @@ pub(super) async fn answer(bulk: Bulk, id: &str) -> Result<Response<AnswerBody>,
 
 /// Sends until the copier has gone or the disk fails.
 fn send_all(
-    segments: &Segments,
+    segments: &Arc<Segments>,
     opened: &Opened,
     pieces: &mpsc::Sender<Bytes>,
     _place: OwnedSemaphorePermit,

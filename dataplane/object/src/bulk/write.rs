@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use gitstratum_core::SegmentId;
 use gitstratum_git::segment::SEGMENT_BYTES_MAX;
 use gitstratum_proto::object::v1::WriteResponse;
@@ -10,6 +12,9 @@ use super::Bulk;
 use super::answer::{AnswerBody, whole};
 use crate::error::Error;
 
+/// Longest wait for a place among the writes under way (P-L2).
+const PLACE_DEADLINE: Duration = Duration::from_secs(1);
+
 /// Takes a segment and answers once it is durable.
 pub(super) async fn answer(
     bulk: Bulk,
@@ -17,12 +22,10 @@ pub(super) async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<AnswerBody>, Error> {
     let segment = SegmentId::parse(id).ok_or(Error::Request("path names no segment id"))?;
-    let idle = bulk.write_idle;
-    let place = tokio::time::timeout(idle, bulk.writes.acquire()).await;
+    let place = tokio::time::timeout(PLACE_DEADLINE, bulk.writes.acquire()).await;
     let _place = place.map_err(|_| Error::Busy)?.map_err(|_| Error::Busy)?;
     let mut write = bulk.segments.begin(segment).await?;
-    let mut body = request.into_body();
-    let mut taken = 0;
+    let (idle, mut body, mut taken) = (bulk.write_idle, request.into_body(), 0);
     loop {
         let frame = tokio::time::timeout(idle, body.frame()).await;
         let gone = |why: String| Error::WriterGone { segment, why };

@@ -50,7 +50,14 @@ impl Segments {
         list: u64,
     ) -> Result<Option<Layout>, Error> {
         let (segments, segment) = (Arc::clone(self), hold.0.segment);
-        let layout = match blocking(move || segments.verify(segment)).await {
+        // Held until it was read, also when nobody waits any more: a disk that hangs is not asked
+        // for the same again and again.
+        let held = hold.clone();
+        let verified = blocking(move || {
+            let _held = held;
+            segments.verify(segment)
+        });
+        let layout = match verified.await {
             Ok(layout) => layout,
             Err(Error::NotHeld { .. } | Error::PutAside { .. }) => return Ok(None),
             Err(error) if error.kind() == ErrorKind::Corrupt => {

@@ -68,6 +68,11 @@ impl Segments {
         self.lost.lock().iter().map(|(id, partition)| (*id, *partition)).collect()
     }
 
+    /// Whether `segment` is lost and not yet told, and known to be of `partition`.
+    pub(crate) fn is_lost_of(&self, segment: SegmentId, partition: PartitionId) -> bool {
+        self.lost.lock().get(&segment) == Some(&Some(partition))
+    }
+
     /// The partition knows, or the copy is back.
     pub(crate) fn forget_lost(&self, segment: SegmentId) {
         self.lost.lock().remove(&segment);

@@ -17,13 +17,14 @@ use crate::error::Error;
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 impl Segments {
-    /// From now on nothing of `partition` is served before it was verified whole. Blocking.
-    pub(crate) fn doubt(&self, partition: PartitionId) -> Result<(), Error> {
+    /// From now on nothing of `partition` is served before it was verified whole; returns how many
+    /// segments that are. Blocking.
+    pub(crate) fn doubt(&self, partition: PartitionId) -> Result<usize, Error> {
         let held = self.held()?;
         let ids = held.get(&partition).map(Vec::as_slice).unwrap_or_default();
         let mut doubted = self.doubted.lock();
         doubted.extend(ids.iter().map(|id| (*id, partition)));
-        Ok(())
+        Ok(ids.len())
     }
 
     /// A sealed segment that may be served. Blocking.
@@ -64,9 +65,7 @@ fn is_about_bytes(error: &Error) -> bool {
 
 /// Verifies what is in doubt, in the background, until the drain starts.
 pub(crate) async fn settle(segments: Arc<Segments>, admissions: Arc<Admissions>, drain: Drain) {
-    let mut open = BTreeSet::new();
     loop {
-        open.extend(segments.doubted_partitions());
         let mut after = None;
         while let Some((segment, _)) = segments.first_doubted(after) {
             after = Some(segment);
@@ -79,8 +78,11 @@ pub(crate) async fn settle(segments: Arc<Segments>, admissions: Arc<Admissions>,
                 return;
             }
         }
+        // In this order: what admission puts in doubt is there before it ends. A partition that has
+        // not admitted this start has yet to say what is in doubt, and its row stays (S23).
+        let admitted = admissions.in_doubt();
         let doubted = segments.doubted_partitions();
-        for partition in open.extract_if(.., |partition| !doubted.contains(partition)) {
+        for partition in admitted.into_iter().filter(|partition| !doubted.contains(partition)) {
             if let Err(error) = admissions.trust(partition).await {
                 tracing::warn!(%partition, %error, "the partition's row still says doubt");
             }

@@ -26,12 +26,12 @@ impl Segments {
     }
 
     /// Opens `segment` for a reader; damage is noted. Blocking.
-    pub(crate) fn open_to_read(self: &Arc<Self>, segment: SegmentId) -> Result<(), Error> {
+    pub(crate) fn open_to_read(self: &Arc<Self>, segment: SegmentId) -> Result<Arc<Opened>, Error> {
         let opened = self.open_known(segment);
         if let Err(error) = &opened {
             self.note_damage(segment, error);
         }
-        opened.map(drop)
+        opened
     }
 
     fn open_file(&self, segment: SegmentId) -> Result<Opened, Error> {
@@ -78,9 +78,9 @@ impl Segments {
     }
 
     /// Bytes of the whole segment as they lie here, header and footer included; nothing vouches
-    /// for them. Blocking.
+    /// for them, but that some are missing is noted. Blocking.
     pub(crate) fn read_raw(
-        &self,
+        self: &Arc<Self>,
         opened: &Opened,
         offset: u64,
         length: u64,
@@ -91,7 +91,10 @@ impl Segments {
             Place::File(file) => {
                 let bytes = file.read_at(offset, usize_of(length))?;
                 if bytes.len() as u64 != length {
-                    return Err(Error::CutShort { segment: opened.layout.header().segment });
+                    let segment = opened.layout.header().segment;
+                    let error = Error::CutShort { segment };
+                    self.note_damage(segment, &error);
+                    return Err(error);
                 }
                 Ok(bytes)
             }

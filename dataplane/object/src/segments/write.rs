@@ -6,6 +6,7 @@ use gitstratum_core::SegmentId;
 use gitstratum_git::segment::{Header, Layout, Verifier};
 use gitstratum_process::{Task, failpoint, spawn};
 use gitstratum_store::{Batch, Durability, File, Permissions};
+use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
 use super::{Hold, INLINE, Opened, Place, RECORDS, Record, Segments};
@@ -110,8 +111,16 @@ impl SegmentWrite {
         self.verifier.header()
     }
 
-    /// Makes the segment durable; only after this may it be acknowledged.
-    pub(crate) async fn seal(mut self) -> Result<Layout, Error> {
+    /// Makes the segment durable; only after this may it be acknowledged. Once begun it goes on to
+    /// its end, also when nobody waits for it any more: what is durable has to be known and counted.
+    pub(crate) async fn seal(self) -> Result<Layout, Error> {
+        let (done, sealed) = oneshot::channel();
+        let sealing = async move { drop(done.send(self.seal_to_end().await)) };
+        spawn("segment seal", sealing).detach();
+        sealed.await.map_err(|_| Error::Bug("sealing a segment did not end"))?
+    }
+
+    async fn seal_to_end(mut self) -> Result<Layout, Error> {
         let verifier = std::mem::replace(&mut self.verifier, Verifier::new(self.segment));
         let layout = match verifier.finish() {
             Ok(layout) => layout,

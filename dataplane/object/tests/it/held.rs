@@ -6,14 +6,23 @@ use std::time::Duration;
 use gitstratum_client::bulk::Span;
 use gitstratum_core::{ErrorKind, Incarnation, NodeId};
 use gitstratum_object::Config;
-use gitstratum_store::{Fault, FaultyEngine, Files as _, MemoryEngine};
+use gitstratum_store::{
+    Batch, Durability, Engine as _, Family, Fault, FaultyEngine, Files as _, MemoryEngine,
+    Reader as _,
+};
 
 use crate::partition::Partitions;
-use crate::world::{CLUSTER, Disk, Made, NODE, World, eventually, flip, path, segment, whole};
+use crate::world::{
+    CLUSTER, Disk, Made, NODE, World, eventually, flip, is_known, path, segment, whole,
+};
 
 const OTHER: NodeId = NodeId(2);
 const SMALL: usize = 1_000;
 const LARGE: usize = 1_500_000;
+/// Rows of a node, as docs/formats/object-rows.md describes them.
+const STATE: Family = Family("node_state");
+/// Key of a node's standing with partition 0.
+const STANDING: [u8; 5] = [b'i', 0, 0, 0, 0];
 
 /// Everything behind is quick, but scrubbing, which waits.
 fn quick(config: Config) -> Config {
@@ -91,6 +100,49 @@ async fn s23_a_disk_older_than_seen_serves_only_what_it_has_verified_again() {
     let refused = world.read(damaged.id, first).await.unwrap_err();
     assert!(matches!(refused.kind(), ErrorKind::Corrupt | ErrorKind::NotFound), "{refused}");
     eventually("the loss is told", || partitions.lost() == [(damaged.id, 1)]).await;
+    world.stop().await;
+}
+
+/// The row by which a disk remembers its standing with partition 0.
+fn standing(disk: &Disk) -> Option<Vec<u8>> {
+    disk.engine.get(STATE, &STANDING).unwrap().map(|row| row.to_vec())
+}
+
+#[tokio::test]
+async fn s23_doubt_of_the_whole_disk_outlives_that_of_the_few_that_were_not_listed() {
+    let (disk, partitions) = (Disk::new(), Partitions::default());
+    let (damaged, unlisted) = (segment(1, LARGE, CLUSTER), segment(2, LARGE, CLUSTER));
+    let world = start(&disk, &partitions).await;
+    world.write(&damaged).await.unwrap();
+    partitions.list(damaged.id, &[NODE, OTHER], 1);
+    eventually("it is known to be listed", || is_known(&disk, &damaged)).await;
+    world.write(&unlisted).await.unwrap();
+    world.stop().await;
+    // The process that found the disk too old ended before it had verified all of it, and the
+    // next one hears nothing of the partition at first.
+    let mut batch = Batch::new();
+    batch.put(STATE, STANDING.to_vec(), vec![1, 1, 0, 0, 0, 0, 0, 0, 0, 3]);
+    disk.engine.write(batch, Durability::Synced).unwrap();
+    flip(&disk.files, &damaged, 900_000);
+    partitions.cut_off(0);
+    let read = |world: &World| world.figure("gitstratum_object_read_bytes_total");
+    let world = start(&disk, &partitions).await;
+    eventually("the unlisted one is verified", || read(&world) >= LARGE as u64).await;
+    partitions.join(0);
+    eventually("the loss is told", || partitions.lost() == [(damaged.id, 1)]).await;
+    eventually("the doubt ends", || standing(&disk).is_some_and(|row| row[1] == 0)).await;
+    let (number, shown) = (standing(&disk).unwrap()[9], partitions.shown(0, NODE));
+    assert_eq!(u64::from(number), shown, "and the number stays");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn s23_an_emptied_disk_has_nothing_to_doubt() {
+    let (disk, partitions) = (Disk::new(), Partitions::default());
+    partitions.has_seen(0, NODE, 40);
+    let world = start(&disk, &partitions).await;
+    eventually("it is admitted", || partitions.shown(0, NODE) == 41).await;
+    assert_eq!(standing(&disk).unwrap(), [1, 0, 0, 0, 0, 0, 0, 0, 0, 41]);
     world.stop().await;
 }
 
@@ -172,6 +224,48 @@ async fn s29_a_damaged_copy_is_put_aside_told_and_replaced() {
     assert!(gone.to_string().contains("put aside"), "no byte of it is served: {gone}");
     world.stop().await;
     beside.stop().await;
+}
+
+/// A source gives bytes as they lie there: who copies them is the first to see that they are not
+/// sound, and the source has to hear of it.
+#[tokio::test]
+async fn s21_p_i2_a_source_whose_copy_turns_out_damaged_tells_its_partition() {
+    for at in [10, 700_000] {
+        let (disk, other, partitions) = (Disk::new(), Disk::new(), Partitions::default());
+        let made = segment(2, LARGE, CLUSTER);
+        let world = start(&disk, &partitions).await;
+        world.write(&made).await.unwrap();
+        partitions.list(made.id, &[NODE], 1);
+        eventually("it is known to be listed", || is_known(&disk, &made)).await;
+        world.stop().await;
+        flip(&disk.files, &made, at);
+        let world = start(&disk, &partitions).await;
+        let beside = world.start_beside(OTHER, &other).await;
+        assert!(beside.pull(made.id, &[NODE], 1).await.is_err());
+        eventually("the loss is told", || partitions.lost() == [(made.id, 1)]).await;
+        world.stop().await;
+        beside.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_held_is_counted_the_same_after_a_restart() {
+    let (disk, partitions) = (Disk::new(), Partitions::default());
+    let made: Vec<Made> = (1..=9).map(|byte| segment(byte, LARGE, CLUSTER)).collect();
+    // No header or footer stays in memory.
+    let forgetful = |config| Config { layout_cache_bytes: 0, ..quick(config) };
+    let on = || (Arc::clone(&disk.files) as _, Arc::clone(&disk.engine) as _);
+    let world = World::start_before(&partitions, on(), forgetful).await;
+    for made in &made {
+        world.write(made).await.unwrap();
+        partitions.list(made.id, &[NODE], 1);
+    }
+    eventually("all are known", || made.iter().all(|made| is_known(&disk, made))).await;
+    world.stop().await;
+    let world = World::start_before(&partitions, on(), forgetful).await;
+    let bytes: usize = made.iter().map(|made| made.bytes.len()).sum();
+    assert_eq!(world.figure("gitstratum_object_stored_bytes"), bytes as u64);
+    world.stop().await;
 }
 
 #[tokio::test]

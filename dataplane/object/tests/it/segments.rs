@@ -1,15 +1,29 @@
 use std::sync::Arc;
+use std::time::Duration;
 
+use bytes::Bytes;
+use futures::stream::{self, StreamExt as _};
 use gitstratum_client::bulk::{Error, Span, Written};
 use gitstratum_core::{ClusterId, ErrorKind, Incarnation, ProcessRole};
+use gitstratum_object::Config;
+use gitstratum_process::spawn;
 use gitstratum_proto::object::v1::{GiveUpRequest, VerifyRequest};
 use gitstratum_store::{Fault, FaultyEngine, Files as _};
+use tokio::time::Instant;
 
+use crate::gate::GatedEngine;
 use crate::partition::Partitions;
-use crate::world::{CLUSTER, Disk, Made, NODE, World, eventually, flip, path, segment, whole};
+use crate::world::{
+    CLUSTER, Disk, Made, NODE, World, eventually, flip, is_known, path, segment, whole,
+};
 
 const SMALL: usize = 1_000;
 const LARGE: usize = 1_500_000;
+
+/// Partitions are soon asked about new segments.
+fn sweeping(config: Config) -> Config {
+    Config { sweep_every: Duration::from_millis(20), sweep_age: Duration::ZERO, ..config }
+}
 
 #[tokio::test]
 async fn s4_gs_ob_17_an_acknowledged_segment_survives_the_loss_of_all_power() {
@@ -72,6 +86,23 @@ async fn s21_a_lost_file_is_told_and_not_served() {
 }
 
 #[tokio::test]
+async fn a_lost_file_of_a_segment_that_is_known_to_be_listed_is_damage() {
+    let (disk, partitions) = (Disk::new(), Partitions::default());
+    let made = segment(2, LARGE, CLUSTER);
+    let on = (Arc::clone(&disk.files) as _, Arc::clone(&disk.engine) as _);
+    let world = World::start_before(&partitions, on, sweeping).await;
+    world.write(&made).await.unwrap();
+    partitions.list(made.id, &[NODE], 1);
+    eventually("it is known to be listed", || is_known(&disk, &made)).await;
+    world.stop().await;
+    disk.files.remove(&path(&made)).unwrap();
+    let world = World::start(&disk).await;
+    let lost = world.read(made.id, whole(&made)).await.unwrap_err();
+    assert_eq!(lost.kind(), ErrorKind::Corrupt, "{lost}");
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn a_half_received_or_damaged_segment_leaves_nothing() {
     let disk = Disk::new();
     let world = World::start(&disk).await;
@@ -107,9 +138,60 @@ async fn p_s9_only_the_right_roles_of_the_right_cluster_write() {
     let foreign = segment(2, SMALL, ClusterId([8; 16]));
     assert_eq!(world.write(&foreign).await.unwrap_err().kind(), ErrorKind::Denied);
     let made = segment(4, SMALL, CLUSTER);
-    let body = Box::pin(futures::stream::iter([made.bytes.clone().into()]));
-    let refused = world.client(ProcessRole::Metadata).write(NODE, made.id, body).await;
-    assert_eq!(refused.unwrap_err().kind(), ErrorKind::Denied);
+    for role in [ProcessRole::Metadata, ProcessRole::Object, ProcessRole::Control] {
+        let body = Box::pin(futures::stream::iter([made.bytes.clone().into()]));
+        let refused = world.client(role).write(NODE, made.id, body).await;
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::Denied, "{role}");
+    }
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn p_l2_a_write_for_which_there_is_no_place_is_refused_soon() {
+    let (disk, partitions) = (Disk::new(), Partitions::default());
+    let on = (Arc::clone(&disk.files) as _, Arc::clone(&disk.engine) as _);
+    let one = |config| Config { writes_max: 1, ..config };
+    let world = World::start_before(&partitions, on, one).await;
+    let (client, held) = (world.client(ProcessRole::Frontend), segment(1, LARGE, CLUSTER));
+    let head = Bytes::copy_from_slice(&held.bytes[..LARGE / 2]);
+    let never_ends = stream::iter([head]).chain(stream::pending()).boxed();
+    let writing = spawn("a push that stalls", async move {
+        client.write(NODE, held.id, never_ends).await.map(drop)
+    });
+    let has_begun = || disk.files.metadata(&path(&held)).unwrap().is_some();
+    eventually("it has the place", has_begun).await;
+    let began = Instant::now();
+    let refused = world.write(&segment(2, SMALL, CLUSTER)).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Busy, "{refused}");
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    drop(writing);
+    world.stop().await;
+}
+
+/// A frontend leaves an owner behind that is late: what becomes durable there all the same is
+/// counted, and asked about by the sweep.
+#[tokio::test]
+async fn s12_s18_a_segment_whose_writer_has_gone_while_it_is_sealed_is_known() {
+    let (disk, partitions) = (Disk::new(), Partitions::default());
+    let engine = GatedEngine::new(Arc::clone(&disk.engine) as _);
+    let on = (Arc::clone(&disk.files) as _, Arc::clone(&engine) as _);
+    let world = World::start_before(&partitions, on, sweeping).await;
+    let made = segment(1, SMALL, CLUSTER);
+    let (client, id) = (world.client(ProcessRole::Frontend), made.id);
+    let body = stream::iter([Bytes::from(made.bytes)]).boxed();
+    engine.close();
+    let writing = spawn("a push", async move { client.write(NODE, id, body).await.map(drop) });
+    eventually("it is being sealed", || engine.is_held_up()).await;
+    drop(writing);
+    // The connection ends, and with it the call.
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+    engine.open();
+    eventually("it is counted", || world.figure("gitstratum_object_segments") == 1).await;
+    partitions.close_writers();
+    eventually("it is swept", || world.figure("gitstratum_object_segments") == 0).await;
+    assert_eq!(world.figure("gitstratum_object_stored_bytes"), 0);
     world.stop().await;
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use gitstratum_client::bulk::{BulkRead, Client, Error, Span, Written};
+use gitstratum_client::copies::ObjectNodes;
 use gitstratum_client::grpc;
 use gitstratum_client::metadata::Partitions;
 use gitstratum_core::{
@@ -21,7 +22,8 @@ use gitstratum_proto::object::v1::object_client::ObjectClient;
 use gitstratum_proto::object::v1::{PullRequest, PullResponse};
 use gitstratum_store::files::{read_whole, write_atomically};
 use gitstratum_store::{
-    Committer, Engine, Files, MemoryEngine, MemoryFiles, Permissions, SpaceGuard, commit,
+    Committer, Engine, Family, Files, MemoryEngine, MemoryFiles, Permissions, Reader as _,
+    SpaceGuard, commit,
 };
 use tonic::Status;
 
@@ -29,6 +31,8 @@ use crate::partition as scripted;
 
 pub(crate) const CLUSTER: ClusterId = ClusterId([7; 16]);
 pub(crate) const NODE: NodeId = NodeId(1);
+/// What a node knows of its segments, as docs/formats/object-rows.md describes it.
+const RECORDS: Family = Family("segment_records");
 /// Longest wait for something that goes on behind.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -122,7 +126,8 @@ impl World {
             clock,
             space: Arc::new(space),
             partitions: Partitions::new(Arc::clone(&dialer), scripted::Partitions::feed()),
-            peers: Client::new(dialer),
+            peers: Client::new(Arc::clone(&dialer)),
+            others: ObjectNodes::new(dialer),
             feed: scripted::Partitions::feed(),
             metrics: metrics.clone(),
         };
@@ -253,4 +258,10 @@ pub(crate) async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
         }
     });
     assert!(waited.await.is_ok(), "never came: {what}");
+}
+
+/// Whether the disk's record of a segment says that it is listed.
+pub(crate) fn is_known(disk: &Disk, made: &Made) -> bool {
+    let row = disk.engine.get(RECORDS, &made.id.0).unwrap();
+    row.is_some_and(|row| row[1] == 1)
 }

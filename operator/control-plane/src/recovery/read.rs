@@ -61,6 +61,10 @@ fn node(message: &wire::Node) -> Result<Node, Wrong> {
         [ProcessRole::Control, ProcessRole::Frontend, ProcessRole::Metadata, ProcessRole::Object];
     let role = |word: &String| ROLES.into_iter().find(|role| role.as_str() == word);
     let roles = message.roles.iter().map(role).collect::<Option<_>>();
+    let endpoint = |endpoint: &wire::NodeEndpoint| {
+        Some((endpoint.service.clone(), endpoint.address.parse().ok()?))
+    };
+    let endpoints = message.endpoints.iter().map(endpoint).collect::<Option<_>>();
     let state = match message.state {
         LEAVING => Some(NodeState::Up),
         state => NodeState::from_wire(state),
@@ -69,6 +73,7 @@ fn node(message: &wire::Node) -> Result<Node, Wrong> {
         id: NodeId(message.id),
         roles: roles.ok_or("a node has an unknown role")?,
         address: message.address.clone(),
+        endpoints: endpoints.ok_or("a node's endpoint is no address")?,
         region: message.region.clone(),
         zone: message.zone.clone(),
         weight: u16::try_from(message.weight).map_err(|_| "a node's weight is too large")?,

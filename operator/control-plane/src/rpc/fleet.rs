@@ -9,7 +9,7 @@ use gitstratum_proto::control::v1::{
     RenewRequest, RenewResponse, ReportRequest, ReportResponse, SnapshotUpdate, WatchRequest,
 };
 use gitstratum_state::Reply;
-use gitstratum_state::command::{Change, Origin, PartitionApplied, RegisterNode};
+use gitstratum_state::command::{Change, NodeEndpoint, Origin, PartitionApplied, RegisterNode};
 use tokio::sync::mpsc;
 use tonic::{Request, Response, Status};
 
@@ -87,11 +87,16 @@ impl Fleet for Api {
             zone: described.zone,
             incarnation: described.incarnation,
             software: described.version,
+            endpoints: described.endpoints.into_iter().map(endpoint).collect(),
         });
         let registered = in_time(register_node(&self.plane, node, register)).await;
         let response = registered.map(|node| RegisterNodeResponse { node: node.0 });
         response.map(Response::new).map_err(|error| status(&error))
     }
+}
+
+fn endpoint(named: gitstratum_proto::control::v1::NodeEndpoint) -> NodeEndpoint {
+    NodeEndpoint { service: named.service, address: named.address }
 }
 
 /// The node whose agent asks; it speaks for no other one.

@@ -4,7 +4,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use gitstratum_core::NodeId;
 use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixStream;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
@@ -80,6 +82,20 @@ pub(super) async fn connect(place: &Place) -> Result<Channel, Error> {
 pub(super) fn store(socket: &Path) -> Option<Channel> {
     let dialled = || Endpoint::from_static(LOCAL).connect_with_connector_lazy(dialler(socket));
     socket.exists().then(dialled)
+}
+
+/// A channel to the object store of `node`, through a node of this machine: the id goes first.
+pub(super) fn peer(socket: &Path, node: NodeId) -> Channel {
+    let socket: PathBuf = socket.to_owned();
+    let dialled = tower::service_fn(move |_: Uri| {
+        let socket = socket.clone();
+        async move {
+            let mut stream = UnixStream::connect(socket).await?;
+            stream.write_all(&node.0.to_be_bytes()).await?;
+            Ok::<_, io::Error>(TokioIo::new(stream))
+        }
+    });
+    Endpoint::from_static(LOCAL).connect_with_connector_lazy(dialled)
 }
 
 /// What dials `socket`, whatever the address says.

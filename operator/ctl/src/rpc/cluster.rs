@@ -130,6 +130,6 @@ impl Connection {
 
     /// Whether the object store of `node` can be asked.
     pub fn has_store(&self, node: NodeId) -> bool {
-        self.stores.iter().any(|store| store.node == node && store.object.is_some())
+        self.object_store(node).is_some()
     }
 }

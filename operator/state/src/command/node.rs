@@ -24,6 +24,20 @@ pub struct RegisterNode {
     /// Version of its software.
     #[prost(string, tag = "7")]
     pub software: String,
+    /// Where other nodes reach its services.
+    #[prost(message, repeated, tag = "8")]
+    pub endpoints: Vec<NodeEndpoint>,
+}
+
+/// Where other nodes reach one service of a node.
+#[derive(Clone, PartialEq, Message)]
+pub struct NodeEndpoint {
+    /// control, control-raft, metadata, metadata-raft, object, bulk.
+    #[prost(string, tag = "1")]
+    pub service: String,
+    /// `IP:PORT`.
+    #[prost(string, tag = "2")]
+    pub address: String,
 }
 
 /// A node was heard of again, or not for too long (GS-CP-03).

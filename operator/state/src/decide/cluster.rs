@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gitstratum_core::{ClusterId, Epoch, Incarnation, NodeId, PartitionId, ProcessRole, UserId};
 use gitstratum_hashring::Ring;
@@ -66,6 +66,7 @@ fn found_nodes(found: &Found, at: At) -> Result<Vec<Node>, Refusal> {
         ]
         .into(),
         address: String::new(),
+        endpoints: BTreeMap::new(),
         region: String::new(),
         zone: spec.zone.clone(),
         weight: 1,

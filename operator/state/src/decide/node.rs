@@ -1,10 +1,11 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 
 use gitstratum_core::{GrantsVersion, Incarnation, NodeId, PartitionId, ProcessRole};
 
 use super::{Desk, Plan};
 use crate::Refusal;
-use crate::command::{PartitionApplied, RegisterNode, SetNodeState};
+use crate::command::{NodeEndpoint, PartitionApplied, RegisterNode, SetNodeState};
 use crate::outcome::Reply;
 use crate::record::{Node, NodeState};
 use crate::state::Mutation;
@@ -13,6 +14,8 @@ use crate::state::Mutation;
 const NODES_MAX: usize = 10_000;
 /// Longest address, region, zone or software version, bytes.
 const TEXT_BYTES_MAX: usize = 255;
+/// Most services of one node: there are six kinds.
+const ENDPOINTS_MAX: usize = 16;
 
 pub(super) fn register(desk: &Desk<'_>, register: &RegisterNode) -> Result<Plan, Refusal> {
     desk.require_system()?;
@@ -21,6 +24,7 @@ pub(super) fn register(desk: &Desk<'_>, register: &RegisterNode) -> Result<Plan,
     if texts.iter().any(|text| text.len() > TEXT_BYTES_MAX || text.contains(char::is_control)) {
         return Err(Refusal::invalid("node", "has a text that is too long or not one line"));
     }
+    parse_endpoints(&register.endpoints)?;
     if register.id == 0 {
         return admit(desk, register, NodeState::Up);
     }
@@ -29,7 +33,7 @@ pub(super) fn register(desk: &Desk<'_>, register: &RegisterNode) -> Result<Plan,
     if register.incarnation < old.incarnation.0 || old.state == NodeState::Removed {
         return Err(Refusal::Stale { what: "the node's incarnation", known: old.incarnation.0 });
     }
-    let mut new = Node { roles, ..described(old, register) };
+    let mut new = Node { roles, ..described(old, register)? };
     if new.state == NodeState::Joining {
         (new.state, new.since) = (NodeState::Up, desk.at.wall);
     }
@@ -61,6 +65,7 @@ pub(super) fn admit(
         id,
         roles,
         address: String::new(),
+        endpoints: BTreeMap::new(),
         region: String::new(),
         zone: String::new(),
         weight: 1,
@@ -74,21 +79,22 @@ pub(super) fn admit(
         in_ring: false,
         version: desk.at.stamp(),
     };
-    let node = Node { state, ..described(&blank, register) };
+    let node = Node { state, ..described(&blank, register)? };
     Ok(Plan::new(Reply::Node(id), vec![Mutation::PutNode(node)]))
 }
 
 /// The node as it describes itself; what was decided about it stays. One that was taken for
 /// dead is up again once the leader calls it so: a node that starts over and over is not.
-fn described(old: &Node, register: &RegisterNode) -> Node {
-    Node {
+fn described(old: &Node, register: &RegisterNode) -> Result<Node, Refusal> {
+    Ok(Node {
         address: register.address.clone(),
+        endpoints: parse_endpoints(&register.endpoints)?,
         region: register.region.clone(),
         zone: register.zone.clone(),
         incarnation: Incarnation(register.incarnation),
         software: register.software.clone(),
         ..old.clone()
-    }
+    })
 }
 
 /// Moves a node's state along an allowed edge (GS-CP-41), for the start that was judged.
@@ -110,6 +116,31 @@ pub(super) fn set_state(desk: &Desk<'_>, set: &SetNodeState) -> Result<Plan, Ref
     let (since, version) = (desk.at.wall, desk.at.stamp());
     let new = Node { state, since, failures, version, ..old.clone() };
     Ok(Plan::new(Reply::Node(id), vec![Mutation::PutNode(new)]))
+}
+
+/// Where its services are, each named once.
+fn parse_endpoints(endpoints: &[NodeEndpoint]) -> Result<BTreeMap<String, SocketAddr>, Refusal> {
+    let fail = |problem: &str| Err(Refusal::invalid("endpoints", problem));
+    if endpoints.len() > ENDPOINTS_MAX {
+        return fail("are too many");
+    }
+    let mut parsed = BTreeMap::new();
+    for NodeEndpoint { service, address } in endpoints {
+        let is_word = |service: &str| service.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
+        if service.is_empty() || service.len() > TEXT_BYTES_MAX || !is_word(service) {
+            return fail("name a service that cannot be");
+        }
+        let Ok(address) = address.parse::<SocketAddr>() else {
+            return fail("hold an address that is not IP:PORT");
+        };
+        if address.port() == 0 || address.ip().is_unspecified() {
+            return fail("hold an address that nobody can dial");
+        }
+        if parsed.insert(service.clone(), address).is_some() {
+            return fail("name a service twice");
+        }
+    }
+    Ok(parsed)
 }
 
 fn parse_roles(words: &[String]) -> Result<BTreeSet<ProcessRole>, Refusal> {

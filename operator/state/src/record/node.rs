@@ -1,4 +1,5 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 
 use gitstratum_core::{
     Epoch, GrantsVersion, Incarnation, NodeId, PartitionId, ProcessRole, UnixMillis,
@@ -13,6 +14,8 @@ pub struct Node {
     pub roles: BTreeSet<ProcessRole>,
     /// `HOST:PORT` for people; the transport has its own book.
     pub address: String,
+    /// Where other nodes reach its services, by their names.
+    pub endpoints: BTreeMap<String, SocketAddr>,
     /// Geographic region; may be empty.
     pub region: String,
     /// Failure domain; may be empty.

@@ -1,3 +1,5 @@
+use std::net::SocketAddr;
+
 use gitstratum_core::{
     ClusterId, Epoch, GrantsVersion, Incarnation, NodeId, PartitionId, ProcessRole, UnixMillis,
 };
@@ -142,6 +144,16 @@ pub(crate) struct NodeMessage {
     is_draining: bool,
     #[prost(uint64, tag = "15")]
     fence: u64,
+    #[prost(message, repeated, tag = "16")]
+    endpoints: Vec<EndpointMessage>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct EndpointMessage {
+    #[prost(string, tag = "1")]
+    service: String,
+    #[prost(string, tag = "2")]
+    address: String,
 }
 
 impl Stored for Node {
@@ -164,6 +176,7 @@ impl Stored for Node {
             failures: self.failures,
             is_draining: self.is_draining,
             fence: self.fence,
+            endpoints: self.endpoints.iter().map(endpoint_message).collect(),
         }
     }
 
@@ -183,9 +196,19 @@ impl Stored for Node {
             failures: message.failures,
             is_draining: message.is_draining,
             fence: message.fence,
+            endpoints: message.endpoints.into_iter().map(endpoint).collect::<Result<_, _>>()?,
             version: GrantsVersion(message.version),
         })
     }
+}
+
+fn endpoint_message((service, address): (&String, &SocketAddr)) -> EndpointMessage {
+    EndpointMessage { service: service.clone(), address: address.to_string() }
+}
+
+fn endpoint(message: EndpointMessage) -> Result<(String, SocketAddr), BadField> {
+    let EndpointMessage { service, address } = message;
+    Ok((service, address.parse().map_err(|_| BadField("endpoint"))?))
 }
 
 fn role(word: &str) -> Result<ProcessRole, BadField> {

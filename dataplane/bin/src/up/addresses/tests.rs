@@ -1,7 +1,10 @@
 use std::net::TcpListener;
 
+use gitstratum_control_plane::Founding;
+use gitstratum_identity::transport::AddressBook as _;
 use gitstratum_store::MemoryFiles;
 
+use super::super::book::Book;
 use super::*;
 
 const CLUSTER: ClusterId = ClusterId([7; 16]);
@@ -9,6 +12,7 @@ const CLUSTER: ClusterId = ClusterId([7; 16]);
 fn plan() -> Plan {
     Plan {
         data: "/data".into(),
+        folder: "/data/nodes/1".into(),
         nodes: Some(3),
         node: None,
         http: ANY,
@@ -20,6 +24,7 @@ fn plan() -> Plan {
         certificate_lifetime: None,
         offline_grace: None,
         scrub_every: std::time::Duration::from_secs(3_600),
+        place: Default::default(),
     }
 }
 
@@ -39,7 +44,7 @@ fn addresses_are_kept_and_differ_and_a_port_that_was_taken_is_chosen_anew() {
     let mut nodes = first.nodes.clone();
     let all: Vec<SocketAddr> = nodes.iter_mut().flat_map(NodeAddresses::all).map(|a| *a).collect();
     assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), 3 * 9);
-    let book = Book::from(&first);
+    let book = Book::of_founders(&first);
     let second = book.address(Founding::node(2), Service::Bulk);
     assert_eq!(second, Some(first.node(2).unwrap().of(Service::Bulk)));
     assert_eq!(book.address(Founding::node(4), Service::Bulk), None);

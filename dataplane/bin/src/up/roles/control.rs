@@ -174,7 +174,7 @@ impl Serving {
         record: Arc<dyn Record>,
     ) -> Self {
         let authority = match &common.transport {
-            Transport::Between(between) => Some(between.certificates.authority()),
+            Transport::Between(between) => between.certificates.authority(),
             Transport::Inside(_) => None,
         };
         let condemner = Condemner::new(&database(plan), common);

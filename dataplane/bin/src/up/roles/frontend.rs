@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use gitstratum_client::audit::{AuditLog, tell};
 use gitstratum_core::{Incarnation, ProcessRole};
 use gitstratum_frontend::{Config, Deps, Service};
@@ -21,6 +21,8 @@ pub(in super::super) async fn open(
 ) -> Result<Service> {
     let feed = super::feed::published(plan, ProcessRole::Frontend, drain, running);
     super::feed::first(&feed).await?;
+    let copies = feed.current().layout().replication_factor;
+    let copies = u8::try_from(copies).context("how many copies segments have")?;
     let spool = plan.folder().join("spool");
     common.files.create_directory(&spool)?;
     let config = Config {
@@ -29,7 +31,7 @@ pub(in super::super) async fn open(
         https: plan.https.as_ref().map(|https| https.address),
         // Nothing balances load in front of one node: there is nobody to wait for.
         close_after: std::time::Duration::ZERO,
-        replication_factor: u8::try_from(common.cluster.nodes.len()).unwrap_or(3).min(3),
+        replication_factor: copies,
         ..Config::new(spool)
     };
     let (audit, untold) = AuditLog::channel(Arc::clone(&common.clock));

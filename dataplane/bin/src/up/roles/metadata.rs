@@ -4,6 +4,7 @@ use anyhow::{Context, Result};
 use gitstratum_client::cluster::{Applied, Feed};
 use gitstratum_client::copies::ObjectNodes;
 use gitstratum_client::grpc;
+use gitstratum_client::metadata::Partitions;
 use gitstratum_client::objects::{Options, Reader};
 use gitstratum_client::{bulk, raft};
 use gitstratum_consensus::{Host, HostOptions};
@@ -46,8 +47,9 @@ pub(in super::super) async fn start(
     })
     .context("opening the partitions' log")?;
     let (publisher, feed) = Feed::channel();
-    let bytes = bulk::Client::new(common.dialer(ProcessRole::Metadata)?);
-    let bytes = bytes.on(common.node, feed.clone());
+    let dialer = common.dialer(ProcessRole::Metadata)?;
+    let lists = Partitions::new(Arc::clone(&dialer), feed.clone());
+    let bytes = bulk::Client::new(dialer).on(common.node, feed.clone()).listed_by(lists);
     let reader = Reader::new(Arc::new(bytes), Options::default());
     let commits_held = MetadataMetrics::new(&common.metrics).commit_graph_size;
     let deps = Deps {

@@ -1,11 +1,13 @@
 mod rows;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
 use gitstratum_client::bulk;
 use gitstratum_client::cluster::StoreUse;
+use gitstratum_client::copies::ObjectNodes;
 use gitstratum_client::metadata::Partitions;
 use gitstratum_core::{Incarnation, ProcessRole};
 use gitstratum_identity::Service as Port;
@@ -63,7 +65,8 @@ pub(in super::super) async fn start(
         clock,
         space: Arc::new(space),
         partitions: Partitions::new(Arc::clone(&dialer), feed.clone()),
-        peers: bulk::Client::new(dialer),
+        peers: bulk::Client::new(Arc::clone(&dialer)),
+        others: ObjectNodes::new(dialer),
         feed,
         metrics: common.metrics.clone(),
     };
@@ -85,13 +88,33 @@ pub(in super::super) async fn start(
     let served = service.run(control, bulk, drain.clone());
     running.spawn(async move { served.await.map_err(|error| rows.end_with(error)) });
     let socket = sockets::listen(&directory.join("admin.sock"))?;
-    let dialer = common.dialer(ProcessRole::Control)?;
+    let dialer = common.admin_dialer(ProcessRole::Object)?;
     let piped = sockets::pipe(socket, dialer, (common.node, Port::Object), drain.clone());
     running.spawn(async move {
         piped.await;
         Ok(())
     });
+    if common.roles.contains(&ProcessRole::Control) {
+        relay(&directory, common, drain, running)?;
+    }
     Ok(Started { engine })
+}
+
+/// Opens the way to the stores of nodes that are elsewhere: for who owns the cluster's keys.
+fn relay(
+    directory: &Path,
+    common: &Common,
+    drain: &Drain,
+    running: &mut TaskGroup<Result<()>>,
+) -> Result<()> {
+    let socket = sockets::listen(&directory.join("peers.sock"))?;
+    let dialer = common.dialer(ProcessRole::Control)?;
+    let relayed = sockets::relay(socket, dialer, Port::Object, drain.clone());
+    running.spawn(async move {
+        relayed.await;
+        Ok(())
+    });
+    Ok(())
 }
 
 /// Says what the store holds, until `drain` starts.

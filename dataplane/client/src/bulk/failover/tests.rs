@@ -9,6 +9,8 @@ use super::*;
 
 const SEGMENT: SegmentId = SegmentId([7; 16]);
 const NODES: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
+/// A node that holds what was moved there.
+const NEW: NodeId = NodeId(4);
 const CONTENT: &[u8] = b"0123456789abcdefghijklmnopqrstuvwxyz";
 
 /// How an owner behaves.
@@ -32,16 +34,20 @@ struct Owners {
     out: Mutex<Vec<NodeId>>,
     /// The one that is near, and how near.
     near: Mutex<Option<(NodeId, Distance)>>,
+    /// Who holds the segment by now.
+    listed: Mutex<Vec<NodeId>>,
 }
 
 impl Owners {
     fn new(manners: [Manner; 3]) -> Arc<Self> {
-        let manners = NODES.into_iter().zip(manners).collect();
+        let known = NODES.into_iter().zip(manners);
+        let manners = known.chain([(NEW, Manner::Sound)]).collect();
         Arc::new(Self {
             manners,
             asked: Mutex::default(),
             out: Mutex::default(),
             near: Mutex::default(),
+            listed: Mutex::new(NODES.to_vec()),
         })
     }
 
@@ -112,6 +118,10 @@ impl BulkRead for Owners {
 
     fn note_slow(&self, node: NodeId) {
         self.out.lock().push(node);
+    }
+
+    fn owners(&self, _: SegmentId) -> BoxFuture<'static, Vec<NodeId>> {
+        Box::pin(std::future::ready(self.listed.lock().clone()))
     }
 }
 
@@ -185,4 +195,18 @@ async fn gs_ob_19_the_nearest_owner_is_asked_first_unless_it_failed_lately() {
         assert_eq!(owners.read(&spans()).await.unwrap(), expected());
         assert_eq!(owners.asked(), [3, 1]);
     }
+}
+
+/// A long transfer outlives a move: the owners that its manifest names have removed their copies.
+#[tokio::test(start_paused = true)]
+async fn s19_a_reader_that_finds_no_owner_asks_for_the_list_again_and_goes_on_there() {
+    for given in [Manner::Gone, Manner::Breaks(7)] {
+        let owners = Owners::new([given; 3]);
+        *owners.listed.lock() = vec![NODES[2], NEW];
+        assert_eq!(owners.read(&spans()).await.unwrap(), expected());
+        assert_eq!(owners.asked(), [1, 2, 3, 4]);
+    }
+    let owners = Owners::new([Manner::Gone; 3]);
+    assert!(owners.read(&spans()).await.is_err(), "the list is what it was");
+    assert_eq!(owners.asked(), [1, 2, 3], "nobody is asked twice");
 }

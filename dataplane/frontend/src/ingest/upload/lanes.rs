@@ -27,8 +27,11 @@ const LAG_MAX: Duration = Duration::from_secs(2);
 const OUT_LAG_MAX: Duration = Duration::from_millis(50);
 /// Longest wait for the reason of an owner that has stopped.
 const ENDING_MAX: Duration = Duration::from_secs(1);
-/// Longest wait for as many owners as suffice.
-const STALL_MAX: Duration = Duration::from_secs(30);
+/// Longest wait for as many owners as suffice: longer than one waits that has just started to be
+/// admitted by a partition (5 s).
+const STALL_MAX: Duration = Duration::from_secs(10);
+/// The same where only owners that failed lately are waited for.
+const OUT_STALL_MAX: Duration = Duration::from_secs(3);
 
 /// The owners that a segment is being written to.
 pub(super) struct Lanes {
@@ -57,6 +60,8 @@ impl Lanes {
         owners: &[NodeId],
         quorum: usize,
     ) -> Self {
+        // Looked at before the writes begin: one of them may be what shows whether it is well.
+        let out = owners.iter().copied().filter(|node| storage.is_out(*node)).collect();
         let lane = |node: &NodeId| {
             begun.note(*node, segment);
             let (pieces, mut waiting) = mpsc::channel(LAG_BYTES_MAX / PIECE_BYTES);
@@ -66,7 +71,6 @@ impl Lanes {
         };
         let lanes = owners.iter().map(lane).collect();
         let storage = Arc::clone(storage);
-        let out = owners.iter().copied().filter(|node| storage.is_out(*node)).collect();
         Self { segment, lanes, quorum, last_failure: None, storage, out }
     }
 
@@ -87,7 +91,8 @@ impl Lanes {
         while !sending.is_empty() {
             let behind = self.lanes.iter().map(|lane| lane.node);
             let behind = behind.filter(|node| !taken.contains(node));
-            let limit = if taken.len() >= quorum { self.lag_max(behind) } else { STALL_MAX };
+            let enough = taken.len() >= quorum;
+            let limit = if enough { self.lag_max(behind) } else { self.stall_max(behind) };
             match timeout_at(start + limit, sending.next()).await {
                 Ok(Some((node, true))) => taken.push(node),
                 Ok(Some((_, false))) => {}
@@ -134,8 +139,15 @@ impl Lanes {
             })
             .collect();
         let mut durable: Vec<Written> = Vec::new();
-        let (mut deadline, mut enough) = (Instant::now() + STALL_MAX, None);
-        while let Ok(Some((node, done))) = timeout_at(deadline, writing.next()).await {
+        let (start, mut enough) = (Instant::now(), None);
+        loop {
+            let behind = pending.iter().copied();
+            let deadline = match enough {
+                Some(first) => first + self.lag_max(behind),
+                None => start + self.stall_max(behind),
+            };
+            let ended = timeout_at(deadline, writing.next()).await;
+            let Ok(Some((node, done))) = ended else { break };
             pending.remove(&node);
             match done {
                 Ok(Ok(written)) if written.length == length && written.node == node => {
@@ -145,8 +157,7 @@ impl Lanes {
                 done => self.note_failure(node, done),
             }
             if durable.len() >= self.quorum {
-                let first = *enough.get_or_insert_with(Instant::now);
-                deadline = first + self.lag_max(pending.iter().copied());
+                enough.get_or_insert_with(Instant::now);
             }
         }
         for node in pending {
@@ -163,6 +174,11 @@ impl Lanes {
     /// How long `nodes` may be behind those that suffice.
     fn lag_max(&self, mut nodes: impl Iterator<Item = NodeId>) -> Duration {
         if nodes.all(|node| self.out.contains(&node)) { OUT_LAG_MAX } else { LAG_MAX }
+    }
+
+    /// How long `nodes` are waited for while fewer than suffice are there.
+    fn stall_max(&self, mut nodes: impl Iterator<Item = NodeId>) -> Duration {
+        if nodes.all(|node| self.out.contains(&node)) { OUT_STALL_MAX } else { STALL_MAX }
     }
 
     fn note_failure(

@@ -109,6 +109,39 @@ async fn below_write_quorum_a_push_fails_and_says_so() {
     assert!(error.words().contains("enough copies"), "{}", error.words());
 }
 
+/// P-A7: nobody is to spare, and the client is not to wait for half a minute.
+#[tokio::test(start_paused = true)]
+async fn p_a7_an_owner_that_failed_lately_and_cannot_be_spared_is_waited_for_shortly() {
+    for (is_out, longest) in [(false, 12), (true, 4)] {
+        for mood in [Mood::Hangs, Mood::NeverAcks] {
+            let rig = Rig::new();
+            rig.nodes.set_mood(1, Mood::Refuses(ErrorKind::Unavailable));
+            rig.nodes.set_mood(2, mood);
+            if is_out {
+                rig.nodes.set_out(2);
+            }
+            let taken = take(&rig).await;
+            let begun = begin(&rig);
+            let before = tokio::time::Instant::now();
+            assert!(store(&rig, &taken, &begun, 3).await.is_err());
+            let took = before.elapsed();
+            assert!(took < Duration::from_secs(longest), "{mood:?}, out {is_out}: {took:?}");
+        }
+    }
+}
+
+/// It may just have started: a partition admits it within 5 s.
+#[tokio::test(start_paused = true)]
+async fn s23_an_owner_that_waits_to_be_admitted_is_waited_for() {
+    let rig = Rig::new();
+    rig.nodes.set_mood(1, Mood::Refuses(ErrorKind::Unavailable));
+    rig.nodes.set_mood(2, Mood::AcksAfter(Duration::from_secs(5)));
+    let taken = take(&rig).await;
+    let begun = begin(&rig);
+    let stock = store(&rig, &taken, &begun, 3).await.unwrap();
+    assert_eq!(stock.row().segments[0].owners, nodes(&[2, 3]));
+}
+
 #[tokio::test]
 async fn a_full_disk_is_told_as_such() {
     let rig = Rig::new();

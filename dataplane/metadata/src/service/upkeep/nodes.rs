@@ -3,8 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use gitstratum_core::{Epoch, NodeId, SegmentId};
-use gitstratum_hashring::{Key, Layout, NodeState, Ring, RingNode, WEIGHT_MAX};
+use gitstratum_client::cluster::ring_layout;
+use gitstratum_core::{NodeId, SegmentId};
+use gitstratum_hashring::{Key, Ring};
 use gitstratum_proto::control::v1 as wire;
 
 /// `Node.state` of nodes from which no answer is expected.
@@ -30,11 +31,7 @@ impl Nodes {
         let copies = copies(layout)?;
         let chosen = stores(layout).filter(|node| node.in_ring);
         let chosen = chosen.filter(|node| !fenced.contains(&NodeId(node.id)));
-        let ring = Ring::new(&Layout {
-            epoch: Epoch(layout.epoch),
-            replication_factor: copies,
-            nodes: chosen.map(ring_node).collect(),
-        });
+        let ring = Ring::new(&ring_layout(layout, copies, chosen));
         Some(Self {
             ring: ring.ok()?,
             copies: usize::from(copies),
@@ -94,6 +91,32 @@ impl Nodes {
     }
 }
 
+/// What of a layout [`Nodes`] are made of, and whether it might be worth trying again: not how
+/// often a node has failed, or where partitions are.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Ground {
+    epoch: u64,
+    copies: u32,
+    nodes: Vec<wire::Node>,
+}
+
+impl Ground {
+    pub(super) fn new(layout: &wire::Layout) -> Self {
+        let node = |node: &wire::Node| wire::Node {
+            id: node.id,
+            roles: node.roles.clone(),
+            weight: node.weight,
+            zone: node.zone.clone(),
+            region: node.region.clone(),
+            state: node.state,
+            in_ring: node.in_ring,
+            ..wire::Node::default()
+        };
+        let nodes = stores(layout).map(node).collect();
+        Self { epoch: layout.epoch, copies: layout.replication_factor, nodes }
+    }
+}
+
 /// Nodes whose copies cannot be read again, as far as the control plane knows: fenced, and down
 /// or not in the layout any more.
 #[derive(Clone, Debug)]
@@ -129,16 +152,6 @@ fn stores(layout: &wire::Layout) -> impl Iterator<Item = &wire::Node> {
 
 fn is_gone(node: &&wire::Node) -> bool {
     matches!(node.state, STATE_DOWN | STATE_REMOVED)
-}
-
-fn ring_node(node: &wire::Node) -> RingNode {
-    RingNode {
-        id: NodeId(node.id),
-        weight: u16::try_from(node.weight).unwrap_or(u16::MAX).min(WEIGHT_MAX),
-        zone: node.zone.clone(),
-        region: node.region.clone(),
-        state: NodeState::Active,
-    }
 }
 
 #[cfg(test)]
