@@ -7,6 +7,7 @@ mod beside;
 mod book;
 mod certificates;
 mod clock_mark;
+mod ending;
 mod endpoint;
 mod folder;
 mod greeting;

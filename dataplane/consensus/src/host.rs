@@ -3,6 +3,7 @@
 mod admit;
 mod open;
 mod stall;
+mod starts;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use crate::meta;
 use crate::network::Network;
 use crate::peer::Member;
 use crate::wire::{self, Answer};
-use admit::Starts;
+use starts::Starts;
 
 /// The column families that an engine must be opened with to hold groups.
 pub const fn families() -> [Family; 3] {

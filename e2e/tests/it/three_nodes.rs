@@ -116,7 +116,12 @@ impl Three {
     pub(crate) fn wait_for_new(&self, index: usize, old: u32) -> Result<()> {
         let began: Instant = now();
         while self.node(index).current_pid().is_none_or(|pid| pid == old) {
-            ensure!(began.elapsed() < Duration::from_secs(20), "node {index} did not come back");
+            let took = began.elapsed();
+            ensure!(
+                took < Duration::from_secs(20),
+                "node {index} did not come back; its log:\n{}",
+                self.troubles()
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
         Ok(())

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use gitstratum_consensus::Host;
 use gitstratum_core::Clock;
-use gitstratum_process::{StallWatch, exit_at_once};
+use gitstratum_process::StallWatch;
 
+use super::ending::die;
 use super::roles::control::Led;
 
 /// Longest wait for other nodes to take this one's leaderships.
@@ -20,7 +21,7 @@ const STALLED_AFTER: Duration = Duration::from_secs(3);
 pub(super) fn watch_stalls(clock: &Arc<dyn Clock>) -> StallWatch {
     StallWatch::start(Arc::clone(clock), STALLED_AFTER, |span| {
         tracing::error!(?span, "this process was stalled, it ends");
-        exit_at_once();
+        die();
     })
 }
 

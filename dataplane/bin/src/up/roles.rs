@@ -16,6 +16,7 @@ use gitstratum_core::{ErrorKind, ProcessRole};
 use gitstratum_process::Drain;
 use gitstratum_store::{Family, Files, RocksEngine, RocksOptions, RoleDirectory};
 
+use super::ending::die;
 use super::inspection::ROLES;
 use super::node::Common;
 use super::plan::Plan;
@@ -83,7 +84,7 @@ async fn watch_disk(host: Arc<Host>, condemner: Condemner, drain: Drain) -> Resu
             }
         }
     }
-    gitstratum_process::exit_at_once();
+    die();
     Ok(())
 }
 

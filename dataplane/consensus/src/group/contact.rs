@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::raft::{Metrics, Types};
 
-/// How often a new leader looks whether a quorum has answered it for the first time.
+/// How often a replica that is alone looks whether it still is.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// When this replica last had a sign of a majority: as leader from the answers of a
@@ -29,6 +29,33 @@ impl Contact {
     /// A leader of this term has spoken to this replica.
     pub(crate) fn hear(&self) {
         *self.heard.lock() = Instant::now();
+    }
+
+    /// Notes what `metrics` say of the answers of a quorum, for as long as there are any.
+    pub(crate) async fn follow(self, mut metrics: WatchReceiverOf<Types, Metrics>) {
+        let mut led = false;
+        loop {
+            led = self.observe(&metrics.borrow_watched(), led);
+            if metrics.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// A leader that is new has all its time to be answered, and one that was deposed was
+    /// answered until then. Returns whether this replica leads.
+    fn observe(&self, metrics: &Metrics, led: bool) -> bool {
+        let leads = metrics.state == ServerState::Leader;
+        if leads {
+            let acked = metrics.last_quorum_acked.filter(|_| led);
+            let ago = acked.map_or(Duration::ZERO, |acked| acked.elapsed());
+            if acked.is_some() || !led {
+                let at = Instant::now().checked_sub(ago).unwrap_or_else(Instant::now);
+                let mut heard = self.heard.lock();
+                *heard = (*heard).max(at);
+            }
+        }
+        leads
     }
 
     /// For how long there was no sign, if that is too long.
@@ -63,12 +90,54 @@ impl Contact {
         }
     }
 
-    /// How long ago the last sign was; `None` where it cannot be told, or none is needed.
-    pub(crate) fn silence(&self, metrics: &Metrics) -> Option<Duration> {
-        if metrics.state != ServerState::Leader {
-            return Some(self.heard.lock().elapsed());
-        }
-        let is_alone = metrics.membership_config.voter_ids().nth(1).is_none();
-        metrics.last_quorum_acked.filter(|_| !is_alone).map(|acked| acked.elapsed())
+    /// How long ago the last sign was; `None` where none is needed.
+    fn silence(&self, metrics: &Metrics) -> Option<Duration> {
+        let leads = metrics.state == ServerState::Leader;
+        let is_alone = leads && metrics.membership_config.voter_ids().nth(1).is_none();
+        (!is_alone).then(|| self.heard.lock().elapsed())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use openraft::{Membership, StoredMembership};
+
+    use super::*;
+
+    const SILENCE_MAX: Duration = Duration::from_secs(1);
+
+    fn metrics(state: ServerState) -> Metrics {
+        let voters: BTreeSet<u64> = [1, 2, 3].into();
+        let membership = Membership::new_with_defaults(vec![voters], []);
+        let mut metrics = Metrics::new_initial(1);
+        metrics.state = state;
+        metrics.membership_config = Arc::new(StoredMembership::new(None, membership));
+        metrics
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn p_a8_a_new_leader_that_nobody_ever_answered_has_lost_its_quorum_in_time() {
+        let (contact, leading) = (Contact::new(SILENCE_MAX), metrics(ServerState::Leader));
+        tokio::time::advance(SILENCE_MAX * 60).await;
+        let led = contact.observe(&leading, false);
+        assert_eq!(contact.lost(&leading), None, "it has all its time");
+        tokio::time::advance(SILENCE_MAX).await;
+        assert!(contact.observe(&leading, led));
+        assert_eq!(contact.lost(&leading), Some(SILENCE_MAX));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_leader_that_steps_down_was_answered_until_then() {
+        let contact = Contact::new(SILENCE_MAX);
+        let (leading, following) = (metrics(ServerState::Leader), metrics(ServerState::Follower));
+        tokio::time::advance(SILENCE_MAX * 60).await;
+        contact.observe(&leading, false);
+        tokio::time::advance(SILENCE_MAX / 2).await;
+        assert!(!contact.observe(&following, true));
+        assert_eq!(contact.lost(&following), None);
+        tokio::time::advance(SILENCE_MAX / 2).await;
+        assert_eq!(contact.lost(&following), Some(SILENCE_MAX), "nobody has spoken since");
     }
 }

@@ -109,8 +109,10 @@ impl<M: StateMachine> Reads<M> {
                 })
             }
             Err(RaftError::APIError(LinearizableReadError::QuorumNotEnough(_))) => {
-                let silence = self.contact.silence(&self.driver.metrics().borrow_watched());
-                Err(ReadError::NoQuorum { group, silence: silence.unwrap_or_default() })
+                // Who has a majority is asked again, also when it was slow once.
+                let lost = self.contact.lost(&self.driver.metrics().borrow_watched());
+                let slow = ReadError::Timeout { group, within: self.within };
+                Err(lost.map_or(slow, |silence| ReadError::NoQuorum { group, silence }))
             }
             Err(RaftError::Fatal(_)) => Err(self.stopped()),
         }

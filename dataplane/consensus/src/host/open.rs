@@ -215,6 +215,7 @@ impl Host {
             limit: Length::limit(&self.config),
             kept: Length::kept(&self.config),
         };
+        driver.run_beside("quorum contact", contact.clone().follow(driver.metrics()));
         driver.run_beside("consensus reads", forwarder.run());
         driver.run_beside("log compaction", compactor.run());
         let served = Served {

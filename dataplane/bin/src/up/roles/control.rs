@@ -13,6 +13,7 @@ use gitstratum_identity::{Authority, Service as Port};
 use gitstratum_process::{Drain, TaskGroup};
 use gitstratum_store::RocksEngine;
 
+use super::super::ending::die;
 use super::super::folder::Folder;
 use super::super::node::{Common, ready_within};
 use super::super::plan::{PARTITIONS, Plan};
@@ -243,7 +244,7 @@ pub(in super::super) async fn serve(
             match opened {
                 Err(Error::Log(damage)) if damage.kind() == ErrorKind::Corrupt => {
                     serving.condemner.mark(&damage.to_string())?;
-                    gitstratum_process::exit_at_once();
+                    die();
                     return Ok(());
                 }
                 opened => opened.context(OPENING)?,

@@ -15,6 +15,7 @@ use gitstratum_metadata::{Config, Deps, MetadataMetrics, Service};
 use gitstratum_process::{Drain, TaskGroup};
 use gitstratum_store::RocksEngine;
 
+use super::super::ending::die;
 use super::super::node::Common;
 use super::super::plan::Plan;
 use super::super::sockets;
@@ -82,7 +83,7 @@ pub(in super::super) async fn start(
             what = watched.store_damage() => what,
         };
         condemner.mark(&what)?;
-        gitstratum_process::exit_at_once();
+        die();
         Ok(())
     });
     let stopped = Arc::clone(&host);
