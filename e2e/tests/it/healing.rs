@@ -203,12 +203,13 @@ impl Patient {
         self.clone_through(victim)
     }
 
-    /// Creates a user, as soon as the control plane is led.
+    /// Creates a user, as soon as the control plane is led. Of a try whose answer was lost
+    /// with the leader it is not known whether it was made.
     fn until_made(&self, name: &str) -> Result<()> {
         let began = now();
         loop {
             let made = self.three.stratum.try_cli(&["user", "create", name])?;
-            if made.code == 0 {
+            if made.code == 0 || made.err.contains("exists already") {
                 return Ok(());
             }
             let told = made.err;

@@ -187,6 +187,7 @@ mod tests {
             repositories: 5,
             users: 2,
             nodes: Vec::new(),
+            control_voters: vec![1],
         };
         let partition = metadata::v1::PartitionStatus {
             partition: 1,
@@ -213,6 +214,7 @@ mod tests {
         let expected = "\
 cluster        abababababababababababababababab
 control plane  leader 0000000000000001, term 4, generation 1, version 12
+its voters     0000000000000001
 ring           epoch 3, 1 of 1 nodes, replication factor 1
 holds          5 repositories, 2 users
 

@@ -34,7 +34,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 pub(in super::super) enum Opening {
     Open(Service),
     /// It has yet to be admitted by the others: the node does not wait for that (S45).
-    Joins(Voter),
+    Joins(Box<Voter>),
 }
 
 /// The control plane, of a known cluster, not yet serving.
@@ -73,7 +73,11 @@ pub(in super::super) async fn open(
     let voter = Voter::start(config, dependencies).context(OPENING)?;
     receive(common, voter.receiver(), drain, running).await?;
     if let Some(cluster) = recorded {
-        return Ok(Opened { service: Opening::Joins(voter), cluster: cluster.clone(), engine });
+        return Ok(Opened {
+            service: Opening::Joins(Box::new(voter)),
+            cluster: cluster.clone(),
+            engine,
+        });
     }
     let service = voter.open().await.context(OPENING)?;
     let cluster = match (secrets, plan.number()) {
@@ -105,7 +109,7 @@ pub(in super::super) async fn join(
     };
     let voter = Voter::start(config, dependencies(common, &engine)?).context(OPENING)?;
     receive(common, voter.receiver(), drain, running).await?;
-    Ok(Opened { service: Opening::Joins(voter), cluster: common.cluster.clone(), engine })
+    Ok(Opened { service: Opening::Joins(Box::new(voter)), cluster: common.cluster.clone(), engine })
 }
 
 /// Whom this voter asks, and shows, which start of it is the last (S23): the oldest three of
