@@ -56,6 +56,8 @@ const VERBS: &[&str] = &[
     "flag set",
     "check",
     "audit",
+    "cluster",
+    "cluster recover",
     "login",
     "credential",
     "control",

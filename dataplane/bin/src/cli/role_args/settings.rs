@@ -83,7 +83,7 @@ struct Written {
     insecure_http: Option<bool>,
     drain_seconds: Option<u64>,
     #[serde(default)]
-    listen: BTreeMap<String, SocketAddr>,
+    listen: BTreeMap<String, String>,
     advertise: Option<IpAddr>,
     #[serde(default)]
     region: String,
@@ -128,10 +128,12 @@ impl Written {
         ensure!(version == VERSION, "`version` is {version}; this program reads {VERSION}");
         check_doors(&self.join.control)?;
         self.check_owners(role)?;
-        let frontend = (role == ProcessRole::Frontend).then(|| self.frontend()).transpose()?;
+        let addresses = self.addresses()?;
+        let serves = role == ProcessRole::Frontend;
+        let frontend = serves.then(|| self.frontend(&addresses)).transpose()?;
         let scrub_every = self.scrub_every.unwrap_or(SCRUB_EVERY_SECONDS);
         ensure!(scrub_every > 0, "`scrubEvery` is 0: the disk would do nothing else");
-        let (listen, metrics) = listening(&self.listen, role)?;
+        let (listen, metrics) = listening(&addresses, role)?;
         let shown = shown(&listen, self.advertise)?;
         let directory = std::path::absolute(&self.directory).context("finding `directory`")?;
         Ok(RoleSettings {
@@ -173,8 +175,18 @@ impl Written {
         Ok(())
     }
 
-    fn frontend(&self) -> Result<FrontendSettings> {
-        let listen = |name: &str| self.listen.get(name).copied();
+    /// Where it is to listen, by the names of services.
+    fn addresses(&self) -> Result<BTreeMap<String, SocketAddr>> {
+        let parse = |(name, text): (&String, &String)| {
+            let address = text.parse::<SocketAddr>().ok();
+            let address = address.with_context(|| format!("`listen.{name}` is not IP:PORT"))?;
+            Ok((name.clone(), address))
+        };
+        self.listen.iter().map(parse).collect()
+    }
+
+    fn frontend(&self, listen: &BTreeMap<String, SocketAddr>) -> Result<FrontendSettings> {
+        let listen = |name: &str| listen.get(name).copied();
         let host_key_file =
             self.ssh_host_key_file.clone().context("`sshHostKeyFile` is missing")?;
         let https = match (listen("https"), &self.tls) {

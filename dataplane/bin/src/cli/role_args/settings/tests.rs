@@ -38,7 +38,8 @@ fn a_control_plane_has_the_authority_and_no_segments() {
         |text: &str| parse(text, ProcessRole::Control).map_err(|error| format!("{error:#}"));
     let text = WHOLE.replace("  object: 0.0.0.0:9110\n  bulk: 127.0.0.1:7\n", "");
     let text = text.replace("listen:\n", "");
-    assert!(control(&text).unwrap_err().contains("`authority` is missing"));
+    let without = text.replace("scrubEvery: 60\n", "");
+    assert!(control(&without).unwrap_err().contains("`authority` is missing"));
     let text = text + "authority:\n  certificateFile: /ca.crt\n  keyFile: /ca.key\n";
     assert!(control(&text).unwrap_err().contains("`scrubEvery` is for role object"));
     let settings = control(&text.replace("scrubEvery: 60\n", "")).unwrap();
@@ -81,7 +82,7 @@ fn what_is_wrong_is_refused_by_the_name_of_its_field() {
         ("  bulk:", "  metadata:", "`listen.metadata` is no service"),
         ("127.0.0.1:7", "127.0.0.1:0", "`listen.bulk` has port 0"),
         ("127.0.0.1:7", "0.0.0.0:9110", "`listen.bulk` is another's too"),
-        ("127.0.0.1:7", "here", "bulk"),
+        ("127.0.0.1:7", "here", "`listen.bulk` is not IP:PORT"),
         ("advertise: 10.0.0.4\n", "", "`advertise` is missing"),
         ("[cp-0.cp:9090, 10.0.0.1:9090]", "[]", "names no control plane"),
         ("10.0.0.1:9090", "10.0.0.1", "which is not HOST:PORT"),
