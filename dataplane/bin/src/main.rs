@@ -14,7 +14,6 @@ use std::process::ExitCode;
 use gitstratum_process::failpoint;
 use tokio::runtime::{Builder, Runtime};
 
-use cli::role_args::RoleSettings;
 use cli::{Command, Console, Environment, Failure, Verb};
 
 #[global_allocator]
@@ -35,15 +34,10 @@ fn run(command: Command, environment: Environment) -> Result<ExitCode, Failure> 
         failpoint::arrange(plans).map_err(Failure::of_failpoints)?;
     }
     match verb {
-        Verb::Up(options) => {
-            let args = options.settle(global.data)?;
-            runtime(&mut Builder::new_multi_thread())?
-                .block_on(Box::pin(up::run(args)))
-                .map_err(Failure::of_up)
-        }
-        Verb::Control(args) => run_role(args.settle()?),
-        Verb::Frontend(args) => run_role(args.settle()?),
-        Verb::Object(args) => run_role(args.settle()?),
+        Verb::Up(options) => serve(up::run(options.settle(global.data)?)),
+        Verb::Control(args) => serve(up::single::run(args.settle()?)),
+        Verb::Frontend(args) => serve(up::single::run(args.settle()?)),
+        Verb::Object(args) => serve(up::single::run(args.settle()?)),
         verb => {
             let console = Console::new(global, environment)?;
             runtime(&mut Builder::new_current_thread())?.block_on(Box::pin(verb.run(console)))
@@ -51,10 +45,9 @@ fn run(command: Command, environment: Environment) -> Result<ExitCode, Failure> 
     }
 }
 
-fn run_role(settings: RoleSettings) -> Result<ExitCode, Failure> {
-    runtime(&mut Builder::new_multi_thread())?
-        .block_on(Box::pin(up::single::run(settings)))
-        .map_err(Failure::of_up)
+fn serve(served: impl Future<Output = anyhow::Result<ExitCode>>) -> Result<ExitCode, Failure> {
+    let runtime = runtime(&mut Builder::new_multi_thread())?;
+    runtime.block_on(Box::pin(served)).map_err(Failure::of_up)
 }
 
 fn runtime(builder: &mut Builder) -> Result<Runtime, Failure> {

@@ -86,7 +86,10 @@ impl Inventory {
         }
         let now = self.segments.clock().monotonic();
         for (partition, settled) in compared {
-            let next = Due::after(due.get(&partition), settled, (now, self.every));
+            let next = match settled {
+                true => Due::next((now, self.every)),
+                false => Due::again(due.get(&partition), (now, self.every)),
+            };
             due.insert(partition, next);
         }
     }
@@ -166,11 +169,13 @@ impl Inventory {
 }
 
 impl Due {
-    /// What follows a comparison at `now` that went well, or not; `every` lies between two that do.
-    fn after(last: Option<&Self>, settled: bool, (now, every): (Duration, Duration)) -> Self {
-        if settled {
-            return Self { at: now + every, retry: RETRY_FIRST };
-        }
+    /// What follows a comparison at `now` that went well; `every` lies between two that do.
+    fn next((now, every): (Duration, Duration)) -> Self {
+        Self { at: now + every, retry: RETRY_FIRST }
+    }
+
+    /// What follows one that did not.
+    fn again(last: Option<&Self>, (now, every): (Duration, Duration)) -> Self {
         let pause = last.map_or(RETRY_FIRST, |last| last.retry).min(every);
         Self { at: now + pause, retry: (pause * 2).min(RETRY_LONGEST) }
     }
@@ -230,14 +235,14 @@ mod tests {
         let (hour, now) = (Duration::from_secs(3_600), Duration::from_secs(100));
         let (mut due, mut pauses) = (None, Vec::new());
         for _ in 0..6 {
-            let next = Due::after(due.as_ref(), false, (now, hour));
+            let next = Due::again(due.as_ref(), (now, hour));
             pauses.push((next.at - now).as_secs());
             due = Some(next);
         }
         assert_eq!(pauses, [5, 10, 20, 40, 60, 60]);
-        let well = Due::after(due.as_ref(), true, (now, hour));
+        let well = Due::next((now, hour));
         assert_eq!(well.at, now + hour);
-        assert_eq!(Due::after(Some(&well), false, (now, hour)).at, now + RETRY_FIRST);
+        assert_eq!(Due::again(Some(&well), (now, hour)).at, now + RETRY_FIRST);
     }
 
     #[test]

@@ -33,9 +33,9 @@ impl Contact {
 
     /// Notes what `metrics` say of the answers of a quorum, for as long as there are any.
     pub(crate) async fn follow(self, mut metrics: WatchReceiverOf<Types, Metrics>) {
-        let mut led = false;
+        let mut before = ServerState::Learner;
         loop {
-            led = self.observe(&metrics.borrow_watched(), led);
+            before = self.observe(&metrics.borrow_watched(), before);
             if metrics.changed().await.is_err() {
                 return;
             }
@@ -43,10 +43,10 @@ impl Contact {
     }
 
     /// A leader that is new has all its time to be answered, and one that was deposed was
-    /// answered until then. Returns whether this replica leads.
-    fn observe(&self, metrics: &Metrics, led: bool) -> bool {
-        let leads = metrics.state == ServerState::Leader;
-        if leads {
+    /// answered until then. Returns what this replica is now.
+    fn observe(&self, metrics: &Metrics, before: ServerState) -> ServerState {
+        if metrics.state == ServerState::Leader {
+            let led = before == ServerState::Leader;
             let acked = metrics.last_quorum_acked.filter(|_| led);
             let ago = acked.map_or(Duration::ZERO, |acked| acked.elapsed());
             if acked.is_some() || !led {
@@ -55,7 +55,7 @@ impl Contact {
                 *heard = (*heard).max(at);
             }
         }
-        leads
+        metrics.state
     }
 
     /// For how long there was no sign, if that is too long.
@@ -121,10 +121,10 @@ mod tests {
     async fn p_a8_a_new_leader_that_nobody_ever_answered_has_lost_its_quorum_in_time() {
         let (contact, leading) = (Contact::new(SILENCE_MAX), metrics(ServerState::Leader));
         tokio::time::advance(SILENCE_MAX * 60).await;
-        let led = contact.observe(&leading, false);
+        let before = contact.observe(&leading, ServerState::Candidate);
         assert_eq!(contact.lost(&leading), None, "it has all its time");
         tokio::time::advance(SILENCE_MAX).await;
-        assert!(contact.observe(&leading, led));
+        contact.observe(&leading, before);
         assert_eq!(contact.lost(&leading), Some(SILENCE_MAX));
     }
 
@@ -133,9 +133,9 @@ mod tests {
         let contact = Contact::new(SILENCE_MAX);
         let (leading, following) = (metrics(ServerState::Leader), metrics(ServerState::Follower));
         tokio::time::advance(SILENCE_MAX * 60).await;
-        contact.observe(&leading, false);
+        contact.observe(&leading, ServerState::Candidate);
         tokio::time::advance(SILENCE_MAX / 2).await;
-        assert!(!contact.observe(&following, true));
+        contact.observe(&following, ServerState::Leader);
         assert_eq!(contact.lost(&following), None);
         tokio::time::advance(SILENCE_MAX / 2).await;
         assert_eq!(contact.lost(&following), Some(SILENCE_MAX), "nobody has spoken since");

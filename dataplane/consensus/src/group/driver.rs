@@ -108,14 +108,21 @@ impl<M: StateMachine> Driver<M> {
         self.raft.metrics()
     }
 
-    /// Whether this replica stands for election by itself, from now on.
-    pub(crate) fn stand_for_election(&self, enabled: bool) {
-        self.raft.runtime_config().elect(enabled);
+    /// From now on this replica sends heartbeats while it leads, and stands for election by
+    /// itself.
+    pub(crate) fn take_part(&self) {
+        self.raft.runtime_config().heartbeat(true);
+        self.raft.runtime_config().elect(true);
     }
 
-    /// Whether this replica sends heartbeats while it leads.
-    pub(crate) fn send_heartbeats(&self, enabled: bool) {
-        self.raft.runtime_config().heartbeat(enabled);
+    /// From now on it leaves elections to others.
+    pub(crate) fn stand_back(&self) {
+        self.raft.runtime_config().elect(false);
+    }
+
+    /// From now on it sends no heartbeats.
+    pub(crate) fn fall_silent(&self) {
+        self.raft.runtime_config().heartbeat(false);
     }
 
     pub(crate) fn is_leader(&self) -> bool {

@@ -100,12 +100,11 @@ impl<M: StateMachine> Member for Served<M> {
     }
 
     fn fall_silent(&self) {
-        self.driver.send_heartbeats(false);
+        self.driver.fall_silent();
     }
 
     fn speak_up(&self) {
-        self.driver.send_heartbeats(true);
-        self.driver.stand_for_election(true);
+        self.driver.take_part();
     }
 
     fn is_replicated(&self) -> bool {
@@ -118,7 +117,7 @@ impl<M: StateMachine> Member for Served<M> {
     }
 
     fn hand_over(&self) -> BoxFuture<'_, bool> {
-        self.driver.stand_for_election(false);
+        self.driver.stand_back();
         Box::pin(self.steering.hand_over())
     }
 

@@ -72,8 +72,6 @@ struct Round {
     after: Option<SegmentId>,
     /// At most a page.
     waiting: VecDeque<(Arc<Nodes>, Job)>,
-    /// Whether a copy was made since the round began.
-    has_changed: bool,
     rest: Rest,
 }
 
@@ -102,7 +100,9 @@ impl Crew {
                 under_way.push(self.do_job(nodes, job));
             }
             tokio::select! {
-                Some(has_changed) = under_way.next() => round.has_changed |= has_changed,
+                Some(has_changed) = under_way.next() => if has_changed {
+                    round.rest.note_change();
+                },
                 () = tokio::time::sleep_until(look_at), if round.waiting.is_empty() => {
                     let is_over = self.read_repairs(&mut round).await.unwrap_or_else(|error| {
                         self.tell(&error);
@@ -122,9 +122,8 @@ impl Crew {
         let Some(nodes) = self.nodes().await? else { return Ok(true) };
         if from.is_none() {
             let count = self.hosted.read(query::group).await?.repairs_count;
-            let has_changed = std::mem::take(&mut round.has_changed);
             let now = self.deps.clock.monotonic();
-            if !round.rest.is_over((count, &nodes), has_changed, now) {
+            if !round.rest.is_over((count, &nodes), now) {
                 return Ok(true);
             }
         }

@@ -1,3 +1,4 @@
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -72,20 +73,7 @@ pub(in super::super) async fn start(
     common.serve_raft((ProcessRole::Metadata, Port::MetadataRaft), receive, drain, running).await?;
     serve(common, &service, drain, running).await?;
     let kept = Arc::clone(&service).run(drain.clone());
-    let condemner = super::Condemner::new(&database, common);
-    running.spawn(super::watch_disk(Arc::clone(&host), condemner, drain.clone()));
-    let (watched, watching) = (Arc::clone(&service), drain.clone());
-    let condemner = super::Condemner::new(&database, common);
-    running.spawn(async move {
-        let what = tokio::select! {
-            biased;
-            () = watching.started() => return Ok(()),
-            what = watched.store_damage() => what,
-        };
-        condemner.mark(&what)?;
-        die();
-        Ok(())
-    });
+    watch(common, &database, (&host, &service), drain, running);
     let stopped = Arc::clone(&host);
     running.spawn(async move {
         kept.await;
@@ -100,6 +88,30 @@ pub(in super::super) async fn start(
         Ok(())
     });
     Ok(Started { engine, host })
+}
+
+/// Ends the process when its disk stalls or its store is found damaged.
+fn watch(
+    common: &Common,
+    database: &Path,
+    (host, service): (&Arc<Host>, &Arc<Service>),
+    drain: &Drain,
+    running: &mut TaskGroup<Result<()>>,
+) {
+    let condemner = super::Condemner::new(database, common);
+    running.spawn(super::watch_disk(Arc::clone(host), condemner, drain.clone()));
+    let (watched, watching) = (Arc::clone(service), drain.clone());
+    let condemner = super::Condemner::new(database, common);
+    running.spawn(async move {
+        let what = tokio::select! {
+            biased;
+            () = watching.started() => return Ok(()),
+            what = watched.store_damage() => what,
+        };
+        condemner.mark(&what)?;
+        die();
+        Ok(())
+    });
 }
 
 async fn serve(

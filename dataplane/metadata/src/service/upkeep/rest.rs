@@ -19,16 +19,15 @@ pub(super) struct Rest {
 }
 
 impl Rest {
-    /// Whether to begin a round at `now`, `has_changed` saying whether the last one, or what it
-    /// began, has changed anything.
-    pub(super) fn is_over(
-        &mut self,
-        (count, nodes): (u64, &Arc<Nodes>),
-        has_changed: bool,
-        now: Duration,
-    ) -> bool {
+    /// A copy was made.
+    pub(super) fn note_change(&mut self) {
+        self.seen = None;
+    }
+
+    /// Whether to begin a round at `now`.
+    pub(super) fn is_over(&mut self, (count, nodes): (u64, &Arc<Nodes>), now: Duration) -> bool {
         let same = |seen: &(u64, Arc<Nodes>)| seen.0 == count && Arc::ptr_eq(&seen.1, nodes);
-        if has_changed || !self.seen.as_ref().is_some_and(same) {
+        if !self.seen.as_ref().is_some_and(same) {
             self.seen = Some((count, Arc::clone(nodes)));
             self.pause = PAUSES.first;
         } else if now < self.until {
@@ -65,13 +64,14 @@ mod tests {
     fn a_list_on_which_nothing_can_be_done_is_read_ever_more_rarely_until_something_is_new() {
         let (mut rest, here) = (Rest::default(), nodes());
         let rounds = |rest: &mut Rest, from: u64| -> Vec<u64> {
-            let is_over = |at: &u64| rest.is_over((9, &here), false, Duration::from_secs(*at));
+            let is_over = |at: &u64| rest.is_over((9, &here), Duration::from_secs(*at));
             (from..from + 100).filter(is_over).collect()
         };
         assert_eq!(rounds(&mut rest, 0), [0, 1, 2, 4, 8, 16, 32, 52, 72, 92]);
         let at = |at| Duration::from_secs(at);
-        assert!(rest.is_over((9, &here), true, at(100)), "a copy was made");
-        assert!(rest.is_over((10, &here), false, at(100)), "one more lacks a copy");
-        assert!(rest.is_over((10, &nodes()), false, at(100)), "other nodes");
+        assert!(rest.is_over((10, &here), at(100)), "one more lacks a copy");
+        assert!(rest.is_over((10, &nodes()), at(100)), "other nodes");
+        rest.note_change();
+        assert!(rest.is_over((10, &nodes()), at(100)), "a copy was made");
     }
 }
