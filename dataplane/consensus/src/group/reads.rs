@@ -6,6 +6,7 @@ use openraft::ReadPolicy;
 use openraft::async_runtime::watch::WatchReceiver as _;
 use openraft::errors::{LinearizableReadError, RaftError};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::{Contact, Driver, Failure};
 use crate::applier::Applied;
@@ -94,26 +95,39 @@ impl<M: StateMachine> Reads<M> {
     }
 
     /// On the leader: confirms with a quorum that it still leads. What was acknowledged
-    /// before the call is at or below the index returned.
+    /// before the call is at or below the index returned. A quorum that was too slow is asked
+    /// again, until there was no sign of one for too long.
     pub(crate) async fn confirm_leadership(&self) -> Result<LogIndex, ReadError> {
+        let (group, within) = (self.applied.group, self.within);
+        let began = Instant::now();
+        loop {
+            if let Some(index) = self.ask_quorum().await? {
+                return Ok(index);
+            }
+            if let Some(silence) = self.contact.lost(&self.driver.metrics().borrow_watched()) {
+                return Err(ReadError::NoQuorum { group, silence });
+            }
+            if began.elapsed() >= within {
+                return Err(ReadError::Timeout { group, within });
+            }
+        }
+    }
+
+    /// Once; `None` if too few answered in time.
+    async fn ask_quorum(&self) -> Result<Option<LogIndex>, ReadError> {
         let group = self.applied.group;
         let asked =
             |raft: Raft<M>| async move { raft.get_read_linearizer(ReadPolicy::ReadIndex).await };
         let Some(asked) = self.driver.call(asked).await else { return Err(self.stopped()) };
         match asked {
-            Ok(linearizer) => Ok(LogIndex(linearizer.read_log_id().index())),
+            Ok(linearizer) => Ok(Some(LogIndex(linearizer.read_log_id().index()))),
             Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(forward))) => {
                 Err(ReadError::NoLeader {
                     group,
                     leader: forward.leader_node.map(|place| NodeId(place.node)),
                 })
             }
-            Err(RaftError::APIError(LinearizableReadError::QuorumNotEnough(_))) => {
-                // Who has a majority is asked again, also when it was slow once.
-                let lost = self.contact.lost(&self.driver.metrics().borrow_watched());
-                let slow = ReadError::Timeout { group, within: self.within };
-                Err(lost.map_or(slow, |silence| ReadError::NoQuorum { group, silence }))
-            }
+            Err(RaftError::APIError(LinearizableReadError::QuorumNotEnough(_))) => Ok(None),
             Err(RaftError::Fatal(_)) => Err(self.stopped()),
         }
     }
