@@ -155,6 +155,8 @@ impl Reading {
             match read {
                 Ok(chunks) => {
                     unanswered.iter().for_each(|node| self.bulk.note_slow(*node));
+                    // Should this answer break off, they are asked again, after all others.
+                    self.owners.splice(0..0, unanswered);
                     return Ok(Answer { node, chunks, first });
                 }
                 Err(error) => {

@@ -18,6 +18,8 @@ const CONTENT: &[u8] = b"0123456789abcdefghijklmnopqrstuvwxyz";
 enum Manner {
     /// It gives everything, some bytes at a time.
     Sound,
+    /// It takes its time, and gives everything.
+    Slow,
     /// It does not answer.
     Silent,
     /// It cannot be reached.
@@ -79,6 +81,10 @@ impl BulkRead for Owners {
         Box::pin(async move {
             let limit = match manner {
                 Manner::Sound => u64::MAX,
+                Manner::Slow => {
+                    sleep(HEDGE_AFTER * 2).await;
+                    u64::MAX
+                }
                 Manner::Silent => std::future::pending().await,
                 Manner::Gone => return Err(Error::Busy { node }),
                 Manner::Breaks(after) | Manner::Stalls(after) => after,
@@ -102,7 +108,7 @@ impl BulkRead for Owners {
                     given.chain(stream::iter([Err(Error::Frame { node, problem: "torn" })])).boxed()
                 }
                 Manner::Stalls(_) => given.chain(stream::pending()).boxed(),
-                Manner::Sound | Manner::Silent | Manner::Gone => given.boxed(),
+                Manner::Sound | Manner::Slow | Manner::Silent | Manner::Gone => given.boxed(),
             })
         })
     }
@@ -156,6 +162,13 @@ async fn gs_ob_29_the_next_owner_goes_on_where_one_broke_off() {
             assert_eq!(owners.read(&spans()).await.unwrap(), expected(), "after {after}");
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn gs_ob_29_an_owner_that_was_overtaken_goes_on_where_the_others_broke_off() {
+    let owners = Owners::new([Manner::Slow, Manner::Breaks(7), Manner::Gone]);
+    assert_eq!(owners.read(&spans()).await.unwrap(), expected());
+    assert_eq!(owners.asked(), [1, 2, 3, 1]);
 }
 
 #[tokio::test(start_paused = true)]
