@@ -1,8 +1,8 @@
-//! An engine whose disk fails when told to.
+//! An engine whose disk fails, or hangs, when told to.
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 use bytes::Bytes;
 
@@ -24,6 +24,8 @@ pub enum Fault {
 pub struct FaultyEngine {
     inner: Arc<dyn Engine>,
     plan: Mutex<Plan>,
+    /// Writes need not hang any more.
+    resumed: Condvar,
 }
 
 #[derive(Default)]
@@ -31,12 +33,14 @@ struct Plan {
     sync: Option<(u64, Fault)>,
     write: Option<(u64, Fault)>,
     poisoned: bool,
+    hangs: bool,
+    hanging: u32,
 }
 
 impl FaultyEngine {
     /// `inner`, sound until told otherwise.
     pub fn new(inner: Arc<dyn Engine>) -> Arc<Self> {
-        Arc::new(Self { inner, plan: Mutex::default() })
+        Arc::new(Self { inner, plan: Mutex::default(), resumed: Condvar::new() })
     }
 
     /// Fails the `nth` sync from now with `fault`; the next one is 1.
@@ -50,8 +54,27 @@ impl FaultyEngine {
         self.plan.lock().write = Some((nth, fault));
     }
 
+    /// Writes hang from now on.
+    pub fn hang(&self) {
+        self.plan.lock().hangs = true;
+    }
+
+    /// They go on.
+    pub fn resume(&self) {
+        self.plan.lock().hangs = false;
+        self.resumed.notify_all();
+    }
+
+    /// Whether a write hangs now.
+    pub fn is_hanging(&self) -> bool {
+        self.plan.lock().hanging > 0
+    }
+
     fn check_write(&self) -> Result<(), Error> {
         let mut plan = self.plan.lock();
+        plan.hanging += 1;
+        self.resumed.wait_while(&mut plan, |plan| plan.hangs);
+        plan.hanging -= 1;
         if plan.poisoned {
             return Err(Error::Poisoned { place: self.place().to_owned() });
         }

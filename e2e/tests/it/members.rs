@@ -28,8 +28,16 @@ pub(crate) fn json(stratum: &Stratum, words: &[&str]) -> Result<Value> {
     Ok(serde_json::from_str(&stratum.cli(&words)?)?)
 }
 
-/// Looks until `holds` does, and says how long that took.
-pub(crate) fn wait(what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result<Duration> {
+pub(crate) fn wait(what: &str, holds: impl FnMut() -> Result<bool>) -> Result<Duration> {
+    wait_within(MOVED_WITHIN, what, holds)
+}
+
+/// Looks until `holds` does, for at most `limit`, and says how long that took.
+pub(crate) fn wait_within(
+    limit: Duration,
+    what: &str,
+    mut holds: impl FnMut() -> Result<bool>,
+) -> Result<Duration> {
     let began = now();
     loop {
         // A look may fail while leaders change.
@@ -38,7 +46,7 @@ pub(crate) fn wait(what: &str, mut holds: impl FnMut() -> Result<bool>) -> Resul
             Ok(false) => "not yet".to_owned(),
             Err(error) => format!("{error:#}"),
         };
-        ensure!(began.elapsed() < MOVED_WITHIN, "{what}: {error}");
+        ensure!(began.elapsed() < limit, "{what}: {error}");
         std::thread::sleep(LOOK_EVERY);
     }
 }

@@ -3,26 +3,24 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use gitstratum_e2e::{Options, Stratum, now};
+use gitstratum_e2e::{Options, Stratum};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+use crate::members::{json, wait_within};
 use crate::work::{commit, create, folder, history, mirror_equals};
 
 /// Within what a state or a leader is to be seen: ten seconds of silence, an election before
 /// them, and other tests on two cores.
 const SEEN_WITHIN: Duration = Duration::from_secs(45);
-/// Pause between two looks.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 fn three() -> Result<Stratum> {
     let args = ["--nodes".to_owned(), "3".to_owned()].to_vec();
     Stratum::start_with(Options { args, ..Options::default() })
 }
 
-fn json(stratum: &Stratum, words: &[&str]) -> Result<Value> {
-    let words: Vec<&str> = words.iter().copied().chain(["-o", "json"]).collect();
-    Ok(serde_json::from_str(&stratum.cli(&words)?)?)
+fn wait(what: &str, holds: impl FnMut() -> Result<bool>) -> Result<Duration> {
+    wait_within(SEEN_WITHIN, what, holds)
 }
 
 /// The id and the state of node `index` of three.
@@ -30,21 +28,6 @@ fn node(stratum: &Stratum, index: usize) -> Result<(String, String)> {
     let nodes = json(stratum, &["node", "list"])?;
     let text = |name: &str| nodes[index][name].as_str().unwrap_or_default().to_owned();
     Ok((text("id"), text("state")))
-}
-
-/// Looks until `holds` does, and says how long that took.
-fn wait(what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result<Duration> {
-    let began = now();
-    loop {
-        // A look may fail while leaders change.
-        let error = match holds() {
-            Ok(true) => return Ok(began.elapsed()),
-            Ok(false) => "not yet".to_owned(),
-            Err(error) => format!("{error:#}"),
-        };
-        ensure!(began.elapsed() < SEEN_WITHIN, "{what}: {error}");
-        std::thread::sleep(LOOK_EVERY);
-    }
 }
 
 #[test]

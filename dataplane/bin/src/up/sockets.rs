@@ -54,26 +54,15 @@ pub(super) async fn relay(
     service: Service,
     drain: Drain,
 ) {
-    let mut pipes = TaskGroup::new("relayed pipes");
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            () = drain.started() => return,
-            _ = pipes.next(), if pipes.len() >= PIPES_MAX => continue,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((mut local, _)) => {
-                let dialer = Arc::clone(&dialer);
-                pipes.spawn(async move {
-                    let named = tokio::time::timeout(NAMED_WITHIN, local.read_u64()).await;
-                    let Ok(Ok(node)) = named else { return };
-                    join(local, async { dialer.dial(NodeId(node), service).await.ok() }).await;
-                });
-            }
-            Err(error) => tracing::warn!(%error, "a local connection was not accepted"),
+    let relayed = move |mut local: UnixStream| {
+        let dialer = Arc::clone(&dialer);
+        async move {
+            let named = tokio::time::timeout(NAMED_WITHIN, local.read_u64()).await;
+            let Ok(Ok(node)) = named else { return };
+            join(local, async { dialer.dial(NodeId(node), service).await.ok() }).await;
         }
-    }
+    };
+    serve_each(listener, relayed, drain).await;
 }
 
 /// Joins every connection with one that `dial` makes, until the drain starts. Where it makes
@@ -84,6 +73,15 @@ where
     F: Future<Output = Option<S>> + Send + 'static,
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    serve_each(listener, move |local| join(local, dial()), drain).await;
+}
+
+/// Does `serve` for every connection, a bounded number at a time, until the drain starts.
+async fn serve_each<S, F>(listener: UnixListener, serve: S, drain: Drain)
+where
+    S: Fn(UnixStream) -> F,
+    F: Future<Output = ()> + Send + 'static,
+{
     let mut pipes = TaskGroup::new("local pipes");
     loop {
         let accepted = tokio::select! {
@@ -93,7 +91,7 @@ where
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((local, _)) => pipes.spawn(join(local, dial())),
+            Ok((local, _)) => pipes.spawn(serve(local)),
             Err(error) => tracing::warn!(%error, "a local connection was not accepted"),
         }
     }

@@ -2,7 +2,6 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where something does not hold")]
 
 mod copies;
-mod gate;
 mod held;
 mod partition;
 mod segments;

@@ -11,7 +11,6 @@ use gitstratum_proto::object::v1::{GiveUpRequest, VerifyRequest};
 use gitstratum_store::{Fault, FaultyEngine, Files as _};
 use tokio::time::Instant;
 
-use crate::gate::GatedEngine;
 use crate::partition::Partitions;
 use crate::world::{
     CLUSTER, Disk, Made, NODE, World, eventually, flip, is_known, path, segment, whole,
@@ -173,21 +172,21 @@ async fn p_l2_a_write_for_which_there_is_no_place_is_refused_soon() {
 #[tokio::test]
 async fn s12_s18_a_segment_whose_writer_has_gone_while_it_is_sealed_is_known() {
     let (disk, partitions) = (Disk::new(), Partitions::default());
-    let engine = GatedEngine::new(Arc::clone(&disk.engine) as _);
+    let engine = FaultyEngine::new(Arc::clone(&disk.engine) as _);
     let on = (Arc::clone(&disk.files) as _, Arc::clone(&engine) as _);
     let world = World::start_before(&partitions, on, sweeping).await;
     let made = segment(1, SMALL, CLUSTER);
     let (client, id) = (world.client(ProcessRole::Frontend), made.id);
     let body = stream::iter([Bytes::from(made.bytes)]).boxed();
-    engine.close();
+    engine.hang();
     let writing = spawn("a push", async move { client.write(NODE, id, body).await.map(drop) });
-    eventually("it is being sealed", || engine.is_held_up()).await;
+    eventually("it is being sealed", || engine.is_hanging()).await;
     drop(writing);
     // The connection ends, and with it the call.
     for _ in 0..1_000 {
         tokio::task::yield_now().await;
     }
-    engine.open();
+    engine.resume();
     eventually("it is counted", || world.figure("gitstratum_object_segments") == 1).await;
     partitions.close_writers();
     eventually("it is swept", || world.figure("gitstratum_object_segments") == 0).await;

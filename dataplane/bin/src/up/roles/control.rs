@@ -52,9 +52,7 @@ pub(in super::super) async fn open(
     drain: &Drain,
     running: &mut TaskGroup<Result<()>>,
 ) -> Result<Opened> {
-    let families = gitstratum_consensus::families().to_vec();
-    let engine = super::replicated_engine(&database(plan), families, common).await?;
-    engine.wait_when_full();
+    let engine = engine(plan, common).await?;
     let recorded = data.recorded.as_ref();
     let config = Config {
         recorded_cluster: recorded.map(|cluster| cluster.id),
@@ -99,9 +97,7 @@ pub(in super::super) async fn join(
     drain: &Drain,
     running: &mut TaskGroup<Result<()>>,
 ) -> Result<Opened> {
-    let families = gitstratum_consensus::families().to_vec();
-    let engine = super::replicated_engine(&database(plan), families, common).await?;
-    engine.wait_when_full();
+    let engine = engine(plan, common).await?;
     let config = Config {
         recorded_cluster: Some(common.cluster.id),
         voters: asked(common.node, others),
@@ -224,6 +220,13 @@ impl Serving {
         let condemner = Condemner::new(&database(plan), common);
         Self { doors, led: Led::default(), authority, record, condemner }
     }
+}
+
+async fn engine(plan: &Plan, common: &Common) -> Result<Arc<RocksEngine>> {
+    let families = gitstratum_consensus::families().to_vec();
+    let engine = super::replicated_engine(&database(plan), families, common).await?;
+    engine.wait_when_full();
+    Ok(engine)
 }
 
 fn database(plan: &Plan) -> PathBuf {
