@@ -23,6 +23,14 @@ pub enum Error {
         /// What was found.
         what: String,
     },
+    /// This node's copy of the partition is damaged, and others have theirs (S23).
+    #[error("partition {partition} is damaged on this node: {what}")]
+    DamagedHere {
+        /// The partition.
+        partition: PartitionId,
+        /// What was found.
+        what: String,
+    },
     /// Another node leads the partition.
     #[error("partition {partition} is led elsewhere")]
     NotLeader {
@@ -131,9 +139,10 @@ impl Error {
     /// What kind of failure it is.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::NotHere { .. } | Self::NotLeader { .. } | Self::CutOff { .. } => {
-                ErrorKind::Unavailable
-            }
+            Self::NotHere { .. }
+            | Self::DamagedHere { .. }
+            | Self::NotLeader { .. }
+            | Self::CutOff { .. } => ErrorKind::Unavailable,
             Self::Damaged { .. } => ErrorKind::Corrupt,
             // There is no use in waiting for a group that damage has stopped.
             Self::Barrier {
@@ -154,6 +163,17 @@ impl Error {
             Self::Denied { .. } => ErrorKind::Denied,
             Self::GrantsBehind { .. } | Self::Behind { .. } => ErrorKind::Busy,
             Self::Answer { .. } => ErrorKind::Bug,
+        }
+    }
+
+    /// Whether what this node has stored is damaged. Rows that are whole, and make no sense, are
+    /// so on every node.
+    pub(crate) fn is_of_the_store(&self) -> bool {
+        match self {
+            Self::Rows { source, .. } => {
+                matches!(source, partition::Error::Rows { kind: ErrorKind::Corrupt, .. })
+            }
+            other => other.kind() == ErrorKind::Corrupt,
         }
     }
 

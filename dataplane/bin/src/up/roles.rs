@@ -10,7 +10,7 @@ pub(super) mod object;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use gitstratum_consensus::Host;
 use gitstratum_core::{ErrorKind, ProcessRole};
 use gitstratum_process::Drain;
@@ -69,9 +69,10 @@ async fn replicated_engine(
     }
 }
 
-/// Ends the process at once when the disk of a log has stalled, has failed, or is damaged:
-/// others lead meanwhile, and whoever watches starts it again (S39, S23). Nothing could be
-/// closed on such a disk.
+/// Ends the process at once when the disk of a log has stalled or failed: others lead
+/// meanwhile, and whoever watches starts it again (S39, S23). Nothing could be closed on such
+/// a disk. Of one that works, with damaged bytes on it, it is told as an error: what the node
+/// does for people can end well.
 async fn watch_disk(host: Arc<Host>, condemner: Condemner, drain: Drain) -> Result<()> {
     tokio::select! {
         biased;
@@ -80,7 +81,7 @@ async fn watch_disk(host: Arc<Host>, condemner: Condemner, drain: Drain) -> Resu
         cause = host.failed() => {
             tracing::error!(error = %cause, "a log has failed, this process ends");
             if cause.kind() == ErrorKind::Corrupt {
-                condemner.mark(&cause.to_string())?;
+                return condemner.condemn(&cause.to_string());
             }
         }
     }
@@ -104,13 +105,15 @@ impl Condemner {
         Self { path: path.to_owned(), files: Arc::clone(&common.files) }
     }
 
-    /// Marks the store as damaged: the next start sets it aside.
-    fn mark(&self, what: &str) -> Result<()> {
+    /// Marks the store as damaged, so that the next start sets it aside; always an error, which
+    /// ends this one.
+    fn condemn(&self, what: &str) -> Result<()> {
         let path = self.path.display();
         tracing::error!(%path, what, "a store is damaged, it is set aside at the next start");
         let mark = self.path.with_extension(CONDEMNED);
         std::fs::File::create(&mark).and_then(|file| file.sync_all()).context("marking damage")?;
-        sync_parent(&self.path, self.files.as_ref())
+        sync_parent(&self.path, self.files.as_ref())?;
+        bail!("{path} is damaged: {what}")
     }
 }
 

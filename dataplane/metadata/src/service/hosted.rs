@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gitstratum_consensus::{Group, GroupId, LogIndex, ReadError};
-use gitstratum_core::{Clock, ErrorKind, GrantsVersion, LogTime, PartitionId, Version};
+use gitstratum_core::{Clock, GrantsVersion, LogTime, PartitionId, Version};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -124,8 +124,8 @@ impl Hosted {
     /// Waits until what is read next includes every entry acknowledged before this call.
     pub(super) async fn barrier(&self) -> Result<Version, Error> {
         let confirmed = self.barrier.pass().await;
-        let index =
-            confirmed.map_err(|source| Error::Barrier { partition: self.partition, source })?;
+        let index = confirmed
+            .map_err(|source| self.told(Error::Barrier { partition: self.partition, source }))?;
         Ok(Version(index.0))
     }
 
@@ -151,27 +151,27 @@ impl Hosted {
         let reading =
             tokio::task::spawn_blocking(move || group.read(|_, state| read(&StateRows(state))));
         let read = reading.await.map_err(|_| Error::CutOff { partition })?;
-        read.map_err(|source| {
-            let error = Error::Rows { partition, source };
-            self.note_damage(&error);
-            error
-        })
+        read.map_err(|source| self.told(Error::Rows { partition, source }))
     }
 
-    /// Tells of damage that was found in the store (S23).
-    pub(super) fn note_damage(&self, error: &Error) {
-        if error.kind() == ErrorKind::Corrupt
-            && let Some(damage) = &self.damage
-        {
-            damage.send_replace(Some(chain(error)));
+    /// What a caller is told of `error`: damage of what this node has stored is noted, and sends
+    /// them to the other voters, if there are any (S23).
+    fn told(&self, error: Error) -> Error {
+        match &self.damage {
+            Some(damage) if error.is_of_the_store() => {
+                let what = chain(&error);
+                damage.send_replace(Some(what.clone()));
+                Error::DamagedHere { partition: self.partition, what }
+            }
+            _ => error,
         }
     }
 
-    /// The same of a group that damage has stopped.
+    /// Notes that damage has stopped the group, if so.
     pub(super) fn look_for_damage(&self) {
         if let Some(cause) = self.group.failure() {
             let source = (*cause).clone();
-            self.note_damage(&Error::Group { partition: self.partition, source });
+            self.told(Error::Group { partition: self.partition, source });
         }
     }
 

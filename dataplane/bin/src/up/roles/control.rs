@@ -13,7 +13,6 @@ use gitstratum_identity::{Authority, Service as Port};
 use gitstratum_process::{Drain, TaskGroup};
 use gitstratum_store::RocksEngine;
 
-use super::super::ending::die;
 use super::super::folder::Folder;
 use super::super::node::{Common, ready_within};
 use super::super::plan::{PARTITIONS, Plan};
@@ -250,9 +249,7 @@ pub(in super::super) async fn serve(
             };
             match opened {
                 Err(Error::Log(damage)) if damage.kind() == ErrorKind::Corrupt => {
-                    serving.condemner.mark(&damage.to_string())?;
-                    die();
-                    return Ok(());
+                    return serving.condemner.condemn(&damage.to_string());
                 }
                 opened => opened.context(OPENING)?,
             }
@@ -265,12 +262,12 @@ pub(in super::super) async fn serve(
     }
     let handle = service.handle();
     let watched = super::watch_disk(handle.host(), condemner, drain.clone());
-    let _watch = gitstratum_process::spawn("control disk", watched);
     let _is_first = led.set(handle.clone());
     tokio::select! {
         biased;
         served = service.run(doors, drain.clone()) => served.context("control plane"),
         Err(error) = check(&handle, &drain) => Err(error),
+        Err(damage) = watched => Err(damage),
     }
 }
 

@@ -16,7 +16,6 @@ use gitstratum_metadata::{Config, Deps, MetadataMetrics, Service};
 use gitstratum_process::{Drain, TaskGroup};
 use gitstratum_store::RocksEngine;
 
-use super::super::ending::die;
 use super::super::node::Common;
 use super::super::plan::Plan;
 use super::super::sockets;
@@ -90,7 +89,7 @@ pub(in super::super) async fn start(
     Ok(Started { engine, host })
 }
 
-/// Ends the process when its disk stalls or its store is found damaged.
+/// Ends the process when its disk stalls; once its store is found damaged, that is an error.
 fn watch(
     common: &Common,
     database: &Path,
@@ -108,9 +107,7 @@ fn watch(
             () = watching.started() => return Ok(()),
             what = watched.store_damage() => what,
         };
-        condemner.mark(&what)?;
-        die();
-        Ok(())
+        condemner.condemn(&what)
     });
 }
 
