@@ -64,7 +64,14 @@ pub struct Space {
 }
 
 /// A lock that is held until this is dropped or the process dies.
-pub trait Lock: Send + Sync {}
+pub trait Lock: Send + Sync {
+    /// Whether the file that is locked still has its name: false once it, or a directory above
+    /// it, was deleted, moved or replaced.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    fn is_in_place(&self) -> Result<bool, Error>;
+}
 
 /// An open file. Its bytes survive a crash once [`File::sync`] has returned, its name
 /// once [`Files::sync_directory`] has (S4).

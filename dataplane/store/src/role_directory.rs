@@ -90,7 +90,7 @@ impl Error {
 /// A role directory, locked for as long as this lives.
 pub struct RoleDirectory {
     path: PathBuf,
-    _lock: Box<dyn Lock>,
+    lock: Box<dyn Lock>,
 }
 
 impl RoleDirectory {
@@ -110,6 +110,14 @@ impl RoleDirectory {
             drop(take_lock(files, path)?);
         }
         Ok(is_made)
+    }
+
+    /// Whether `path` is the directory of a node of `role`, whoever uses it.
+    ///
+    /// # Errors
+    /// When it is one of something else, or cannot be read.
+    pub fn is_made(files: &dyn Files, path: &Path, role: ProcessRole) -> Result<bool, Error> {
+        check_format(files, path, role)
     }
 
     /// Checks what `path` is and locks it for `role`. An absent or empty directory becomes
@@ -135,7 +143,16 @@ impl RoleDirectory {
             )
             .map_err(failed)?;
         }
-        Ok(Self { path: path.to_owned(), _lock: lock })
+        Ok(Self { path: path.to_owned(), lock })
+    }
+
+    /// Whether it is still where it was opened, and no other in its place. Blocks.
+    ///
+    /// # Errors
+    /// [`Error::Files`].
+    pub fn is_in_place(&self) -> Result<bool, Error> {
+        let failed = |source| Error::Files { path: self.path.clone(), source };
+        self.lock.is_in_place().map_err(failed)
     }
 
     /// Where it is.
@@ -254,6 +271,23 @@ mod tests {
         drop(foreign.create(Path::new("/data/photo"), Permissions::Shared).unwrap());
         let foreign: Arc<dyn Files> = foreign;
         assert!(matches!(open(&foreign, ProcessRole::Object), Err(Error::Foreign { .. })));
+    }
+
+    #[test]
+    fn s4_a_directory_that_was_deleted_moved_or_replaced_is_not_in_place() {
+        let above = tempfile::tempdir().unwrap();
+        let path = above.path().join("object");
+        let files: Arc<dyn Files> = SystemFiles::new();
+        let open = || RoleDirectory::open(&files, &path, ProcessRole::Object).unwrap();
+        let opened = open();
+        assert!(opened.is_in_place().unwrap());
+        std::fs::rename(&path, above.path().join("moved")).unwrap();
+        assert!(!opened.is_in_place().unwrap());
+        let second = open();
+        assert!(!opened.is_in_place().unwrap(), "another is in its place");
+        assert!(second.is_in_place().unwrap());
+        std::fs::remove_dir_all(&path).unwrap();
+        assert!(!second.is_in_place().unwrap());
     }
 
     #[test]

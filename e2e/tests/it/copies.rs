@@ -33,7 +33,7 @@ fn held(three: &Three, index: usize) -> Result<f64> {
 }
 
 /// Waits until no segment lacks copies and all nodes hold the same number of segments.
-fn wait_for_copies(three: &Three) -> Result<Duration> {
+pub(crate) fn wait_for_copies(three: &Three) -> Result<Duration> {
     let began = now();
     loop {
         let lacking = missing(three);

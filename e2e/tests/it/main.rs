@@ -17,6 +17,7 @@ mod consensus_restart;
 mod control_members;
 mod copies;
 mod failover_damage;
+mod failover_deleted;
 mod failover_kill;
 mod failover_points;
 mod failover_power;

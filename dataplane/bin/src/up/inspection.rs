@@ -13,7 +13,7 @@ use gitstratum_store::{Files, RoleDirectory};
 use super::addresses::Addresses;
 use super::clock_mark;
 use super::folder::Folder;
-use super::plan::{Https, Plan};
+use super::plan::{Https, Plan, nodes_folder};
 use super::secrets::{self, Secrets};
 
 /// The roles that have a directory.
@@ -56,14 +56,17 @@ pub(super) fn inspect(plan: &Plan, files: &dyn Files, clock: &dyn Clock) -> Resu
     Ok(Inspected { folder, secrets, tls, addresses })
 }
 
-/// The role directories are made before the cluster is recorded: later none may be missing.
+/// The role directories are made before the cluster is recorded: later none may be missing, but
+/// those of one of several nodes, which gets everything from the others.
 fn check_roles(plan: &Plan, files: &dyn Files, folder: &Folder) -> Result<()> {
     for role in ROLES {
         let path = plan.role(role.as_str());
         let is_made = RoleDirectory::inspect(files, &path, role)?;
-        // What the replicas of other nodes have is learned from there again (S23, S45).
-        let is_replicated = matches!(role, ProcessRole::Control | ProcessRole::Metadata);
-        let is_learned = is_replicated && plan.node.is_some();
+        let is_learned = match role {
+            // Their voters ask those of the other nodes, and begin nothing anew (S23, S45).
+            ProcessRole::Control | ProcessRole::Metadata => plan.node.is_some(),
+            _ => is_elsewhere(plan, files, role)?,
+        };
         if !is_made && !is_learned && folder.recorded.is_some() {
             bail!(
                 "{} is missing or empty, but {} names a cluster: put it back",
@@ -73,6 +76,21 @@ fn check_roles(plan: &Plan, files: &dyn Files, folder: &Folder) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether another node has its directory of `role`: if none has, it is the disk that is missing.
+fn is_elsewhere(plan: &Plan, files: &dyn Files, role: ProcessRole) -> Result<bool> {
+    let (nodes, own) = (nodes_folder(&plan.data), plan.folder());
+    if plan.node.is_none() || files.metadata(&nodes)?.is_none() {
+        return Ok(false);
+    }
+    let others = files.list(&nodes)?.into_iter().map(|entry| nodes.join(entry.name));
+    for other in others.filter(|other| *other != own) {
+        if RoleDirectory::is_made(files, &other.join(role.as_str()), role)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// A start writes, if only a little.

@@ -110,7 +110,7 @@ pub(super) struct Node {
     /// What stands behind the frontend: stopped after it.
     behind: TaskGroup<Result<()>>,
     stop_behind: DrainTrigger,
-    directories: Vec<gitstratum_store::RoleDirectory>,
+    directories: Arc<[gitstratum_store::RoleDirectory]>,
     engines: Vec<Arc<gitstratum_store::RocksEngine>>,
     leading: Leading,
     /// Ends the process when it was stalled, where others can go on without it.
@@ -180,6 +180,8 @@ impl Node {
             let first = folder.first_token.as_deref();
             secrets.check_token(&plan.data, first, &service.handle()).await?;
         }
+        let directories: Arc<[gitstratum_store::RoleDirectory]> = directories.into();
+        behind.spawn(roles::watch_directories(Arc::clone(&directories), drain.clone()));
         let stopping = (stop_behind, drain, behind);
         let starting = Self::start_roles(plan, common, opened, (secrets, tls), stopping);
         let mut node = Box::pin(starting).await?;
@@ -226,7 +228,7 @@ impl Node {
             probes,
             behind,
             stop_behind,
-            directories: Vec::new(),
+            directories: Arc::default(),
             engines: vec![control.engine, metadata.engine, object.engine],
             leading: Leading { partitions: metadata.host, control: led },
             _stall: stall,
@@ -284,7 +286,7 @@ impl Node {
         stop_probes.start();
         finish(probing).await;
         close(std::mem::take(&mut self.engines)).await;
-        drop(std::mem::take(&mut self.directories));
+        drop(self.directories);
         match failed {
             None => Ok(()),
             Some(ended) => ended.context("a role ended by itself")?.context("a role failed"),

@@ -9,6 +9,7 @@ pub(super) mod object;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use gitstratum_consensus::Host;
@@ -20,6 +21,9 @@ use super::ending::die;
 use super::inspection::ROLES;
 use super::node::Common;
 use super::plan::Plan;
+
+/// How often it is looked whether the directories are in place.
+const IN_PLACE_EVERY: Duration = Duration::from_millis(500);
 
 /// Opens the folders of all roles, before anything is in them.
 pub(super) fn directories(plan: &Plan, common: &Common) -> Result<Vec<RoleDirectory>> {
@@ -42,6 +46,32 @@ pub(super) fn directory(
         }
     }
     Ok(opened)
+}
+
+/// Ends the process at once when one of its directories was deleted, or another put in its
+/// place: what it writes to files that have no name is acknowledged, and gone with it (S4).
+/// Whoever watches starts it again, on what is there.
+pub(super) async fn watch_directories(
+    directories: Arc<[RoleDirectory]>,
+    drain: Drain,
+) -> Result<()> {
+    loop {
+        tokio::select! {
+            biased;
+            () = drain.started() => return Ok(()),
+            () = tokio::time::sleep(IN_PLACE_EVERY) => {}
+        }
+        let looked = Arc::clone(&directories);
+        let missing = tokio::task::spawn_blocking(move || {
+            // One that cannot be looked at fails those who use it.
+            let is_gone = |one: &&RoleDirectory| matches!(one.is_in_place(), Ok(false));
+            looked.iter().find(is_gone).map(|one| one.path().display().to_string())
+        });
+        if let Ok(Some(path)) = missing.await {
+            tracing::error!(path, "a directory was deleted or replaced, this process ends");
+            die();
+        }
+    }
 }
 
 /// The same for a role whose other replicas can give back what it had (S23): a damaged one,

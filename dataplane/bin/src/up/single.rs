@@ -101,7 +101,7 @@ struct Alone {
     running: TaskGroup<Result<()>>,
     stop: DrainTrigger,
     parts: Opened,
-    directories: Vec<RoleDirectory>,
+    directories: Arc<[RoleDirectory]>,
 }
 
 /// What a role keeps for its end.
@@ -122,10 +122,11 @@ impl Alone {
         files.create_directory(&plan.data)?;
         let directories =
             with_folders(settings.role).map(|role| roles::directory(plan, &files, role));
-        let directories = directories.collect::<Result<Vec<_>>>()?;
+        let directories = directories.collect::<Result<Arc<[_]>>>()?;
         let common = join(settings, plan, files, (clock, entropy)).await?;
         let (stop, drain) = Drain::new();
         let mut running = TaskGroup::new("roles");
+        running.spawn(roles::watch_directories(Arc::clone(&directories), drain.clone()));
         let (path, clock) = (clock_mark::path(&plan.folder()), Arc::clone(&common.clock));
         let marked = clock_mark::keep(Arc::clone(&common.files), path, clock, drain.clone());
         running.spawn(async move {

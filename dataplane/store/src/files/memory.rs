@@ -242,7 +242,11 @@ struct MemoryLock {
     state: Arc<Mutex<State>>,
 }
 
-impl Lock for MemoryLock {}
+impl Lock for MemoryLock {
+    fn is_in_place(&self) -> Result<bool, Error> {
+        Ok(self.state.lock().names.contains_key(&self.path))
+    }
+}
 
 impl Drop for MemoryLock {
     fn drop(&mut self) {

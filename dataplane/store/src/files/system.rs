@@ -1,6 +1,6 @@
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -136,7 +136,7 @@ impl Files for SystemFiles {
         options.write(true).create(true).truncate(false).mode(Permissions::Private.mode());
         let file = options.open(path).map_err(|error| Error::of(Attempt::Lock, path, error))?;
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Box::new(SystemLock { _file: file })),
+            Ok(()) => Ok(Box::new(SystemLock { file, path: path.to_owned() })),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::Locked { path: path.to_owned() }),
             Err(error) => Err(Error::of(Attempt::Lock, path, error.into())),
         }
@@ -171,10 +171,21 @@ fn open_with(options: &OpenOptions, attempt: Attempt, path: &Path) -> Result<Box
 
 struct SystemLock {
     /// The lock lives as long as this descriptor.
-    _file: fs::File,
+    file: fs::File,
+    path: PathBuf,
 }
 
-impl Lock for SystemLock {}
+impl Lock for SystemLock {
+    fn is_in_place(&self) -> Result<bool, Error> {
+        let failed = |error| Error::of(Attempt::Measure, &self.path, error);
+        let own = self.file.metadata().map_err(failed)?;
+        match fs::metadata(&self.path) {
+            Ok(named) => Ok((named.dev(), named.ino()) == (own.dev(), own.ino())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(failed(error)),
+        }
+    }
+}
 
 struct SystemFile {
     file: fs::File,
