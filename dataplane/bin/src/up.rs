@@ -28,6 +28,8 @@ use anyhow::{Context, Result};
 use gitstratum_process::{Drain, LogConfig, LogFormat, Signals, exit_at_once, start_logging};
 
 use crate::cli::up_args::UpArgs;
+pub(crate) use secrets::{join_token_file, replace_join_token};
+
 use ending::unless_stopped;
 use node::Node;
 use plan::Plan;
