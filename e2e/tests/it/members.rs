@@ -169,7 +169,11 @@ fn gs_cp_49_a_frontend_joins_and_serves_what_the_others_do() -> Result<()> {
     // Nothing lies on it: it is removed as it is.
     let id = frontend["id"].as_str().context("an id")?;
     let refused = three.stratum.try_cli(&["node", "drain", id])?;
-    ensure!(refused.code == 1 && refused.err.contains("`gitstratum node remove`"), "{}", refused.err);
+    ensure!(
+        refused.code == 1 && refused.err.contains("`gitstratum node remove`"),
+        "{}",
+        refused.err
+    );
     three.stratum.cli(&["node", "remove", id])?;
     let nodes = json(&three.stratum, &["node", "list"])?;
     ensure!(nodes.as_array().map(Vec::len) == Some(3), "{nodes}");
@@ -218,7 +222,8 @@ fn gs_cp_39_a_join_token_is_replaced_and_the_old_one_lets_nobody_in_any_more() -
     ensure!(three.stratum.stop()? == 0, "it did not stop cleanly");
     three.stratum.launch()?;
     member.start()?;
-    ensure!(member.id(&three.stratum)? == id, "it came back as another node");
+    // Nodes are ready before their control plane is led (S45).
+    wait("it is the same node", || Ok(member.id(&three.stratum)? == id))?;
     ensure!(member.stop()? == 0, "it did not stop cleanly: {}", member.log_end());
 
     // A byte of its identity is lost: it does not come back as another node, either.
