@@ -79,7 +79,8 @@ impl Enrolment {
     ///
     /// # Errors
     /// When the token is refused, nobody answers in time, or what is on disk is another
-    /// node's or another cluster's: that is left as it is.
+    /// node's or another cluster's, or damaged where nothing else says which node this is: that
+    /// is left as it is.
     pub async fn open(
         joining: Joining,
         files: Arc<dyn Files>,
@@ -91,9 +92,14 @@ impl Enrolment {
         let identity = match loaded {
             Loaded::Sound(identity) => {
                 identity.expect(cluster, joining.node, &joining.directory)?;
+                identity.expect_roles(&roles(&joining), &joining.directory)?;
                 *identity
             }
             Loaded::Nothing => first(&joining, &files).await?,
+            Loaded::Damaged if joining.node.is_none() => {
+                let path = identity::path(&joining.directory);
+                return Err(Error::DamagedIdentity { path });
+            }
             Loaded::Damaged => {
                 let path = joining.directory.display();
                 tracing::error!(%path, "the node's keys are damaged: it enrols again");

@@ -51,6 +51,16 @@ pub enum Error {
         /// Whose it should be.
         expected: String,
     },
+    /// What is on disk does not say whose it is, and nothing else does.
+    #[error(
+        "{} is damaged, and nothing else says which node this is: put it back from a backup, or \
+         begin with an empty directory as a new node and have the old one drained and removed",
+        path.display()
+    )]
+    DamagedIdentity {
+        /// The file.
+        path: PathBuf,
+    },
     /// The control plane did not give certificates.
     #[error("enrolling: {0}")]
     Enrol(#[source] fleet::Error),
@@ -83,7 +93,7 @@ impl Error {
         match self {
             Self::Config(_) | Self::NewerFormat { .. } => ErrorKind::Invalid,
             Self::Files { source } => source.kind(),
-            Self::Incarnation { .. } => ErrorKind::Corrupt,
+            Self::Incarnation { .. } | Self::DamagedIdentity { .. } => ErrorKind::Corrupt,
             Self::Listen { .. } | Self::NoControl | Self::NotEnrolled { .. } => {
                 ErrorKind::Unavailable
             }

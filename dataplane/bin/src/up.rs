@@ -28,6 +28,9 @@ use anyhow::{Context, Result};
 use gitstratum_process::{Drain, LogConfig, LogFormat, Signals, exit_at_once, start_logging};
 
 use crate::cli::up_args::UpArgs;
+pub(crate) use secrets::{join_token_file, replace_join_token};
+
+use ending::unless_stopped;
 use node::Node;
 use plan::Plan;
 
@@ -49,17 +52,18 @@ pub(crate) async fn run(args: UpArgs) -> Result<ExitCode> {
         supervisor::die_with(parent)?;
     }
     let (stop, stopping) = Drain::new();
-    let node = Node::start(&plan).await?;
-    let endpoint = node.endpoint(&plan);
-    endpoint.write(&plan.endpoint_folder()).context("writing endpoint.json")?;
-    if plan.node.is_none() {
-        greeting::print(&plan, &endpoint);
-    }
     let waiting = gitstratum_process::spawn("stop signal", async move {
         let signal = signals.first(exit_at_once).await;
         tracing::info!(?signal, "stopping");
         stop.start();
     });
+    let started = unless_stopped(&stopping, Node::start(&plan)).await?;
+    let Some(node) = started else { return Ok(ExitCode::SUCCESS) };
+    let endpoint = node.endpoint(&plan);
+    endpoint.write(&plan.endpoint_folder()).context("writing endpoint.json")?;
+    if plan.node.is_none() {
+        greeting::print(&plan, &endpoint);
+    }
     let ended = node.run(stopping).await;
     endpoint::remove(&plan.endpoint_folder());
     drop(waiting);

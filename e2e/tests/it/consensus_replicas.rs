@@ -1,5 +1,5 @@
-//! Replicas of refs that were lost, damaged or rolled back while their node was down come
-//! back by themselves (S23); a control plane of which that is true goes on, or says that it
+//! Replicas of refs that were lost or rolled back while their node was down come back by
+//! themselves (S23; `healing` has those that were damaged); a control plane of which that is true goes on, or says that it
 //! is lost (S45).
 
 use std::fs;
@@ -112,27 +112,6 @@ fn s23_a_metadata_directory_that_was_rolled_back_is_learned_again() -> Result<()
     is_clean(&three)
 }
 
-/// A file's middle byte, of every kind of file that holds something.
-#[test]
-fn s23_a_byte_damaged_in_the_metadata_store_is_healed() -> Result<()> {
-    let mut three = Three::start()?;
-    for (round, kind) in ["log", "sst", "MANIFEST"].into_iter().enumerate() {
-        three.push_until_taken(round, PUSH_WITHIN)?;
-        let victim = round % 3;
-        harm_while_down(&three, victim, |three| {
-            let file = largest(&store(three, victim, "metadata").join("db"), kind)?;
-            match file {
-                Some(file) => damage(&file),
-                None => Ok(()),
-            }
-        })?;
-        three.push_until_taken(victim + 1, PUSH_WITHIN)?;
-        three.push_until_taken(victim, BACK_WITHIN)?;
-    }
-    three.verify("damaged")?;
-    is_clean(&three)
-}
-
 #[test]
 fn s45_a_wiped_control_plane_voter_joins_anew_and_founds_nothing() -> Result<()> {
     let mut three = Three::start()?;
@@ -173,29 +152,4 @@ fn copy_folder(from: &Path, to: &Path) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// The largest file whose name has `kind` in it.
-fn largest(folder: &Path, kind: &str) -> Result<Option<PathBuf>> {
-    let mut found: Vec<(u64, PathBuf)> = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let is_kind = name.ends_with(&format!(".{kind}")) || name.starts_with(kind);
-        found.extend(
-            is_kind
-                .then(|| Ok::<_, std::io::Error>((entry.metadata()?.len(), entry.path())))
-                .transpose()?,
-        );
-    }
-    Ok(found.into_iter().max().map(|(_, path)| path))
-}
-
-fn damage(file: &Path) -> Result<()> {
-    let mut bytes = fs::read(file)?;
-    let middle = bytes.len() / 2;
-    if let Some(byte) = bytes.get_mut(middle) {
-        *byte ^= 0x55;
-    }
-    Ok(fs::write(file, bytes)?)
 }

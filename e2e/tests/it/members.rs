@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use gitstratum_e2e::{Git, Member, Stratum, now};
 use serde_json::Value;
 
@@ -165,8 +165,81 @@ fn gs_cp_49_a_frontend_joins_and_serves_what_the_others_do() -> Result<()> {
     let nodes = json(&three.stratum, &["node", "list"])?;
     let roles = |node: &Value| node["roles"].as_array().map_or(0, Vec::len);
     let alone = nodes.as_array().into_iter().flatten().filter(|node| roles(node) == 1);
-    ensure!(alone.count() == 1, "{nodes}");
+    let [frontend] = alone.collect::<Vec<_>>()[..] else { bail!("{nodes}") };
+    // Nothing lies on it: it is removed as it is.
+    let id = frontend["id"].as_str().context("an id")?;
+    let refused = three.stratum.try_cli(&["node", "drain", id])?;
+    ensure!(
+        refused.code == 1 && refused.err.contains("`gitstratum node remove`"),
+        "{}",
+        refused.err
+    );
+    three.stratum.cli(&["node", "remove", id])?;
+    let nodes = json(&three.stratum, &["node", "list"])?;
+    ensure!(nodes.as_array().map(Vec::len) == Some(3), "{nodes}");
     three.verify("fourth")
+}
+
+/// The join token of `up`, and the certificate below it.
+fn join_token(stratum: &Stratum) -> Result<(String, String)> {
+    let text = std::fs::read_to_string(stratum.data().join("join.token"))?;
+    let (token, authority) = text.split_once('\n').context("a line")?;
+    Ok((token.to_owned(), authority.to_owned()))
+}
+
+#[test]
+fn gs_cp_39_a_join_token_is_replaced_and_the_old_one_lets_nobody_in_any_more() -> Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let mut three = Three::start()?;
+    let path = three.stratum.data().join("join.token");
+    let (old, authority) = join_token(&three.stratum)?;
+    let stranger = Member::object(&three.stratum, "stranger")?;
+    let kept = stranger.folder().join("old.token");
+    std::fs::copy(&path, &kept)?;
+    let text = std::fs::read_to_string(stranger.config())?;
+    let text = text.replace(&path.display().to_string(), &kept.display().to_string());
+    std::fs::write(stranger.config(), text)?;
+
+    let told = three.stratum.cli(&["node", "token", "rotate"])?;
+    ensure!(told.contains(&path.display().to_string()) && !told.contains("gst_"), "{told}");
+    let (second, same) = join_token(&three.stratum)?;
+    ensure!(second != old && same == authority, "the file has not changed as it should");
+    let told = json(&three.stratum, &["node", "token", "rotate"])?;
+    let (third, _) = join_token(&three.stratum)?;
+    ensure!(third != second && told["token"] == third.as_str(), "{told}");
+    ensure!(std::fs::metadata(&path)?.permissions().mode() & 0o777 == 0o600);
+
+    let refused = stranger.run()?;
+    ensure!(refused.code == 1 && refused.err.contains("join token"), "{}", refused.err);
+    let (mut member, id) = join(&three.stratum, "fourth")?;
+    let audit = three.stratum.cli(&["audit"])?;
+    let lines: Vec<&str> = audit.lines().filter(|line| line.contains("join-token.set")).collect();
+    ensure!(lines.len() == 2 && !audit.contains("gst_"), "{audit}");
+
+    // Who has joined goes by its certificates, and who starts anew by the new file.
+    ensure!(member.stop()? == 0, "it did not stop cleanly: {}", member.log_end());
+    ensure!(three.stratum.stop()? == 0, "it did not stop cleanly");
+    three.stratum.launch()?;
+    member.start()?;
+    // Nodes are ready before their control plane is led (S45).
+    wait("it is the same node", || Ok(member.id(&three.stratum)? == id))?;
+    ensure!(member.stop()? == 0, "it did not stop cleanly: {}", member.log_end());
+
+    // A byte of its identity is lost: it does not come back as another node, either.
+    let identity = member.data().join("agent/identity");
+    let sound = std::fs::read(&identity)?;
+    let mut bytes = sound.clone();
+    bytes[sound.len() / 2] ^= 0x10;
+    std::fs::write(&identity, bytes)?;
+    let refused = member.run()?;
+    ensure!(refused.code == 1 && refused.err.contains("identity is damaged"), "{}", refused.err);
+    let nodes = json(&three.stratum, &["node", "list"])?;
+    ensure!(nodes.as_array().map(Vec::len) == Some(4), "{nodes}");
+    std::fs::write(&identity, sound)?;
+    member.start()?;
+    three.push_until_taken(0, MOVED_WITHIN)?;
+    three.verify("rotated")
 }
 
 /// Pushes and clones through all three frontends until it is told to stop.
@@ -334,12 +407,12 @@ fn gs_ob_26_gs_cp_40_three_object_nodes_become_five_and_three_again_under_load()
     pages.extend(members.iter().map(|(member, _)| member.metrics()));
     judge_rate("three to five", pulled(&pages)? - before, began.elapsed())?;
     // Two others take their places, then nobody does.
-    let began = now();
+    // Those who join have copied nothing before.
+    let (before, began) = (pulled(&pages)?, now());
     members.push(join(&three.stratum, "sixth")?);
     members.push(join(&three.stratum, "seventh")?);
     pages = founders;
     pages.extend(members.iter().map(|(member, _)| member.metrics()));
-    let before = pulled(&pages)?;
     let mut gone = 0.0;
     for (member, id) in &mut members {
         let page = [member.metrics()];

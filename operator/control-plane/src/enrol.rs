@@ -8,12 +8,14 @@ use gitstratum_core::{ClusterId, ErrorKind, NodeId, ProcessRole, Token};
 use gitstratum_identity::{Authority, Peer};
 use gitstratum_process::RequestId;
 use gitstratum_proto::control::v1::{
-    Certificate, EnrolRequest, EnrolResponse, RenewRequest, RenewResponse, SigningRequest,
+    Certificate, EnrolRequest, EnrolResponse, RenewRequest, RenewResponse, RotateJoinTokenResponse,
+    SigningRequest,
 };
-use gitstratum_state::command::{Change, EnrolNode, Origin, RecordRefusal};
+use gitstratum_state::command::{Change, EnrolNode, Origin, RecordRefusal, SetJoinToken};
 use gitstratum_state::record::NodeState;
 use gitstratum_state::{Denial, Refusal, Rejection, Reply};
 
+use crate::call::Call;
 use crate::error::Error;
 use crate::plane::{Line, Plane};
 
@@ -62,6 +64,14 @@ pub(crate) async fn enrol(
     tracing::info!(%node, roles = ?asked.roles(), from = from.client_addr, "node enrolled");
     let cluster_id = authority.cluster().0.to_vec().into();
     Ok(EnrolResponse { node: node.0, cluster_id, certificates })
+}
+
+/// Replaces the join token. Its text is in this answer and nowhere else.
+pub(crate) async fn rotate_token(call: Call) -> Result<RotateJoinTokenResponse, Error> {
+    let token = Token::generate(&*call.plane.entropy);
+    let hash = token.hash().to_vec();
+    call.change(Change::SetJoinToken(SetJoinToken { hash })).await?;
+    Ok(RotateJoinTokenResponse { token: token.expose().to_owned() })
 }
 
 /// Roles that a node has without a certificate from here.

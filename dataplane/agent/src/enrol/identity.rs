@@ -1,7 +1,7 @@
 //! `identity`: the node's id, keys and certificates, one checksummed record.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use bytes::{BufMut, BytesMut};
 use gitstratum_core::{ClusterId, NodeId, ProcessRole};
@@ -89,7 +89,7 @@ impl Identity {
         directory: &Path,
     ) -> Result<(), Error> {
         let refused = |found: String, expected: String| {
-            let path = directory.join(FILE);
+            let path = path(directory);
             Err(Error::OtherIdentity { path, found, expected })
         };
         if self.cluster != cluster {
@@ -99,6 +99,26 @@ impl Identity {
             Some(node) => refused(format!("node {}", self.node), format!("node {node}")),
             None => Ok(()),
         }
+    }
+
+    /// Refuses what belongs to a node with other roles: registered with these, the cluster
+    /// would forget what lies on it.
+    pub(super) fn expect_roles(
+        &self,
+        roles: &[ProcessRole],
+        directory: &Path,
+    ) -> Result<(), Error> {
+        let named = |roles: BTreeSet<&str>| {
+            let roles = roles.into_iter().collect::<Vec<_>>().join(", ");
+            format!("a node with certificates for {roles}")
+        };
+        let found = self.record.roles.iter().map(|held| held.role.as_str()).collect();
+        let expected: BTreeSet<&str> = roles.iter().map(|role| role.as_str()).collect();
+        if found == expected {
+            return Ok(());
+        }
+        let (found, expected) = (named(found), named(expected));
+        Err(Error::OtherIdentity { path: path(directory), found, expected })
     }
 
     /// The authority that the node trusts.
@@ -180,9 +200,14 @@ impl Drawn {
     }
 }
 
+/// Where it is kept below the agent's folder.
+pub(super) fn path(directory: &Path) -> PathBuf {
+    directory.join(FILE)
+}
+
 /// Blocking.
 pub(super) fn load(files: &dyn Files, directory: &Path) -> Result<Loaded, Error> {
-    let path = directory.join(FILE);
+    let path = path(directory);
     if files.metadata(&path)?.is_none() {
         return Ok(Loaded::Nothing);
     }
@@ -212,6 +237,6 @@ pub(super) fn store(files: &dyn Files, directory: &Path, identity: &Identity) ->
     bytes.put_slice(MAGIC);
     bytes.put_u8(VERSION);
     records::put(&mut bytes, &identity.record);
-    write_atomically(files, &directory.join(FILE), &bytes, Permissions::Private)?;
+    write_atomically(files, &path(directory), &bytes, Permissions::Private)?;
     Ok(())
 }

@@ -86,7 +86,20 @@ async fn bad_input_155_keys_of_another_node_or_cluster_are_refused_and_left() {
 }
 
 #[tokio::test]
-async fn damaged_keys_are_no_keys_and_a_newer_format_is_left() {
+async fn bad_input_155_keys_of_a_node_with_other_roles_are_refused_and_left() {
+    let ((files, directory), authority) = (folder(), authority(1));
+    identity::store(&*files, &directory, &enrolled(&authority, NODE)).unwrap();
+    for roles in [vec![], vec![ProcessRole::Frontend]] {
+        let joining = Joining { roles, ..joining(&authority, None, &directory) };
+        let refused = open(joining, &files).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Conflict);
+        assert!(refused.to_string().contains("certificates for agent, object"), "{refused}");
+    }
+    open(joining(&authority, None, &directory), &files).await.unwrap();
+}
+
+#[tokio::test]
+async fn s23_damaged_keys_are_no_keys_and_no_new_node_and_a_newer_format_is_left() {
     let ((files, directory), authority) = (folder(), authority(1));
     identity::store(&*files, &directory, &enrolled(&authority, NODE)).unwrap();
     let path = directory.join("identity");
@@ -98,6 +111,12 @@ async fn damaged_keys_are_no_keys_and_a_newer_format_is_left() {
         let found = identity::load(&*files, &directory).unwrap();
         assert!(matches!(found, Loaded::Damaged), "a flipped bit at {place}");
     }
+    // Nothing else says which node this is: it must not come back as a new one.
+    let damaged = read_whole(&*files, &path, 1 << 20).unwrap();
+    let refused = open(joining(&authority, None, &directory), &files).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Corrupt);
+    assert!(refused.to_string().contains("/agent/identity is damaged"), "{refused}");
+    assert_eq!(read_whole(&*files, &path, 1 << 20).unwrap(), damaged);
     // There is no control plane that could be asked for others.
     let lost = open(joining(&authority, Some(NODE), &directory), &files);
     let waited = tokio::time::timeout(Duration::from_millis(300), lost).await;

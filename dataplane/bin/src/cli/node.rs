@@ -1,3 +1,5 @@
+mod token;
+
 use clap::{Args, Subcommand};
 use gitstratum_core::NodeId;
 use gitstratum_ctl::Connection;
@@ -6,6 +8,7 @@ use gitstratum_ctl::rpc::supervisor;
 use gitstratum_proto::control::v1 as wire;
 
 use super::{Console, Failure};
+use token::JoinTokenVerb;
 
 /// Where to look when a node is not there.
 const LOOK: &str = "`gitstratum node list` shows the nodes; the last digits of an id are enough";
@@ -20,6 +23,9 @@ pub(crate) enum NodeVerb {
     Remove(RemoveArgs),
     Stop(StopArgs),
     Start(StartArgs),
+    /// Replace the token by which nodes join
+    #[command(subcommand)]
+    Token(JoinTokenVerb),
 }
 
 /// List the nodes: how they are, since when, and what they hold
@@ -117,6 +123,7 @@ impl NodeVerb {
             Self::Remove(args) => args.run(console).await,
             Self::Stop(args) => args.run(console).await,
             Self::Start(args) => args.run(console).await,
+            Self::Token(verb) => verb.run(console).await,
         };
         done.map_err(|failure| failure.or_look(LOOK))
     }

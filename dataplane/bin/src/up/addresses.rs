@@ -14,6 +14,7 @@ use gitstratum_store::Permissions;
 use gitstratum_store::files::{Files, read_whole, write_atomically};
 use serde::{Deserialize, Serialize};
 
+use super::node::{FREE_EVERY, FREE_TRIES_MAX};
 use super::plan::Plan;
 
 pub(super) use ports::Ports;
@@ -106,7 +107,7 @@ impl Addresses {
     ///
     /// # Errors
     /// Names the port that somebody else listens on.
-    pub(super) fn settle(
+    pub(super) async fn settle(
         files: &dyn Files,
         plan: &Plan,
         (cluster, count): (ClusterId, usize),
@@ -119,6 +120,7 @@ impl Addresses {
                 before.nodes.len()
             );
         }
+        let dying = before.as_ref().map_or(0, |_| FREE_TRIES_MAX);
         let mut nodes = before.map_or_else(Vec::new, |before| before.nodes);
         nodes.resize_with(count, || NodeAddresses {
             http: ANY,
@@ -142,7 +144,7 @@ impl Addresses {
                 _ => node.https = https.map(|_| node.https.unwrap_or(ANY)),
             }
         }
-        let ports = keep_ports(&mut nodes, plan)?;
+        let ports = keep_ports(&mut nodes, plan, dying).await?;
         let settled = Self { version: VERSION, cluster_id: cluster.to_string(), nodes };
         let mut text = serde_json::to_vec_pretty(&settled)?;
         text.push(b'\n');
@@ -174,21 +176,40 @@ impl Addresses {
 }
 
 /// Keeps every port: those that were asked for must be free, others are chosen anew when they
-/// are not.
-fn keep_ports(nodes: &mut [NodeAddresses], plan: &Plan) -> Result<Ports> {
+/// are not, once all those are kept that are known. A port in use is looked at `tries` more
+/// times: the nodes that had it may be dying with the process that watched over them.
+async fn keep_ports(nodes: &mut [NodeAddresses], plan: &Plan, mut tries: u32) -> Result<Ports> {
     let https = plan.https.as_ref().map(|https| https.address);
     let asked: BTreeSet<SocketAddr> =
         [plan.http, plan.ssh, plan.metrics].into_iter().chain(https).collect();
     let mut ports = Ports::default();
+    let mut homeless = Vec::new();
     for address in nodes.iter_mut().flat_map(NodeAddresses::all) {
-        let kept = (address.port() != 0).then(|| ports.keep(*address));
-        match kept {
-            Some(Ok(())) => {}
-            Some(Err(error)) if asked.contains(address) => return Err(error),
-            Some(Err(_)) | None => *address = ports.keep_free(address.ip())?,
+        if address.port() == 0 {
+            homeless.push(address);
+            continue;
+        }
+        match keep(&mut ports, *address, &mut tries).await {
+            Ok(()) => {}
+            Err(error) if asked.contains(address) => return Err(error.into()),
+            Err(_) => homeless.push(address),
         }
     }
+    for address in homeless {
+        *address = ports.keep_free(address.ip())?;
+    }
     Ok(ports)
+}
+
+/// Keeps `address`, perhaps after a while that takes as many of `tries`.
+async fn keep(ports: &mut Ports, address: SocketAddr, tries: &mut u32) -> Result<(), ports::Error> {
+    loop {
+        match ports.keep(address) {
+            Err(error) if error.is_in_use() && *tries > 0 => *tries -= 1,
+            kept => return kept,
+        }
+        tokio::time::sleep(FREE_EVERY).await;
+    }
 }
 
 #[cfg(test)]

@@ -18,6 +18,8 @@ use parking_lot::RwLock;
 
 use super::addresses::{Addresses, NodeAddresses};
 
+/// Most voters of a control plane.
+const CONTROLS_MAX: usize = 5;
 /// State of a node that is gone for good, on the wire.
 const REMOVED: u32 = 6;
 
@@ -84,6 +86,11 @@ impl Book {
         founders.chain(self.doors.iter().cloned()).collect()
     }
 
+    /// How many ways there may be: one to each voter, and the doors.
+    pub(super) fn ways_max(&self) -> usize {
+        CONTROLS_MAX + self.doors.len()
+    }
+
     /// The ways to the control plane that are known now; never none where there was one.
     fn ways(&self) -> Vec<Way> {
         let learned = self.learned.read();
@@ -95,6 +102,13 @@ impl Book {
         }
         ways.extend(self.doors.iter().cloned().map(Way::Door));
         ways
+    }
+
+    /// The way of this number, of those that are known now.
+    fn way(&self, number: usize) -> Option<Way> {
+        let mut ways = self.ways();
+        let place = number.checked_rem(ways.len())?;
+        Some(ways.swap_remove(place))
     }
 
     fn find(&self, learned: &Learned, node: NodeId, service: Service) -> Option<SocketAddr> {
@@ -125,15 +139,14 @@ pub(super) struct ControlDialer {
 
 impl Dialer for ControlDialer {
     fn dial(&self, _: NodeId, service: Service) -> BoxFuture<'static, io::Result<BoxStream>> {
-        let ways = self.book.ways();
-        match ways.get(self.number % ways.len().max(1)) {
+        match self.book.way(self.number) {
             Some(Way::Node(node)) => {
                 let (tls, book) = (Arc::clone(&self.tls), Arc::clone(&self.book));
-                TcpDialer::new(tls, book as _).dial(*node, service)
+                TcpDialer::new(tls, book as _).dial(node, service)
             }
             Some(Way::Door(address)) => {
                 let (tls, role) = (Arc::clone(&self.tls), service.served_by());
-                RoleDialer::new(tls, role, address.clone()).dial(NodeId(0), service)
+                RoleDialer::new(tls, role, address).dial(NodeId(0), service)
             }
             None => std::future::ready(Err(io::ErrorKind::ConnectionRefused.into())).boxed(),
         }
@@ -187,5 +200,21 @@ mod tests {
         let nodes = vec![control(4), control(5), leaving, silent, node(8, &["object"], &[])];
         book.learn(&Layout { nodes, ..Layout::default() });
         assert_eq!(book.ways(), [Way::Node(NodeId(4)), Way::Node(NodeId(5)), door]);
+    }
+
+    #[test]
+    fn every_door_is_dialled_by_somebody_beside_five_voters() {
+        let doors: Vec<String> = (1..=16).map(|number| format!("cp-{number}:9090")).collect();
+        let book = Book::of_doors(doors.clone());
+        let control = |id| node(id, &["control"], &[("control", "10.0.0.1:1")]);
+        for voters in [0, 5] {
+            let nodes = (1..=voters).map(control).collect();
+            book.learn(&Layout { nodes, ..Layout::default() });
+            let dialled: Vec<Way> =
+                (0..book.ways_max()).filter_map(|number| book.way(number)).collect();
+            for door in &doors {
+                assert!(dialled.contains(&Way::Door(door.clone())), "{door} beside {voters}");
+            }
+        }
     }
 }

@@ -11,6 +11,7 @@ pub(super) fn print(plan: &Plan, endpoint: &Endpoint) {
     let program = std::env::current_exe().unwrap_or_else(|_| "gitstratum".into());
     let mut lines = vec![
         String::from("GitStratum is ready."),
+        format!("  program  {}", program.display()),
         format!("  data     {}", plan.data.display()),
         format!("  http     {}", endpoint.http),
         format!("  ssh      {}", endpoint.ssh),

@@ -36,9 +36,9 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 pub(super) const DRAIN_WITHIN: Duration = Duration::from_secs(30);
 
 /// How often, and how many times, it is looked whether another process has let go of the
-/// node's directories: 5 s.
-const FREE_EVERY: Duration = Duration::from_millis(50);
-const FREE_TRIES_MAX: u32 = 100;
+/// node's directories, or of its ports: 5 s.
+pub(super) const FREE_EVERY: Duration = Duration::from_millis(50);
+pub(super) const FREE_TRIES_MAX: u32 = 100;
 
 /// The roles of a node of `up`.
 const EVERY_ROLE: [ProcessRole; 4] =

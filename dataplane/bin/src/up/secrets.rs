@@ -132,6 +132,29 @@ pub(super) fn host_key(files: &dyn Files, path: &Path) -> Result<Vec<u8>> {
     Ok(key)
 }
 
+/// Where the join token of the cluster in `data` is, if it is there.
+///
+/// # Errors
+/// When it cannot be looked at, or is damaged.
+pub(crate) fn join_token_file(files: &dyn Files, data: &Path) -> Result<Option<PathBuf>> {
+    let path = data.join(JOIN_TOKEN);
+    match files.metadata(&path)? {
+        None => Ok(None),
+        Some(_) => join(files, &path).map(|_| Some(path)),
+    }
+}
+
+/// Puts `token` in the place of the one in `path`, durably; the authority beside it stays.
+///
+/// # Errors
+/// When the file is damaged or cannot be written: then it is as it was.
+pub(crate) fn replace_join_token(files: &dyn Files, path: &Path, token: &Token) -> Result<()> {
+    let Join { authority_pem, .. } = join(files, path)?;
+    let text = format!("{}\n{authority_pem}", token.expose());
+    write_atomically(files, path, text.as_bytes(), Permissions::Private)
+        .with_context(|| format!("writing {}", path.display()))
+}
+
 /// Where the first admin's token is.
 pub(super) fn admin_token(data: &Path) -> PathBuf {
     data.join(ADMIN_TOKEN)

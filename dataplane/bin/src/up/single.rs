@@ -2,6 +2,8 @@
 //! runs. It is given what a person or Kubernetes gives a node, a settings file and the join
 //! token, and learns the rest from the control plane.
 
+mod inspection;
+
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +23,8 @@ use gitstratum_store::{Files, RocksEngine, RocksMemory, RoleDirectory, SystemFil
 use super::book::{Book, has_control};
 use super::certificates::Certificates;
 use super::clock_mark;
-use super::inspection::{check_space, read_tls};
+use super::ending::unless_stopped;
+use super::inspection::read_tls;
 use super::leading;
 use super::node::{
     Common, DRAIN_WITHIN, ENGINE_CACHE_BYTES, ENGINE_WRITE_BUFFER_BYTES, close, finish,
@@ -33,6 +36,7 @@ use super::roles::{self, agent, control, frontend, object};
 use super::secrets;
 use super::transport::{Between, Transport};
 use crate::cli::role_args::{FrontendSettings, KeyFiles, RoleSettings};
+use inspection::inspect;
 
 /// Longest wait for another control plane to take this one's leadership.
 const HAND_OVER_WITHIN: Duration = Duration::from_secs(3);
@@ -52,8 +56,10 @@ pub(crate) async fn run(settings: RoleSettings) -> Result<ExitCode> {
         stop.start();
     });
     let plan = plan(&settings);
-    let ended = match Alone::start(&settings, &plan).await {
-        Ok(alone) => alone.run(&plan, stopping).await,
+    let started = unless_stopped(&stopping, Alone::start(&settings, &plan)).await;
+    let ended = match started {
+        Ok(Some(alone)) => alone.run(&plan, stopping).await,
+        Ok(None) => Ok(()),
         Err(error) => Err(error),
     };
     drop(waiting);
@@ -118,7 +124,7 @@ impl Alone {
     async fn start(settings: &RoleSettings, plan: &Plan) -> Result<Self> {
         let files: Arc<dyn Files> = SystemFiles::new();
         let (clock, entropy) = (SystemClock::new(), SystemEntropy::new());
-        inspect(plan, settings, files.as_ref(), clock.as_ref())?;
+        inspect(plan, settings.role, files.as_ref(), clock.as_ref())?;
         files.create_directory(&plan.data)?;
         let directories =
             with_folders(settings.role).map(|role| roles::directory(plan, &files, role));
@@ -241,30 +247,6 @@ async fn first(news: &News) -> Result<Arc<Snapshot>> {
     let first = tokio::time::timeout(ready_within(), first).await;
     let first = first.context("the control plane's state did not arrive in time")??;
     Ok(Arc::clone(&first))
-}
-
-/// Everything that can refuse a start, before anything is written.
-fn inspect(
-    plan: &Plan,
-    settings: &RoleSettings,
-    files: &dyn Files,
-    clock: &dyn Clock,
-) -> Result<()> {
-    for role in with_folders(settings.role) {
-        RoleDirectory::inspect(files, &plan.role(role.as_str()), role)?;
-    }
-    let stored = plan.role(settings.role.as_str()).join("db");
-    let identity = plan.role(ProcessRole::Agent.as_str()).join("identity");
-    if files.metadata(&stored)?.is_some() && files.metadata(&identity)?.is_none() {
-        bail!(
-            "{} is missing, but {} holds data of a node: put it back, or begin with an empty \
-             directory as a new node",
-            identity.display(),
-            plan.data.display()
-        );
-    }
-    clock_mark::check(files, &clock_mark::path(&plan.folder()), clock.wall())?;
-    check_space(plan, files)
 }
 
 /// Has the node enrolled, and makes what its roles are given.

@@ -54,7 +54,7 @@ pub(super) async fn run(plan: &Plan, signals: Signals) -> Result<()> {
     let _lock = lock(files.as_ref(), &plan.data)?;
     endpoint::remove(&plan.data);
     (1..=NODES).for_each(|number| endpoint::remove(&node_folder(&plan.data, number)));
-    let (addresses, _ports) = preparation::prepare(plan, files.as_ref())?;
+    let (addresses, _ports) = preparation::prepare(plan, files.as_ref()).await?;
     let (stop, stopping) = Drain::new();
     let runs: Result<Vec<Run>> =
         (1..=NODES).map(|number| Run::of(plan, &addresses, number)).collect();

@@ -19,8 +19,6 @@ use gitstratum_proto::control::v1::NodeEndpoint;
 use super::book::{Book, ControlDialer};
 use super::certificates::Certificates;
 
-/// Most voters of a control plane.
-const CONTROLS_MAX: usize = 5;
 /// Most connections to one service of a node.
 const CONNECTIONS_MAX: usize = 1_024;
 
@@ -126,14 +124,14 @@ impl Between {
         all.map(|door| Arc::new(GuestDialer::new(tls.clone(), door)) as _).collect()
     }
 
-    /// The ways to as many control planes as there may be, as this node's agent.
+    /// The ways to as many control planes as may be known, as this node's agent.
     pub(super) fn controls(&self) -> Result<Vec<Arc<dyn Dialer>>> {
         let tls = self.certificates.tls(ProcessRole::Agent)?;
         let way = |number| {
             let (tls, book) = (Arc::clone(&tls), Arc::clone(&self.book));
             Arc::new(ControlDialer { tls, book, number }) as _
         };
-        Ok((0..CONTROLS_MAX).map(way).collect())
+        Ok((0..self.book.ways_max()).map(way).collect())
     }
 
     /// What the node tells of its services.

@@ -41,6 +41,8 @@ const VERBS: &[&str] = &[
     "node remove",
     "node stop",
     "node start",
+    "node token",
+    "node token rotate",
     "ring",
     "ring show",
     "ring plan",

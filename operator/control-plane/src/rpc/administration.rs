@@ -11,7 +11,7 @@ use super::{Api, answer};
 use crate::call::{Call, Intent};
 use crate::error::Error;
 use crate::removal::{self, Loss};
-use crate::{emptying, nodes, rebalance, ring, settings, wire};
+use crate::{emptying, enrol, nodes, rebalance, ring, settings, wire};
 
 type Answer<T> = Result<Response<T>, Status>;
 
@@ -66,6 +66,14 @@ impl Administration for Api {
             change_node(call, node, change).await
         })
         .await
+    }
+
+    async fn rotate_join_token(
+        &self,
+        request: Request<()>,
+    ) -> Answer<wire_v1::RotateJoinTokenResponse> {
+        let call = self.enter(&request);
+        answer("rotate_join_token", call.request_id, enrol::rotate_token(call)).await
     }
 
     async fn get_rebalance(&self, request: Request<()>) -> Answer<wire_v1::Rebalance> {

@@ -101,6 +101,24 @@ async fn p_s6_without_the_join_token_nobody_enrols_and_the_refusal_has_its_line(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn gs_cp_39_a_join_token_that_was_replaced_lets_nobody_in_any_more() {
+    let world = World::new().await;
+    let stranger = world.administration(None).rotate_join_token(()).await.expect_err("no token");
+    assert_eq!(stranger.code(), Code::Unauthenticated);
+    let admin = world.administration(Some(world.admin.expose()));
+    let new = admin.clone().rotate_join_token(()).await.expect("for admins").into_inner();
+    let new = Token::parse(&new.token).expect("a token");
+    let (_, asked) = requests(&["agent", "object"]);
+    let refused = world.enrol(&world.join, 0, asked.clone()).await.expect_err("the old one");
+    assert_eq!(refused.code(), Code::Unauthenticated);
+    world.enrol(&new, 0, asked).await.expect("the new one");
+    let lines = world.audited("join-token.set").await;
+    let id = gitstratum_core::encode_hex(&new.hash()[..8]);
+    assert_eq!(lines.last(), Some(&format!("admin {id} ok")), "{lines:?}");
+    assert!(lines.iter().all(|line| !line.contains(new.expose())), "{lines:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn bad_input_161_an_enrolment_that_is_none_draws_no_id() {
     let world = World::new().await;
     let nodes =

@@ -1,6 +1,6 @@
 //! Nodes, ring and settings.
 
-use gitstratum_core::{NodeId, UnixMillis};
+use gitstratum_core::{NodeId, Token, UnixMillis};
 use gitstratum_proto::MESSAGE_BYTES_MAX;
 use gitstratum_proto::control::v1 as wire;
 use gitstratum_proto::control::v1::administration_client::AdministrationClient;
@@ -73,6 +73,15 @@ impl Connection {
         let mut client = self.administration_client();
         let done = self.within(REMOVAL_DEADLINE, client.remove_node(request)).await;
         done.map(Node::from)
+    }
+
+    /// Replaces the token by which nodes enrol; the new one is shown once.
+    ///
+    /// # Errors
+    /// As [`Self::nodes`].
+    pub async fn rotate_join_token(&self) -> Result<Token, Error> {
+        let made = self.administration(async |client| client.rotate_join_token(()).await).await?;
+        Token::parse(&made.token).map_err(|_| self.wrong("no join token"))
     }
 
     /// What waits and what is being emptied, `now`.

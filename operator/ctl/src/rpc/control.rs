@@ -243,7 +243,7 @@ impl Connection {
         self.wrong(&format!("more than {PAGES_MAX} pages of {what}"))
     }
 
-    fn wrong(&self, problem: &str) -> Error {
+    pub(super) fn wrong(&self, problem: &str) -> Error {
         Error::Answer { place: self.place.clone(), problem: problem.to_owned() }
     }
 }

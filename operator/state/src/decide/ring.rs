@@ -44,7 +44,10 @@ pub(super) fn drain(desk: &Desk<'_>, id: NodeId) -> Result<Plan, Refusal> {
     if stores(old) {
         require_quorum_without(desk, id, "drain")?;
     } else if !old.roles.contains(&ProcessRole::Control) {
-        require_object(old)?;
+        return Err(Refusal::Unsafe {
+            problem: format!("node {id} stores no segments"),
+            remedy: "nothing has to leave it: `gitstratum node remove` takes it out",
+        });
     }
     let new = Node { in_ring: false, is_draining: true, ..fenced(desk, old) };
     let relaid = relaid(desk, |placement| pass_lead(desk, placement, id));

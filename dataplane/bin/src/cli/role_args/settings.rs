@@ -170,6 +170,9 @@ impl Written {
         if let Some((name, _, owner)) = foreign {
             bail!("`{name}` is for role {owner} alone");
         }
+        // Nobody but clients of Git dials a frontend.
+        let is_idle = role == ProcessRole::Frontend && self.advertise.is_some();
+        ensure!(!is_idle, "`advertise` is not for role frontend");
         let is_missing = role == ProcessRole::Control && self.authority.is_none();
         ensure!(!is_missing, "`authority` is missing");
         Ok(())

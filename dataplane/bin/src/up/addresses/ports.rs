@@ -1,5 +1,6 @@
 //! Ports of this machine that are kept for nodes, also while none of them listens there.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 
 use anyhow::{Context, Result};
@@ -14,20 +15,44 @@ const FREE_PORTS: std::ops::Range<u16> = 18_000..32_000;
 /// down, a node's own listener finds its place beside them, and nobody else who looks for a
 /// free port is given theirs.
 #[derive(Debug, Default)]
-pub(in super::super) struct Ports(Vec<Socket>);
+pub(in super::super) struct Ports {
+    kept: Vec<(SocketAddr, Socket)>,
+}
+
+/// Why a port cannot be kept.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    /// It is kept already.
+    #[error("{0} is taken twice")]
+    Twice(SocketAddr),
+    /// It is not to be had.
+    #[error("listening on {address}")]
+    Listen {
+        address: SocketAddr,
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// Somebody listens there now and may let go of it.
+    pub(super) fn is_in_use(&self) -> bool {
+        matches!(self, Self::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse)
+    }
+}
 
 impl Ports {
     /// Keeps the port of `address`; somebody must not listen there.
     ///
     /// # Errors
-    /// When the address is in use or not of this machine.
-    pub(super) fn keep(&mut self, address: SocketAddr) -> Result<()> {
-        let listening = || format!("listening on {address}");
-        drop(TcpListener::bind(address).with_context(listening)?);
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-        socket.set_reuse_address(true)?;
-        socket.bind(&address.into()).with_context(listening)?;
-        self.0.push(socket);
+    /// When the address is kept, in use or not of this machine.
+    pub(super) fn keep(&mut self, address: SocketAddr) -> Result<(), Error> {
+        // Sockets that were kept for reuse do not refuse one another.
+        if self.kept.iter().any(|(kept, _)| overlap(*kept, address)) {
+            return Err(Error::Twice(address));
+        }
+        let socket = bind(address).map_err(|source| Error::Listen { address, source })?;
+        self.kept.push((address, socket));
         Ok(())
     }
 
@@ -44,9 +69,24 @@ impl Ports {
         let found = addresses.find_map(|address| Some((address, nobodys(address)?)));
         let none = || format!("no port of {host} is free between {FREE_PORTS:?}");
         let (address, socket) = found.with_context(none)?;
-        self.0.push(socket);
+        self.kept.push((address, socket));
         Ok(address)
     }
+}
+
+/// Whether one that listens on `a` takes what is for `b`.
+fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
+    let is_same = a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified();
+    a.port() == b.port() && a.is_ipv4() == b.is_ipv4() && is_same
+}
+
+/// A socket at `address`, where nobody listens.
+fn bind(address: SocketAddr) -> io::Result<Socket> {
+    drop(TcpListener::bind(address)?);
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
 }
 
 /// The port of `address`, unless it is kept or used by somebody.
@@ -90,6 +130,20 @@ mod tests {
         let taken = TcpListener::bind((HOST, 0)).unwrap();
         let address = taken.local_addr().unwrap();
         let refused = Ports::default().keep(address).unwrap_err();
-        assert!(format!("{refused:#}").contains(&address.to_string()));
+        assert!(refused.to_string().contains(&address.to_string()) && refused.is_in_use());
+    }
+
+    #[test]
+    fn a_port_is_kept_once() {
+        let mut ports = Ports::default();
+        let address = ports.keep_free(HOST).unwrap();
+        let everywhere = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), address.port());
+        for again in [address, everywhere] {
+            let refused = ports.keep(again).unwrap_err();
+            assert_eq!(refused.to_string(), format!("{again} is taken twice"));
+            assert!(!refused.is_in_use());
+        }
+        let other = SocketAddr::new(Ipv4Addr::new(127, 0, 0, 2).into(), address.port());
+        ports.keep(other).unwrap();
     }
 }

@@ -35,10 +35,11 @@ fn files() -> std::sync::Arc<MemoryFiles> {
     files
 }
 
-#[test]
-fn addresses_are_kept_and_differ_and_a_port_that_was_taken_is_chosen_anew() {
+/// Time passes by itself while somebody waits for it.
+#[tokio::test(start_paused = true)]
+async fn addresses_are_kept_and_differ_and_a_port_that_was_taken_is_chosen_anew() {
     let files = files();
-    let (first, ports) = Addresses::settle(&*files, &plan(), (CLUSTER, 3)).unwrap();
+    let (first, ports) = Addresses::settle(&*files, &plan(), (CLUSTER, 3)).await.unwrap();
     assert_eq!(first.cluster().unwrap(), CLUSTER);
     let again = Addresses::read(&*files, Path::new("/data")).unwrap().unwrap();
     assert_eq!(again, first);
@@ -52,12 +53,51 @@ fn addresses_are_kept_and_differ_and_a_port_that_was_taken_is_chosen_anew() {
 
     let taken = TcpListener::bind(first.node(2).unwrap().of(Service::Bulk)).unwrap();
     drop(ports);
-    let (next, _ports) = Addresses::settle(&*files, &plan(), (CLUSTER, 3)).unwrap();
+    let (next, _ports) = Addresses::settle(&*files, &plan(), (CLUSTER, 3)).await.unwrap();
     assert_ne!(next.node(2).unwrap().of(Service::Bulk), taken.local_addr().unwrap());
     assert_eq!(next.node(3).unwrap(), first.node(3).unwrap());
     let asked = Plan { http: taken.local_addr().unwrap(), ..plan() };
-    let refused = Addresses::settle(&*files, &asked, (CLUSTER, 3)).unwrap_err();
+    let refused = Addresses::settle(&*files, &asked, (CLUSTER, 3)).await.unwrap_err();
     assert!(format!("{refused:#}").contains(&asked.http.to_string()));
+}
+
+#[tokio::test]
+async fn an_address_that_two_were_to_have_is_refused_or_chosen_anew() {
+    let files = files();
+    let (first, ports) = Addresses::settle(&*files, &plan(), (CLUSTER, 3)).await.unwrap();
+    drop(ports);
+    let taken = first.node(2).unwrap().of(Service::Control);
+    let free = first.node(1).unwrap().http;
+    for (asked, twice) in [
+        (Plan { http: taken, ..plan() }, taken),
+        (Plan { http: free, metrics: free, ..plan() }, free),
+    ] {
+        let refused = Addresses::settle(&*files, &asked, (CLUSTER, 3)).await.unwrap_err();
+        assert_eq!(format!("{refused:#}"), format!("{twice} is taken twice"));
+    }
+    // Nobody asked for either: one of them moves.
+    let mut twice = first.clone();
+    twice.nodes[2].bulk = taken;
+    let text = serde_json::to_vec(&twice).unwrap();
+    write_atomically(&*files, &Path::new("/data").join(FILE), &text, Permissions::Private).unwrap();
+    let (next, _ports) = Addresses::settle(&*files, &plan(), (CLUSTER, 3)).await.unwrap();
+    assert_eq!(next.node(2).unwrap(), first.node(2).unwrap());
+    assert_ne!(next.node(3).unwrap().of(Service::Bulk), taken);
+}
+
+#[tokio::test]
+async fn ports_of_nodes_that_are_dying_are_waited_for() {
+    let files = files();
+    let (first, ports) = Addresses::settle(&*files, &plan(), (CLUSTER, 3)).await.unwrap();
+    drop(ports);
+    let dying = TcpListener::bind(first.node(2).unwrap().of(Service::Control)).unwrap();
+    let dies = async {
+        tokio::time::sleep(FREE_EVERY * 3).await;
+        drop(dying);
+    };
+    let plan = plan();
+    let (next, ()) = tokio::join!(Addresses::settle(&*files, &plan, (CLUSTER, 3)), dies);
+    assert_eq!(next.unwrap().0.nodes[1..], first.nodes[1..]);
 }
 
 #[test]

@@ -73,3 +73,22 @@ fn keys_that_are_missing_empty_short_or_swapped_are_named() {
     }
     assert_eq!(refusal(&*files, cluster), None);
 }
+
+#[test]
+fn a_join_token_is_replaced_durably_and_its_authority_stays() {
+    let (files, cluster) = founded();
+    let data = Path::new("/");
+    let before = read(&*files, data, cluster).unwrap().join;
+    let path = join_token_file(&*files, data).unwrap().unwrap();
+    let token = Token::generate(&*SeededEntropy::new(2));
+    replace_join_token(&*files, &path, &token).unwrap();
+    files.crash();
+    let after = read(&*files, data, cluster).unwrap().join;
+    assert!(after.token == token && before.token != token);
+    assert_eq!(after.authority_pem, before.authority_pem);
+    put(&*files, JOIN_TOKEN, b"no token");
+    assert!(join_token_file(&*files, data).is_err());
+    assert!(replace_join_token(&*files, &path, &token).is_err());
+    files.remove(&path).unwrap();
+    assert_eq!(join_token_file(&*files, data).unwrap(), None);
+}

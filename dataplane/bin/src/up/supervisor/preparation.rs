@@ -45,7 +45,7 @@ fn begun_with(files: &dyn Files, data: &Path) -> Result<Option<usize>> {
 
 /// Makes what the nodes find: the cluster's secrets, where everybody listens. The ports are
 /// to be held while there are nodes.
-pub(super) fn prepare(plan: &Plan, files: &dyn Files) -> Result<(Addresses, Ports)> {
+pub(super) async fn prepare(plan: &Plan, files: &dyn Files) -> Result<(Addresses, Ports)> {
     let folder = Folder::look(files, &plan.data)?;
     let known = Addresses::read(files, &plan.data)?;
     let cluster = match (&folder.recorded, known) {
@@ -54,7 +54,7 @@ pub(super) fn prepare(plan: &Plan, files: &dyn Files) -> Result<(Addresses, Port
         (None, Some(addresses)) if has_begun(files, &plan.data)? => addresses.cluster()?,
         (None, _) => draw(plan, files)?,
     };
-    Addresses::settle(files, plan, (cluster, usize::from(NODES)))
+    Addresses::settle(files, plan, (cluster, usize::from(NODES))).await
 }
 
 fn has_begun(files: &dyn Files, data: &Path) -> Result<bool> {

@@ -64,6 +64,7 @@ fn gs_fe_20_a_frontend_serves_no_tokens_in_clear_unless_it_was_said() {
         ("tls: {certificateFile: a, keyFile: b}", "is for `listen.https`"),
         ("listen: {bulk: '0.0.0.0:1'}", "`listen.bulk` is no service"),
         ("authority: {certificateFile: a, keyFile: b}", "for role control alone"),
+        ("advertise: 10.0.0.4", "`advertise` is not for role frontend"),
     ] {
         let error = frontend(more).expect_err(why);
         assert!(error.contains(why), "{more}: {error}");
