@@ -30,7 +30,8 @@ pub fn read_any(
     let known = owners.to_vec();
     let owners = last_is_next(bulk.as_ref(), owners);
     let rest = Rest { spans, at: 0, given: 0 };
-    let reading = Reading { bulk, owners, known, is_list_new: false, segment, rest, answer: None };
+    let (stalled, is_list_new, answer) = (Vec::new(), false, None);
+    let reading = Reading { bulk, owners, known, stalled, is_list_new, segment, rest, answer };
     stream::unfold(Some(reading), |reading| async move {
         let mut reading = reading?;
         match reading.next().await {
@@ -51,10 +52,12 @@ fn last_is_next(bulk: &dyn BulkRead, owners: &[NodeId]) -> Vec<NodeId> {
 
 struct Reading {
     bulk: Arc<dyn BulkRead>,
-    /// Those that were not asked yet, the next one last.
+    /// Those that may be asked, the next one last.
     owners: Vec<NodeId>,
     /// Those of the list that the reader came with.
     known: Vec<NodeId>,
+    /// Those that fell silent inside an answer.
+    stalled: Vec<NodeId>,
     /// Whether the list was asked for again.
     is_list_new: bool,
     segment: SegmentId,
@@ -112,19 +115,21 @@ impl Reading {
             let node = answer.node;
             let next = answer.chunks.next();
             let next = match self.owners.is_empty() {
-                true => next.await,
-                false => {
-                    timeout(STALL_MAX, next).await.unwrap_or(Some(Err(Error::Deadline { node })))
-                }
+                true => Ok(next.await),
+                false => timeout(STALL_MAX, next).await,
             };
             let error = match next {
-                None => return Ok(None),
-                Some(Ok(chunk)) => {
+                Ok(None) => return Ok(None),
+                Ok(Some(Ok(chunk))) => {
                     let chunk = Chunk { range: answer.first + chunk.range, ..chunk };
                     self.rest.note(&chunk);
                     return Ok(Some(chunk));
                 }
-                Some(Err(error)) => error,
+                Ok(Some(Err(error))) => error,
+                Err(_) => {
+                    self.note_stall(node);
+                    Error::Deadline { node }
+                }
             };
             self.note_failure(node, &error);
             self.bulk.note_slow(node);
@@ -167,6 +172,15 @@ impl Reading {
                     }
                 }
             }
+        }
+    }
+
+    /// It may only have paused, and the others may not answer at all: the first time it is asked
+    /// again after them, and races them.
+    fn note_stall(&mut self, node: NodeId) {
+        if !self.stalled.contains(&node) {
+            self.stalled.push(node);
+            self.owners.insert(0, node);
         }
     }
 
