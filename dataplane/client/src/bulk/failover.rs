@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::{self, FuturesUnordered, StreamExt as _};
-use gitstratum_core::{ErrorKind, NodeId, SegmentId};
+use gitstratum_core::{ErrorKind, NodeId, PartitionId, SegmentId};
 use tokio::time::{sleep, timeout};
 
 use super::{BulkRead, Chunk, Chunks, Error, Span};
@@ -20,18 +20,28 @@ const LIST_MAX: Duration = Duration::from_secs(3);
 
 /// Ranges of one segment, from `owners`, which must be one at least: the nearest first, else in
 /// the order given, but those last that failed lately. When every one has failed those are asked that
-/// the list names by then (S19); it fails when they have failed too.
+/// the list names by then, that of the partition `listed_in` (S9, S19); it fails when they have
+/// failed too.
 pub fn read_any(
     bulk: Arc<dyn BulkRead>,
     owners: &[NodeId],
-    segment: SegmentId,
+    (segment, listed_in): (SegmentId, Option<PartitionId>),
     spans: Vec<Span>,
 ) -> Chunks {
     let known = owners.to_vec();
     let owners = last_is_next(bulk.as_ref(), owners);
     let rest = Rest { spans, at: 0, given: 0 };
-    let (stalled, is_list_new, answer) = (Vec::new(), false, None);
-    let reading = Reading { bulk, owners, known, stalled, is_list_new, segment, rest, answer };
+    let reading = Reading {
+        bulk,
+        owners,
+        known,
+        stalled: Vec::new(),
+        is_list_new: false,
+        segment,
+        listed_in,
+        rest,
+        answer: None,
+    };
     stream::unfold(Some(reading), |reading| async move {
         let mut reading = reading?;
         match reading.next().await {
@@ -61,6 +71,8 @@ struct Reading {
     /// Whether the list was asked for again.
     is_list_new: bool,
     segment: SegmentId,
+    /// The partition that lists it, if that is known.
+    listed_in: Option<PartitionId>,
     rest: Rest,
     answer: Option<Answer>,
 }
@@ -190,7 +202,7 @@ impl Reading {
         if std::mem::replace(&mut self.is_list_new, true) {
             return false;
         }
-        let listed = timeout(LIST_MAX, self.bulk.owners(self.segment)).await;
+        let listed = timeout(LIST_MAX, self.bulk.owners(self.segment, self.listed_in)).await;
         let mut listed = listed.unwrap_or_default();
         listed.retain(|node| !self.known.contains(node));
         self.owners = last_is_next(self.bulk.as_ref(), &listed);

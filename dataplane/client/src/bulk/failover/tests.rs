@@ -8,6 +8,7 @@ use super::super::Distance;
 use super::*;
 
 const SEGMENT: SegmentId = SegmentId([7; 16]);
+const LISTED_IN: PartitionId = PartitionId(3);
 const NODES: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
 /// A node that holds what was moved there.
 const NEW: NodeId = NodeId(4);
@@ -57,7 +58,7 @@ impl Owners {
 
     async fn read(self: &Arc<Self>, spans: &[Span]) -> Result<Vec<Vec<u8>>, Error> {
         let bulk: Arc<dyn BulkRead> = Arc::clone(self) as _;
-        let mut chunks = read_any(bulk, &NODES, SEGMENT, spans.to_vec());
+        let mut chunks = read_any(bulk, &NODES, (SEGMENT, Some(LISTED_IN)), spans.to_vec());
         let mut got = vec![Vec::new(); spans.len()];
         while let Some(chunk) = chunks.next().await {
             let Chunk { range, bytes } = chunk?;
@@ -131,7 +132,12 @@ impl BulkRead for Owners {
         self.out.lock().push(node);
     }
 
-    fn owners(&self, _: SegmentId) -> BoxFuture<'static, Vec<NodeId>> {
+    fn owners(
+        &self,
+        _: SegmentId,
+        listed_in: Option<PartitionId>,
+    ) -> BoxFuture<'static, Vec<NodeId>> {
+        assert_eq!(listed_in, Some(LISTED_IN), "nobody else has the list (S9)");
         Box::pin(std::future::ready(self.listed.lock().clone()))
     }
 }
