@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where something does not hold")]
 
 mod copies;
+mod hanging;
 mod held;
 mod partition;
 mod segments;
