@@ -4,6 +4,7 @@
 mod copies;
 mod hanging;
 mod held;
+mod hostile;
 mod partition;
 mod segments;
 mod world;
