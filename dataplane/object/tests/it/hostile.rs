@@ -7,9 +7,10 @@ use gitstratum_core::ProcessRole;
 use gitstratum_identity::{Peer, Service as Port};
 use gitstratum_object::Config;
 use gitstratum_proto::bulk::{KIND_HEADER, RANGES_MAX, READ_PATH, SEGMENTS_PATH};
-use gitstratum_proto::object::v1::{Range, ReadRequest};
+use gitstratum_proto::object::v1::{Range, ReadRequest, VerifyRequest};
 use prost::Message as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tonic::Code;
 
 use crate::partition::Partitions;
 use crate::world::{CLUSTER, Disk, NODE, World, segment, whole};
@@ -153,4 +154,36 @@ fn p_l4_bad_input_102_readers_that_take_nothing_hold_up_nobody() {
         drop(readers);
         world.stop().await;
     });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_input_161_answers_that_nobody_reads_are_few_at_once() {
+    let disk = Disk::new();
+    let world = World::start(&disk).await;
+    // None of them is here: what is said of that is more than lies in any buffer.
+    let ids = (0..20_000_u128).map(|number| number.to_be_bytes().to_vec().into());
+    let request = VerifyRequest { segment_ids: ids.collect() };
+    let (mut unread, mut refused) = (Vec::new(), 0);
+    let mut calls = world.calls(ProcessRole::Control);
+    for _ in 0..40 {
+        match calls.verify(request.clone()).await {
+            Ok(answer) => unread.push(answer),
+            Err(status) => {
+                assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
+                refused += 1;
+            }
+        }
+    }
+    assert_eq!((unread.len(), refused), (32, 8));
+    let made = segment(2, SMALL, CLUSTER);
+    world.write(&made).await.unwrap();
+    drop(unread);
+    let asked = VerifyRequest { segment_ids: vec![made.id.0.to_vec().into()] };
+    let again = async {
+        while world.calls(ProcessRole::Control).verify(asked.clone()).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, again).await.expect("the places are free again");
+    world.stop().await;
 }
