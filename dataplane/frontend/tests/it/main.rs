@@ -5,6 +5,7 @@
 mod broken_off;
 mod git;
 mod http;
+mod http_foreign;
 mod http_login;
 mod listing;
 mod raw;
