@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream, StreamExt};
-use gitstratum_core::{ErrorKind, Incarnation, NodeId, SegmentId};
+use gitstratum_core::{ErrorKind, Incarnation, NodeId, PartitionId, SegmentId};
 use gitstratum_identity::Dialer;
 use gitstratum_process::RequestId;
 use gitstratum_proto::bulk::{RANGES_MAX, READ_PATH, segment_path};
@@ -102,8 +102,13 @@ pub trait BulkRead: Send + Sync {
     /// Notes that `node` kept somebody waiting who did not wait any longer.
     fn note_slow(&self, _node: NodeId) {}
 
-    /// Who holds `segment` by the list as it is now; nobody when that cannot be known (S19).
-    fn owners(&self, _segment: SegmentId) -> BoxFuture<'static, Vec<NodeId>> {
+    /// Who holds `segment` by the list as it is now, which is `listed_in` if that is known; nobody
+    /// when that cannot be known (S19).
+    fn owners(
+        &self,
+        _segment: SegmentId,
+        _listed_in: Option<PartitionId>,
+    ) -> BoxFuture<'static, Vec<NodeId>> {
         Box::pin(std::future::ready(Vec::new()))
     }
 }
@@ -233,11 +238,15 @@ impl BulkRead for Client {
         self.standings.failed(node);
     }
 
-    fn owners(&self, segment: SegmentId) -> BoxFuture<'static, Vec<NodeId>> {
+    fn owners(
+        &self,
+        segment: SegmentId,
+        listed_in: Option<PartitionId>,
+    ) -> BoxFuture<'static, Vec<NodeId>> {
         let lists = self.lists.clone();
         Box::pin(async move {
             match lists {
-                Some(partitions) => partitions.owners(segment).await,
+                Some(partitions) => partitions.owners(segment, listed_in).await,
                 None => Vec::new(),
             }
         })

@@ -3,7 +3,8 @@
 
 use bytes::Bytes;
 use gitstratum_core::{
-    Incarnation, NodeId, ObjectFormat, PackId, PushNumber, SegmentId, SessionId, Version,
+    Incarnation, NodeId, ObjectFormat, PackId, PartitionId, PushNumber, SegmentId, SessionId,
+    Version,
 };
 use gitstratum_git::part::{Kind as PartKind, Piece};
 use gitstratum_proto::common::v1 as wire;
@@ -48,6 +49,9 @@ pub struct Pack {
     pub listed_version: Version,
     /// Whether a delta base lies outside it.
     pub thin: bool,
+    /// The partition that lists it, and it alone (S9); none before it is listed, and on the wire,
+    /// where it follows from who sends it.
+    pub listed_in: Option<PartitionId>,
 }
 
 /// A segment as the manifest remembers it (S19).
@@ -79,6 +83,14 @@ pub struct Part {
 }
 
 impl Pack {
+    /// The pack of a row that `partition` lists.
+    ///
+    /// # Errors
+    /// When the row is malformed.
+    pub fn listed(row: &wire::Pack, partition: PartitionId) -> Result<Self, FieldError> {
+        Ok(Self { listed_in: Some(partition), ..Self::try_from(row)? })
+    }
+
     /// The part of `kind`, if the pack has one.
     pub fn part(&self, kind: PartKind) -> Option<&Part> {
         self.parts.iter().find(|part| part.kind == kind)
@@ -127,6 +139,7 @@ impl TryFrom<&wire::Pack> for Pack {
             inline_graph: row.inline_graph.clone(),
             listed_version: Version(row.listed_version),
             thin: row.thin,
+            listed_in: None,
         })
     }
 }

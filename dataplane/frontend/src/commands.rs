@@ -1,8 +1,9 @@
 //! What a client may ask of a repository, whatever carried the request.
 //!
-//! A command that returns an [`Error`] has not told the client: its caller does, once
-//! (an `ERR` packet or an HTTP status). A command that has told the client itself (a
-//! report with `ng`, last words on band 3) returns a [`Served`] that holds the failure.
+//! A command that returns an [`Error`] has not told the client: its caller does, once (an
+//! HTTP status, an `ERR` packet, or band 3: see [`tell`]). It may have been dropped half-way.
+//! A command that has told the client itself (a report with `ng`) returns a [`Served`] that
+//! holds the failure.
 
 pub(crate) mod advertise;
 pub(crate) mod fetch;
@@ -14,11 +15,11 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use gitstratum_core::Role;
-use gitstratum_git::pktline;
+use gitstratum_git::pktline::{self, Band, side_band};
 use gitstratum_git::protocol::Version;
 
 use crate::Error;
-use crate::conversation::Conversation;
+use crate::conversation::{Conversation, Reads};
 use crate::frontend::Frontend;
 use crate::limit::FetchPlace;
 use crate::metric_names::Operation;
@@ -188,19 +189,26 @@ async fn place(
 pub(crate) enum Telling {
     /// It will read of it.
     Told,
-    /// It has gone, or takes no bytes.
-    Gone,
+    /// It has gone, or takes no bytes, or would take words for something else: it is cut off.
+    Not,
 }
 
-/// Tells the client why its request failed, with an `ERR` packet.
+/// Tells the client why its request failed, in the form that it reads at this point of the
+/// answer.
 pub(crate) async fn tell(conversation: &mut Conversation, error: &Error) -> Telling {
     if error.is_of_output() {
-        return Telling::Gone;
+        return Telling::Not;
     }
     let mut out = BytesMut::new();
-    pktline::error(&mut out, &error.to_string());
+    match conversation.output.reads() {
+        Reads::Packets => pktline::error(&mut out, &error.to_string()),
+        Reads::Bands(framing) => {
+            side_band(&mut out, framing, Band::Fatal, format!("{error}\n").as_bytes());
+        }
+        Reads::Content => return Telling::Not,
+    }
     match conversation.output.send(out.freeze()).await {
         Ok(()) => Telling::Told,
-        Err(_) => Telling::Gone,
+        Err(_) => Telling::Not,
     }
 }

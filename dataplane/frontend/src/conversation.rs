@@ -13,7 +13,7 @@ use gitstratum_process::RequestId;
 use gitstratum_proto::common::v1::Actor;
 
 pub(crate) use input::{Input, InputError};
-pub(crate) use output::{Output, OutputError};
+pub(crate) use output::{Output, OutputError, Reads};
 pub(crate) use pace::BYTES_PER_SECOND;
 pub(crate) use packets::Packets;
 

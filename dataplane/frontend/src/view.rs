@@ -125,7 +125,7 @@ impl Views {
         let held = self.held.get(&target.id());
         let request = request(caller, target, purpose, held.as_deref());
         let mut answers = self.partitions.get_refs(target.partition(), request).await?;
-        let mut building = held::Building::new(target.format, held.as_deref());
+        let mut building = held::Building::new(target, held.as_deref());
         loop {
             let answer = answers.message().await;
             let answer: Option<GetRefsResponse> = answer.map_err(|status| {

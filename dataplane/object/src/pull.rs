@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use crate::error::Error;
 use crate::rate::{Bucket, Share};
-use crate::segments::{Hold, SegmentWrite, Segments, blocking};
+use crate::segments::{Hold, SegmentWrite, Segments};
 
 /// Longest wait for a place among the copies under way.
 const PLACE_DEADLINE: Duration = Duration::from_secs(2);
@@ -153,7 +153,7 @@ impl Puller {
         metrics.pulled.inc();
         metrics.pulled_bytes.add(length);
         let segments = Arc::clone(&self.segments);
-        blocking(move || segments.drop_aside(segment)).await?;
+        hold.blocking(move || segments.drop_aside(segment)).await?;
         tracing::info!(%segment, %node, length, "a segment was copied from another node");
         Ok(length)
     }

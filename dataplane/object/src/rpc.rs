@@ -8,7 +8,7 @@ use gitstratum_git::segment::{Layout, Origin};
 use gitstratum_proto::MESSAGE_BYTES_MAX;
 use gitstratum_proto::object::v1 as wire;
 use gitstratum_proto::object::v1::object_server::{Object, ObjectServer};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tonic::{Request, Response, Status};
 
 use crate::admission::Admissions;
@@ -21,6 +21,10 @@ const IDS_MAX: usize = 65_536;
 /// Answers waiting for a slow caller at most.
 const ANSWERS_WAITING_MAX: usize = 16;
 
+/// Answers of many parts under way at most: each takes a thread of those that may block, for as
+/// long as its caller takes to read it.
+pub(crate) const STREAMS_MAX: usize = 32;
+
 type AnswerStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// The gRPC face of the segments.
@@ -29,9 +33,16 @@ pub(crate) struct Rpc {
     pub(crate) puller: Arc<Puller>,
     pub(crate) node: NodeId,
     pub(crate) admissions: Arc<Admissions>,
+    /// Places for answers of many parts: [`STREAMS_MAX`].
+    pub(crate) streams: Arc<Semaphore>,
 }
 
 impl Rpc {
+    fn place(&self) -> Result<OwnedSemaphorePermit, Status> {
+        let place = Arc::clone(&self.streams).try_acquire_owned();
+        place.map_err(|_| Status::resource_exhausted("too many answers are being read"))
+    }
+
     /// What a server serves.
     pub(crate) fn routes(self) -> tonic::service::Routes {
         let server = ObjectServer::new(self).max_decoding_message_size(MESSAGE_BYTES_MAX);
@@ -79,7 +90,7 @@ impl Object for Rpc {
         _request: Request<wire::ListRequest>,
     ) -> Result<Response<Self::ListStream>, Status> {
         let segments = Arc::clone(&self.segments);
-        Ok(stream(move |answers| {
+        Ok(stream(self.place()?, move |answers| {
             for id in segments.ids().map_err(|error| to_status(&error))? {
                 if let Some(record) = describe(&segments, id) {
                     answers(record)?;
@@ -95,7 +106,7 @@ impl Object for Rpc {
     ) -> Result<Response<Self::VerifyStream>, Status> {
         let asked = segment_ids(&request.into_inner().segment_ids)?;
         let segments = Arc::clone(&self.segments);
-        Ok(stream(move |answers| {
+        Ok(stream(self.place()?, move |answers| {
             let ids = match asked.is_empty() {
                 true => segments.ids().map_err(|error| to_status(&error))?.into_iter().collect(),
                 false => asked,
@@ -224,10 +235,12 @@ fn segment_ids(ids: &[bytes::Bytes]) -> Result<Vec<SegmentId>, Status> {
 
 /// Streams what `produce` makes on a blocking thread; it stops when the caller has gone.
 fn stream<T: Send + 'static>(
+    place: OwnedSemaphorePermit,
     produce: impl FnOnce(&dyn Fn(T) -> Result<(), Status>) -> Result<(), Status> + Send + 'static,
 ) -> Response<AnswerStream<T>> {
     let (sender, receiver) = mpsc::channel(ANSWERS_WAITING_MAX);
     let producing = tokio::task::spawn_blocking(move || {
+        let _place = place;
         let send = |answer| {
             sender.blocking_send(Ok(answer)).map_err(|_| Status::cancelled("the caller has gone"))
         };

@@ -4,6 +4,7 @@
 mod copies;
 mod damage;
 mod doubt;
+mod fresh;
 mod place;
 mod read;
 mod record;

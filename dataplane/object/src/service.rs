@@ -21,7 +21,7 @@ use crate::losses::Losses;
 use crate::metric_names::ObjectMetrics;
 use crate::pull::{Puller, Sources};
 use crate::rate::Share;
-use crate::rpc::Rpc;
+use crate::rpc::{self, Rpc};
 use crate::scrub::{Pace, Scrub};
 use crate::segments::{Segments, StoreDeps, Unsound, blocking, settle_doubts};
 use crate::sweep::Sweep;
@@ -116,6 +116,7 @@ impl Service {
             puller: Arc::clone(&self.puller),
             admissions: Arc::clone(&self.admissions),
             node: self.node,
+            streams: Arc::new(Semaphore::new(rpc::STREAMS_MAX)),
         };
         let bulk = Bulk {
             segments: Arc::clone(&self.segments),

@@ -12,7 +12,7 @@ use gitstratum_process::Drain;
 use gitstratum_proto::metadata::v1::{SegmentQuery, SegmentState, SegmentStatesRequest};
 
 use crate::error::Error;
-use crate::segments::{Segments, blocking};
+use crate::segments::{Hold, Segments};
 
 /// Most segments asked about in one call.
 const ASKED_MAX: usize = 4_096;
@@ -83,19 +83,24 @@ impl Sweep {
             return Err(Error::Bug("a partition answered with no segment id"));
         };
         // A pull that is under way, or was since the reading, voids what it says.
-        let Ok(_hold) = self.segments.hold(segment) else { return Ok(()) };
+        let Ok(hold) = self.segments.hold(segment) else { return Ok(()) };
         let pulled = self.segments.record(segment)?.map_or(0, |record| record.pulled);
         match judge(self.node, pulled, state) {
             Verdict::Listed => self.segments.mark_listed(segment).await,
             Verdict::Stays => Ok(()),
-            Verdict::Garbage => self.remove(segment, "nobody lists it").await,
-            Verdict::Unwanted => self.remove(segment, "its owners are others").await,
+            Verdict::Garbage => self.remove(&hold, segment, "nobody lists it").await,
+            Verdict::Unwanted => self.remove(&hold, segment, "its owners are others").await,
         }
     }
 
-    async fn remove(&self, segment: SegmentId, why: &'static str) -> Result<(), Error> {
+    async fn remove(
+        &self,
+        hold: &Hold,
+        segment: SegmentId,
+        why: &'static str,
+    ) -> Result<(), Error> {
         let store = Arc::clone(&self.segments);
-        blocking(move || {
+        hold.blocking(move || {
             store.remove(segment)?;
             store.drop_aside(segment)
         })

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::{self, FuturesUnordered, StreamExt as _};
-use gitstratum_core::{ErrorKind, NodeId, SegmentId};
+use gitstratum_core::{ErrorKind, NodeId, PartitionId, SegmentId};
 use tokio::time::{sleep, timeout};
 
 use super::{BulkRead, Chunk, Chunks, Error, Span};
@@ -20,17 +20,28 @@ const LIST_MAX: Duration = Duration::from_secs(3);
 
 /// Ranges of one segment, from `owners`, which must be one at least: the nearest first, else in
 /// the order given, but those last that failed lately. When every one has failed those are asked that
-/// the list names by then (S19); it fails when they have failed too.
+/// the list names by then, that of the partition `listed_in` (S9, S19); it fails when they have
+/// failed too.
 pub fn read_any(
     bulk: Arc<dyn BulkRead>,
     owners: &[NodeId],
-    segment: SegmentId,
+    (segment, listed_in): (SegmentId, Option<PartitionId>),
     spans: Vec<Span>,
 ) -> Chunks {
     let known = owners.to_vec();
     let owners = last_is_next(bulk.as_ref(), owners);
     let rest = Rest { spans, at: 0, given: 0 };
-    let reading = Reading { bulk, owners, known, is_list_new: false, segment, rest, answer: None };
+    let reading = Reading {
+        bulk,
+        owners,
+        known,
+        stalled: Vec::new(),
+        is_list_new: false,
+        segment,
+        listed_in,
+        rest,
+        answer: None,
+    };
     stream::unfold(Some(reading), |reading| async move {
         let mut reading = reading?;
         match reading.next().await {
@@ -51,13 +62,17 @@ fn last_is_next(bulk: &dyn BulkRead, owners: &[NodeId]) -> Vec<NodeId> {
 
 struct Reading {
     bulk: Arc<dyn BulkRead>,
-    /// Those that were not asked yet, the next one last.
+    /// Those that may be asked, the next one last.
     owners: Vec<NodeId>,
     /// Those of the list that the reader came with.
     known: Vec<NodeId>,
+    /// Those that fell silent inside an answer.
+    stalled: Vec<NodeId>,
     /// Whether the list was asked for again.
     is_list_new: bool,
     segment: SegmentId,
+    /// The partition that lists it, if that is known.
+    listed_in: Option<PartitionId>,
     rest: Rest,
     answer: Option<Answer>,
 }
@@ -112,19 +127,21 @@ impl Reading {
             let node = answer.node;
             let next = answer.chunks.next();
             let next = match self.owners.is_empty() {
-                true => next.await,
-                false => {
-                    timeout(STALL_MAX, next).await.unwrap_or(Some(Err(Error::Deadline { node })))
-                }
+                true => Ok(next.await),
+                false => timeout(STALL_MAX, next).await,
             };
             let error = match next {
-                None => return Ok(None),
-                Some(Ok(chunk)) => {
+                Ok(None) => return Ok(None),
+                Ok(Some(Ok(chunk))) => {
                     let chunk = Chunk { range: answer.first + chunk.range, ..chunk };
                     self.rest.note(&chunk);
                     return Ok(Some(chunk));
                 }
-                Some(Err(error)) => error,
+                Ok(Some(Err(error))) => error,
+                Err(_) => {
+                    self.note_stall(node);
+                    Error::Deadline { node }
+                }
             };
             self.note_failure(node, &error);
             self.bulk.note_slow(node);
@@ -170,13 +187,22 @@ impl Reading {
         }
     }
 
+    /// It may only have paused, and the others may not answer at all: the first time it is asked
+    /// again after them, and races them.
+    fn note_stall(&mut self, node: NodeId) {
+        if !self.stalled.contains(&node) {
+            self.stalled.push(node);
+            self.owners.insert(0, node);
+        }
+    }
+
     /// Copies may have moved since the reader learned who has them: asks once who has them now.
     /// Whether somebody is left to be read from.
     async fn ask_for_list(&mut self) -> bool {
         if std::mem::replace(&mut self.is_list_new, true) {
             return false;
         }
-        let listed = timeout(LIST_MAX, self.bulk.owners(self.segment)).await;
+        let listed = timeout(LIST_MAX, self.bulk.owners(self.segment, self.listed_in)).await;
         let mut listed = listed.unwrap_or_default();
         listed.retain(|node| !self.known.contains(node));
         self.owners = last_is_next(self.bulk.as_ref(), &listed);

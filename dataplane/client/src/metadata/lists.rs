@@ -12,10 +12,12 @@ use super::Partitions;
 const ASKED_AT_ONCE: usize = 16;
 
 impl Partitions {
-    /// Who holds `segment`, by a linearizable read of whichever partition lists it; nobody when none
-    /// that answers does. Rare: a reader has found that the owners it knew do not have it (S19).
-    pub async fn owners(&self, segment: SegmentId) -> Vec<NodeId> {
-        let asked = stream::iter(self.all()).map(|partition| self.owners_in(partition, segment));
+    /// Who holds `segment`, by a linearizable read of `partition`, where it is listed if anywhere
+    /// (S9); of all of them when that is not known. Nobody when none that answers lists it. Rare: a
+    /// reader has found that the owners it knew do not have it (S19).
+    pub async fn owners(&self, segment: SegmentId, partition: Option<PartitionId>) -> Vec<NodeId> {
+        let partitions = partition.map_or_else(|| self.all(), |known| vec![known]);
+        let asked = stream::iter(partitions).map(|partition| self.owners_in(partition, segment));
         let listed = asked.buffer_unordered(ASKED_AT_ONCE).filter_map(ready);
         pin!(listed).next().await.unwrap_or_default()
     }

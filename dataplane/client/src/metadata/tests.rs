@@ -2,7 +2,7 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use gitstratum_core::{ClusterId, ProcessRole};
+use gitstratum_core::{ClusterId, ProcessRole, SegmentId};
 use gitstratum_identity::{LocalNetwork, Peer};
 use gitstratum_process::{Drain, DrainTrigger, Task, spawn};
 use gitstratum_proto::control::v1::{Layout, PartitionPlacement, SnapshotUpdate};
@@ -14,6 +14,8 @@ use super::*;
 use crate::cluster::Snapshot;
 
 const PARTITION: PartitionId = PartitionId(7);
+/// There are others too.
+const PARTITIONS: u32 = 20;
 const NODES: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
 
 /// A voter that gives every call the same answer, a status, and counts the calls.
@@ -94,8 +96,10 @@ impl World {
 
 fn layout() -> Snapshot {
     let voters = NODES.map(|node| node.0).to_vec();
-    let placement = PartitionPlacement { partition: PARTITION.0, voters, preferred_leader: 1 };
-    let layout = Layout { partitions: vec![placement], ..Layout::default() };
+    let placement =
+        |partition| PartitionPlacement { partition, voters: voters.clone(), preferred_leader: 1 };
+    let partitions = (0..PARTITIONS).map(placement).collect();
+    let layout = Layout { partitions, ..Layout::default() };
     Snapshot::empty().apply(&SnapshotUpdate {
         version: 1,
         layout: Some(layout),
@@ -124,6 +128,17 @@ async fn gs_md_25_a_request_is_passed_on_once_to_the_leader_and_the_next_goes_th
     assert_eq!(world.calls(), [1, 3]);
     assert_eq!(world.ask().await, ErrorKind::NotFound);
     assert_eq!(world.calls(), [3]);
+}
+
+/// A read that has failed makes no storm: no other group could list the segment.
+#[tokio::test(start_paused = true)]
+async fn s9_s19_only_the_partition_that_lists_a_segment_is_asked_for_its_owners() {
+    let world = World::new([answered(), answered(), answered()]);
+    let segment = SegmentId([5; 16]);
+    assert!(world.partitions.owners(segment, Some(PARTITION)).await.is_empty());
+    assert_eq!(world.calls(), [1]);
+    assert!(world.partitions.owners(segment, None).await.is_empty());
+    assert_eq!(world.calls().len(), PARTITIONS as usize, "where that is not known");
 }
 
 #[tokio::test(start_paused = true)]

@@ -77,7 +77,8 @@ impl Reader {
     ) -> Result<Chunks, Error> {
         let held = pack.segment(segment).filter(|held| !held.owners.is_empty());
         let held = held.ok_or(Error::Manifest { pack: pack.id, problem: "names no owner" })?;
-        Ok(bulk::read_any(Arc::clone(&self.bulk), &held.owners, segment, spans))
+        let listed = (segment, pack.listed_in);
+        Ok(bulk::read_any(Arc::clone(&self.bulk), &held.owners, listed, spans))
     }
 
     /// Ranges of one segment's body.

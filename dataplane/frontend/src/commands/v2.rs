@@ -33,7 +33,7 @@ pub(super) async fn serve(
             return Ok(served);
         };
         served = run(frontend, conversation, target, request).await?;
-        if served.failure.is_some() || conversation.rounds == Rounds::Stateless {
+        if conversation.rounds == Rounds::Stateless {
             return Ok(served);
         }
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gitstratum_core::ErrorKind;
+use gitstratum_git::pktline::SideBand;
 use tokio::sync::mpsc;
 
 /// Pieces under way to a client at most (GS-FE-25); with pieces of at most 64 KiB a
@@ -17,6 +18,37 @@ pub(crate) struct Output {
     pieces: mpsc::Sender<Bytes>,
     idle: Duration,
     sent: Arc<AtomicU64>,
+    reads: Reads,
+}
+
+/// What the client takes the next bytes for, and so how an error can be told to it. Kept with the
+/// output, as whoever was sending may be dropped half-way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reads {
+    /// Packets: an error is an `ERR` line.
+    Packets,
+    /// Frames of this kind: an error goes on band 3.
+    Bands(SideBand),
+    /// Content of which nothing can be told apart: an error can only break it off.
+    Content,
+}
+
+impl Reads {
+    /// What is said of a push: frames, or packets where none were asked for.
+    pub(crate) const fn verdict(framing: SideBand) -> Self {
+        match framing {
+            SideBand::None => Self::Packets,
+            SideBand::Small | SideBand::Large => Self::Bands(framing),
+        }
+    }
+
+    /// A pack, framed as was agreed.
+    pub(crate) const fn pack(framing: SideBand) -> Self {
+        match framing {
+            SideBand::None => Self::Content,
+            SideBand::Small | SideBand::Large => Self::Bands(framing),
+        }
+    }
 }
 
 /// Why bytes could not be sent.
@@ -44,7 +76,7 @@ impl Output {
     /// An output, and the end that the transport drains.
     pub(crate) fn channel(idle: Duration) -> (Self, mpsc::Receiver<Bytes>) {
         let (pieces, receiver) = mpsc::channel(PIECES_MAX);
-        (Self { pieces, idle, sent: Arc::default() }, receiver)
+        (Self { pieces, idle, sent: Arc::default(), reads: Reads::Packets }, receiver)
     }
 
     /// Queues `bytes`, waiting while the client is slow.
@@ -66,6 +98,17 @@ impl Output {
             }
             Err(mpsc::error::SendTimeoutError::Closed(_)) => Err(OutputError::Gone),
         }
+    }
+
+    /// What the client reads from here on. To be said in the same breath as the send that made it
+    /// so: between the two nobody may be dropped.
+    pub(crate) fn set_reads(&mut self, reads: Reads) {
+        self.reads = reads;
+    }
+
+    /// What the client reads now.
+    pub(crate) fn reads(&self) -> Reads {
+        self.reads
     }
 
     /// Bytes queued so far.

@@ -142,6 +142,7 @@ fn row(checked: &Checked, (id, parts): (PackId, &Parts), stored: Stored, origins
         inline_graph: parts.inline_graph(),
         listed_version: Version::default(),
         thin: !resolved.external_bases().is_empty(),
+        listed_in: None,
     }
 }
 

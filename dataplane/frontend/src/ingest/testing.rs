@@ -41,6 +41,8 @@ pub(crate) enum Mood {
     Fine,
     /// It refuses writes.
     Refuses(ErrorKind),
+    /// It takes nothing, and refuses in the end.
+    RefusesAfter(Duration),
     /// It takes the connection and nothing else.
     Hangs,
     /// It takes every byte and never answers.
@@ -142,6 +144,10 @@ impl Storage for MemoryNodes {
             match nodes.mood(node) {
                 Mood::Fine | Mood::NeverAcks | Mood::AcksAfter(_) => {}
                 Mood::Refuses(kind) => return refused(kind, "not now"),
+                Mood::RefusesAfter(pause) => {
+                    tokio::time::sleep(pause).await;
+                    return refused(ErrorKind::Unavailable, "not now");
+                }
                 Mood::Hangs => std::future::pending().await,
             }
             let (mut whole, mut verifier) = (BytesMut::new(), Verifier::new(segment));

@@ -6,8 +6,9 @@ use gitstratum_core::{ObjectFormat, ObjectId, RefName};
 use gitstratum_proto::common::v1::Ref;
 use gitstratum_proto::format_to_wire;
 use gitstratum_proto::metadata::v1::{
-    CloseSessionRequest, CloseSessionResponse, GetRefsRequest, GetRefsResponse, OpenSessionRequest,
-    OpenSessionResponse, RenewSessionsRequest, RenewSessionsResponse, SessionState,
+    CloseSessionRequest, CloseSessionResponse, FetchPlan, GetRefsRequest, GetRefsResponse,
+    OpenSessionRequest, OpenSessionResponse, PlanFetchRequest, PlanFetchResponse,
+    RenewSessionsRequest, RenewSessionsResponse, SessionState,
 };
 use parking_lot::Mutex;
 use prost::Message;
@@ -42,6 +43,8 @@ struct State {
     renewals: Vec<RenewSessionsRequest>,
     calls: BTreeMap<String, usize>,
     failure: Option<Code>,
+    /// Calls of a method that fail, from which on.
+    failing: BTreeMap<String, (usize, Code)>,
 }
 
 /// What the partition holds of a repository.
@@ -100,14 +103,28 @@ impl Metadata {
         self.state.lock().failure = code.map(Code);
     }
 
-    /// `GetRefs` waits from now on, until [`Metadata::release`].
+    /// Calls of `method` fail with this gRPC code, from number `from` on.
+    pub fn fail_from(&self, method: &str, from: usize, code: u8) {
+        self.state.lock().failing.insert(method.to_owned(), (from, Code(code)));
+    }
+
+    /// `GetRefs` and `UpdateRefs` wait from now on, until [`Metadata::release`].
     pub fn hold(&self) {
         self.gate.forget_permits(Semaphore::MAX_PERMITS);
     }
 
-    /// Lets `count` calls of `GetRefs` pass.
+    /// Lets `count` of those calls pass.
     pub fn release(&self, count: usize) {
         self.gate.add_permits(count);
+    }
+}
+
+impl State {
+    fn count(&mut self, method: &str) -> Result<(), Code> {
+        let count = self.calls.entry(method.to_owned()).or_default();
+        *count += 1;
+        let failing = self.failing.get(method).filter(|(from, _)| *count >= *from);
+        self.failure.or(failing.map(|(_, code)| *code)).map_or(Ok(()), Err)
     }
 }
 
@@ -137,16 +154,13 @@ impl RepoState {
 
 impl Calls for Metadata {
     async fn call(&self, method: &str, message: Bytes) -> Answer {
-        *self.state.lock().calls.entry(method.to_owned()).or_default() += 1;
-        if let Some(code) = self.state.lock().failure {
-            return Err(code);
+        self.state.lock().count(method)?;
+        if matches!(method, "GetRefs" | "UpdateRefs") {
+            self.gate.acquire().await.map_err(|_| UNIMPLEMENTED)?.forget();
         }
         match method {
-            "GetRefs" => {
-                let permit = self.gate.acquire().await.map_err(|_| UNIMPLEMENTED)?;
-                permit.forget();
-                self.get_refs(&decode(message)?)
-            }
+            "GetRefs" => self.get_refs(&decode(message)?),
+            "PlanFetch" => Ok(plan(decode(message)?)),
             "OpenSession" => self.open(&decode(message)?),
             "RenewSessions" => self.renew(decode(message)?),
             "CloseSession" => self.close(&decode(message)?),
@@ -212,6 +226,18 @@ impl Metadata {
         self.state.lock().sessions.remove(&request.session);
         Ok(vec![CloseSessionResponse {}.encode_to_vec()])
     }
+}
+
+/// All haves are common, and nothing is to be sent; the plan comes with the last words.
+fn plan(request: PlanFetchRequest) -> Vec<Vec<u8>> {
+    let plan = request.done.then(FetchPlan::default);
+    let answer = PlanFetchResponse {
+        acks: request.haves,
+        ready: true,
+        plan,
+        ..PlanFetchResponse::default()
+    };
+    vec![answer.encode_to_vec()]
 }
 
 fn decode<M: Message + Default>(message: Bytes) -> Result<M, Code> {

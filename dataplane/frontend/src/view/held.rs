@@ -1,15 +1,17 @@
 use std::sync::Arc;
 
 use gitstratum_client::manifest::Pack;
-use gitstratum_core::{ErrorKind, ObjectFormat, ObjectId, PackId, RefName, Version};
+use gitstratum_core::{ErrorKind, ObjectFormat, ObjectId, PackId, PartitionId, RefName, Version};
 use gitstratum_proto::metadata::v1::GetRefsResponse;
 use gitstratum_proto::{FieldError, common, object_id, pack_id};
 
 use super::{Ref, Refs, View};
 use crate::Error;
+use crate::target::Target;
 
 /// A view under construction from the held one and the messages of an answer.
 pub(super) struct Building<'a> {
+    partition: PartitionId,
     format: ObjectFormat,
     held: Option<&'a View>,
     first: Option<GetRefsResponse>,
@@ -33,9 +35,10 @@ impl View {
 }
 
 impl<'a> Building<'a> {
-    pub(super) fn new(format: ObjectFormat, held: Option<&'a View>) -> Self {
+    pub(super) fn new(target: &Target, held: Option<&'a View>) -> Self {
         Self {
-            format,
+            partition: target.partition(),
+            format: target.format,
             held,
             first: None,
             refs: Vec::new(),
@@ -58,7 +61,7 @@ impl<'a> Building<'a> {
             self.deleted.push(name_of("deleted", name)?);
         }
         for row in &answer.packs {
-            self.packs.push(Arc::new(Pack::try_from(row)?));
+            self.packs.push(Arc::new(Pack::listed(row, self.partition)?));
         }
         for id in &answer.packs_gone {
             self.packs_gone.push(pack_id("packs_gone", id)?);

@@ -2,8 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where something does not hold")]
 #![expect(unreachable_pub, reason = "a test binary has no outside")]
 
+mod broken_off;
 mod git;
 mod http;
+mod http_foreign;
 mod http_login;
 mod listing;
 mod raw;

@@ -72,9 +72,10 @@ impl Views {
     ) -> Result<Option<Viewed>, Error> {
         let slot = self.slot(hosted.partition, repo);
         let mut held = slot.held.lock().await;
+        let partition = hosted.partition;
         for _ in 0..LOADS_MAX {
             let before = held.clone();
-            match hosted.read(move |rows| read_view(rows, repo, &before)).await? {
+            match hosted.read(move |rows| read_view(rows, (partition, repo), &before)).await? {
                 Seen::NoRow => return Ok(None),
                 Seen::RefsWanted => held.refs = load::refs(hosted, repo).await?,
                 Seen::Viewed(viewed, after) => {
@@ -160,12 +161,16 @@ impl Slot {
     }
 }
 
-fn read_view(rows: &dyn Rows, repo: RepoId, held: &Held) -> Result<Seen, partition::Error> {
+fn read_view(
+    rows: &dyn Rows,
+    (partition, repo): (PartitionId, RepoId),
+    held: &Held,
+) -> Result<Seen, partition::Error> {
     let Some(row) = query::repository(rows, repo)? else { return Ok(Seen::NoRow) };
     let Some(refs) = current_refs(rows, &row, held.refs.as_ref())? else {
         return Ok(Seen::RefsWanted);
     };
-    let packs = current_packs(rows, &row, held.packs.as_ref())?;
+    let packs = current_packs(rows, (partition, &row), held.packs.as_ref())?;
     let view = RepoView {
         repo,
         format: row.format(),
@@ -217,7 +222,7 @@ pub(super) fn ref_value(row: &RefRow) -> Result<RefValue, partition::Error> {
 
 fn current_packs(
     rows: &dyn Rows,
-    row: &RepositoryRow,
+    (partition, row): (PartitionId, &RepositoryRow),
     held: Option<&Arc<Packs>>,
 ) -> Result<Arc<Packs>, partition::Error> {
     let version = row.manifest_version();
@@ -232,11 +237,11 @@ fn current_packs(
         _ => (Version(0), Vec::new()),
     };
     for pack in query::packs_after(rows, repo, since)? {
-        all.push(Arc::new(typed_pack(&pack)?));
+        all.push(Arc::new(typed_pack(&pack, partition)?));
     }
     Ok(Arc::new(Packs { version, all: Arc::new(all) }))
 }
 
-fn typed_pack(pack: &wire::Pack) -> Result<Pack, partition::Error> {
-    Pack::try_from(pack).map_err(|_| partition::Error::Damaged { what: "manifest" })
+fn typed_pack(pack: &wire::Pack, partition: PartitionId) -> Result<Pack, partition::Error> {
+    Pack::listed(pack, partition).map_err(|_| partition::Error::Damaged { what: "manifest" })
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use gitstratum_client::bulk::Span;
 use gitstratum_core::SegmentId;
+use gitstratum_process::spawn;
 use gitstratum_proto::bulk::{FRAME_BYTES_MAX, FrameHeader, RANGES_MAX};
 use gitstratum_proto::object::v1::ReadRequest;
 use http_body_util::{BodyExt, Limited, StreamBody};
@@ -27,14 +28,15 @@ pub(super) async fn answer(
     bulk: Bulk,
     request: Request<Incoming>,
 ) -> Result<Response<AnswerBody>, Error> {
-    let (segment, spans) = parse(request).await?;
+    let asking = tokio::time::timeout(bulk.write_idle, parse(request)).await;
+    let (segment, spans) = asking.map_err(|_| Error::Request("body does not come"))??;
     let segments = Arc::clone(&bulk.segments);
     // Opened first, so that a segment that is not here is a status and not a broken body.
     let opening = Arc::clone(&segments);
     blocking(move || opening.open_to_read(segment)).await?;
     let (frames, waiting) = mpsc::channel(FRAMES_WAITING_MAX);
-    let reading = tokio::task::spawn_blocking(move || {
-        read_all(&segments, segment, &spans, &frames);
+    let reading = spawn("segment read", async move {
+        read_all(&segments, segment, &spans, &frames).await;
     });
     let stream = futures::stream::unfold((waiting, reading), |(mut waiting, reading)| async {
         let bytes: Bytes = waiting.recv().await?;
@@ -52,13 +54,17 @@ async fn parse(request: Request<Incoming>) -> Result<(SegmentId, Vec<Span>), Err
     if read.ranges.len() > RANGES_MAX {
         return Err(Error::Request("more than 65536 ranges"));
     }
+    if read.ranges.iter().any(|range| range.offset.checked_add(range.length).is_none()) {
+        return Err(Error::Request("a range ends beyond what can be counted"));
+    }
     let spans = read.ranges.iter().map(|r| Span { offset: r.offset, length: r.length });
     Ok((segment, spans.collect()))
 }
 
 /// Reads range by range until the reader has gone. A failure ends the answer with an error
-/// frame: never a short answer that looks whole.
-fn read_all(
+/// frame: never a short answer that looks whole. A thread is taken for as long as the disk works
+/// and no longer: of slow readers there may be any number (P-L4).
+async fn read_all(
     segments: &Arc<Segments>,
     segment: SegmentId,
     spans: &[Span],
@@ -66,19 +72,18 @@ fn read_all(
 ) {
     for span in spans {
         let mut offset = span.offset;
-        let end = span.offset.saturating_add(span.length);
+        let end = span.offset + span.length;
         while offset < end {
             let length = (end - offset).min(FRAME_BYTES_MAX as u64);
-            let frame = segments.read(segment, Span { offset, length });
-            let failed = frame.is_err();
-            let sent = match frame {
-                Ok(bytes) => send(frames, FrameHeader::of_data, bytes),
-                Err(error) => {
-                    let text = format!("{} {error}", error.kind());
-                    send(frames, FrameHeader::of_error, Bytes::from(text))
+            let (store, span) = (Arc::clone(segments), Span { offset, length });
+            let frame = blocking(move || Ok(framed(store.read(segment, span))));
+            let (frame, ends) = frame.await.unwrap_or_else(|error| framed(Err(error)));
+            for piece in frame {
+                if frames.send(piece).await.is_err() {
+                    return;
                 }
-            };
-            if failed || !sent {
+            }
+            if ends {
                 return;
             }
             offset += length;
@@ -86,13 +91,16 @@ fn read_all(
     }
 }
 
-fn send(
-    frames: &mpsc::Sender<Bytes>,
-    header: impl Fn(u32, u32) -> FrameHeader,
-    payload: Bytes,
-) -> bool {
+/// The pieces of a frame, and whether it ends the answer.
+fn framed(read: Result<Bytes, Error>) -> ([Bytes; 2], bool) {
+    let (payload, header, ends): (_, fn(u32, u32) -> FrameHeader, _) = match read {
+        Ok(bytes) => (bytes, FrameHeader::of_data, false),
+        Err(error) => {
+            let text = format!("{} {error}", error.kind());
+            (Bytes::from(text), FrameHeader::of_error, true)
+        }
+    };
     let length = u32::try_from(payload.len()).expect("because a frame is at most 1 MiB");
     let header = header(length, crc32c::crc32c(&payload)).encode();
-    frames.blocking_send(Bytes::copy_from_slice(&header)).is_ok()
-        && frames.blocking_send(payload).is_ok()
+    ([Bytes::copy_from_slice(&header), payload], ends)
 }

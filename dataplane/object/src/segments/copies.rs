@@ -32,6 +32,23 @@ impl Drop for Held {
     }
 }
 
+impl Hold {
+    /// Runs `work` on a thread that may block. Held until that has ended, also when nobody waits
+    /// for it any more: a disk that hangs is not asked for the same again and again, and what it
+    /// does when it wakes does not meet what a later holder put in the same place (P-D1).
+    pub(crate) async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let held = self.clone();
+        blocking(move || {
+            let _held = held;
+            work()
+        })
+        .await
+    }
+}
+
 impl Segments {
     /// Keeps others from `segment` until the answer and all its clones are dropped.
     pub(crate) fn hold(self: &Arc<Self>, segment: SegmentId) -> Result<Hold, Error> {
@@ -50,20 +67,14 @@ impl Segments {
         list: u64,
     ) -> Result<Option<Layout>, Error> {
         let (segments, segment) = (Arc::clone(self), hold.0.segment);
-        // Held until it was read, also when nobody waits any more: a disk that hangs is not asked
-        // for the same again and again.
-        let held = hold.clone();
-        let verified = blocking(move || {
-            let _held = held;
-            segments.verify(segment)
-        });
+        let verified = hold.blocking(move || segments.verify(segment));
         let layout = match verified.await {
             Ok(layout) => layout,
             Err(Error::NotHeld { .. } | Error::PutAside { .. }) => return Ok(None),
             Err(error) if error.kind() == ErrorKind::Corrupt => {
                 tracing::error!(%segment, %error, "a damaged copy is put aside for a sound one");
                 let segments = Arc::clone(self);
-                blocking(move || segments.set_aside(segment)).await?;
+                hold.blocking(move || segments.set_aside(segment)).await?;
                 return Ok(None);
             }
             Err(error) => return Err(error),

@@ -5,10 +5,11 @@ use bytes::{Bytes, BytesMut};
 use gitstratum_core::SegmentId;
 use gitstratum_git::segment::{Header, Layout, Verifier};
 use gitstratum_process::{Task, failpoint, spawn};
-use gitstratum_store::{Batch, Durability, File, Permissions};
+use gitstratum_store::{Batch, Durability, File};
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
+use super::fresh::Fresh;
 use super::{Hold, INLINE, Opened, Place, RECORDS, Record, Segments};
 use crate::error::Error;
 
@@ -65,14 +66,14 @@ impl Segments {
             hold,
         };
         let segments = Arc::clone(self);
-        blocking(move || {
+        let looked = write.hold.blocking(move || {
             segments.deps.space.admit(gitstratum_git::segment::SEGMENT_BYTES_MAX as u64)?;
             match segments.open_segment(segment) {
                 Ok(_) => Err(Error::Exists { segment }),
                 Err(_) => Ok(()),
             }
-        })
-        .await?;
+        });
+        looked.await?;
         Ok(write)
     }
 }
@@ -151,7 +152,7 @@ impl SegmentWrite {
     pub(crate) async fn give_up(mut self) -> Result<(), Error> {
         let Some(open) = self.file.take() else { return Ok(()) };
         let segments = Arc::clone(&self.segments);
-        blocking(move || Ok(segments.deps.files.remove(&open.path)?)).await
+        self.hold.blocking(move || Ok(segments.deps.files.remove(&open.path)?)).await
     }
 
     fn check_header(&self, header: &Header) -> Result<(), Error> {
@@ -210,15 +211,9 @@ impl SegmentWrite {
 
     async fn create_file(&mut self) -> Result<(), Error> {
         let path = self.segments.path(self.segment);
-        let (segments, at) = (Arc::clone(&self.segments), path.clone());
-        let file = blocking(move || {
-            // What a crash left of an earlier try was never sealed: `begin` looked.
-            if segments.deps.files.metadata(&at)?.is_some() {
-                segments.deps.files.remove(&at)?;
-            }
-            Ok(segments.deps.files.create(&at, Permissions::Private)?)
-        })
-        .await?;
+        let (segments, at, hold) = (Arc::clone(&self.segments), path.clone(), self.hold.clone());
+        let fresh = self.hold.blocking(move || Fresh::create(segments, at, hold));
+        let file = fresh.await?.claim()?;
         let (segments, at) = (Arc::clone(&self.segments), path.clone());
         let named = spawn("segment directory sync", async move {
             blocking(move || {
@@ -256,11 +251,10 @@ impl Drop for SegmentWrite {
         // Held until the file is gone, so that nobody takes it for a copy, or makes one there.
         let hold = self.hold.clone();
         spawn("unsealed segment removal", async move {
-            let removed = blocking(move || Ok(segments.deps.files.remove(&open.path)?)).await;
+            let removed = hold.blocking(move || Ok(segments.deps.files.remove(&open.path)?)).await;
             if let Err(error) = removed {
                 tracing::warn!(%segment, %error, "an unsealed segment's file stays");
             }
-            drop(hold);
         })
         .detach();
     }

@@ -22,8 +22,8 @@ use gitstratum_proto::object::v1::object_client::ObjectClient;
 use gitstratum_proto::object::v1::{PullRequest, PullResponse};
 use gitstratum_store::files::{read_whole, write_atomically};
 use gitstratum_store::{
-    Committer, Engine, Family, Files, MemoryEngine, MemoryFiles, Permissions, Reader as _,
-    SpaceGuard, commit,
+    Batch, Committer, Durability, Engine, Family, Files, MemoryEngine, MemoryFiles, Permissions,
+    Reader as _, SpaceGuard, commit,
 };
 use tonic::Status;
 
@@ -264,4 +264,13 @@ pub(crate) async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
 pub(crate) fn is_known(disk: &Disk, made: &Made) -> bool {
     let row = disk.engine.get(RECORDS, &made.id.0).unwrap();
     row.is_some_and(|row| row[1] == 1)
+}
+
+/// The disk's record says from now on that the segment is listed.
+pub(crate) fn mark_known(disk: &Disk, made: &Made) {
+    let mut row = disk.engine.get(RECORDS, &made.id.0).unwrap().unwrap().to_vec();
+    row[1] = 1;
+    let mut batch = Batch::new();
+    batch.put(RECORDS, made.id.0.to_vec(), row);
+    disk.engine.write(batch, Durability::Synced).unwrap();
 }

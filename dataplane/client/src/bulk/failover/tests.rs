@@ -8,6 +8,7 @@ use super::super::Distance;
 use super::*;
 
 const SEGMENT: SegmentId = SegmentId([7; 16]);
+const LISTED_IN: PartitionId = PartitionId(3);
 const NODES: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
 /// A node that holds what was moved there.
 const NEW: NodeId = NodeId(4);
@@ -28,6 +29,8 @@ enum Manner {
     Breaks(u64),
     /// It is silent after so many bytes.
     Stalls(u64),
+    /// The same, but only the first time.
+    StallsOnce(u64),
 }
 
 struct Owners {
@@ -55,7 +58,7 @@ impl Owners {
 
     async fn read(self: &Arc<Self>, spans: &[Span]) -> Result<Vec<Vec<u8>>, Error> {
         let bulk: Arc<dyn BulkRead> = Arc::clone(self) as _;
-        let mut chunks = read_any(bulk, &NODES, SEGMENT, spans.to_vec());
+        let mut chunks = read_any(bulk, &NODES, (SEGMENT, Some(LISTED_IN)), spans.to_vec());
         let mut got = vec![Vec::new(); spans.len()];
         while let Some(chunk) = chunks.next().await {
             let Chunk { range, bytes } = chunk?;
@@ -76,8 +79,11 @@ impl BulkRead for Owners {
         _: SegmentId,
         ranges: Vec<Span>,
     ) -> BoxFuture<'static, Result<Chunks, Error>> {
+        let manner = match self.manners[&node] {
+            Manner::StallsOnce(_) if self.asked.lock().contains(&node) => Manner::Sound,
+            manner => manner,
+        };
         self.asked.lock().push(node);
-        let manner = self.manners[&node];
         Box::pin(async move {
             let limit = match manner {
                 Manner::Sound => u64::MAX,
@@ -87,7 +93,7 @@ impl BulkRead for Owners {
                 }
                 Manner::Silent => std::future::pending().await,
                 Manner::Gone => return Err(Error::Busy { node }),
-                Manner::Breaks(after) | Manner::Stalls(after) => after,
+                Manner::Breaks(after) | Manner::Stalls(after) | Manner::StallsOnce(after) => after,
             };
             let mut left = limit;
             let mut chunks = Vec::new();
@@ -107,7 +113,7 @@ impl BulkRead for Owners {
                 Manner::Breaks(_) => {
                     given.chain(stream::iter([Err(Error::Frame { node, problem: "torn" })])).boxed()
                 }
-                Manner::Stalls(_) => given.chain(stream::pending()).boxed(),
+                Manner::Stalls(_) | Manner::StallsOnce(_) => given.chain(stream::pending()).boxed(),
                 Manner::Sound | Manner::Slow | Manner::Silent | Manner::Gone => given.boxed(),
             })
         })
@@ -126,7 +132,12 @@ impl BulkRead for Owners {
         self.out.lock().push(node);
     }
 
-    fn owners(&self, _: SegmentId) -> BoxFuture<'static, Vec<NodeId>> {
+    fn owners(
+        &self,
+        _: SegmentId,
+        listed_in: Option<PartitionId>,
+    ) -> BoxFuture<'static, Vec<NodeId>> {
+        assert_eq!(listed_in, Some(LISTED_IN), "nobody else has the list (S9)");
         Box::pin(std::future::ready(self.listed.lock().clone()))
     }
 }
@@ -171,6 +182,30 @@ async fn gs_ob_29_an_owner_that_was_overtaken_goes_on_where_the_others_broke_off
     assert_eq!(owners.asked(), [1, 2, 3, 1]);
 }
 
+/// A stall of one disk is no reason to wait for a node that has never answered.
+#[tokio::test(start_paused = true)]
+async fn p_a3_an_owner_that_paused_is_asked_again_when_the_others_are_silent() {
+    for after in 0..22 {
+        let owners = Owners::new([Manner::Silent, Manner::StallsOnce(after), Manner::Gone]);
+        let began = tokio::time::Instant::now();
+        let asked = spans();
+        let reading = tokio::time::timeout(10 * STALL_MAX, owners.read(&asked));
+        let read = reading.await.expect("it waits for the silent one");
+        assert_eq!(read.unwrap(), expected(), "after {after}");
+        assert_eq!(owners.asked(), [1, 2, 3, 1, 2]);
+        assert!(began.elapsed() <= STALL_MAX + 3 * HEDGE_AFTER, "{:?}", began.elapsed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_owner_that_stalls_time_and_again_is_asked_no_third_time() {
+    let owners = Owners::new([Manner::Stalls(3), Manner::Stalls(3), Manner::Breaks(3)]);
+    let spans = spans();
+    let reading = tokio::time::timeout(10 * STALL_MAX, owners.read(&spans));
+    assert!(reading.await.is_err(), "the last one is waited for");
+    assert_eq!(owners.asked(), [1, 2, 3, 1, 2]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_last_owner_is_waited_for() {
     let owners = Owners::new([Manner::Gone, Manner::Gone, Manner::Stalls(3)]);
@@ -190,7 +225,7 @@ async fn an_owner_that_was_slow_is_asked_last() {
 
 #[tokio::test(start_paused = true)]
 async fn when_all_fail_the_last_failure_is_told() {
-    let owners = Owners::new([Manner::Gone, Manner::Stalls(3), Manner::Breaks(2)]);
+    let owners = Owners::new([Manner::Gone, Manner::Breaks(3), Manner::Breaks(2)]);
     let error = owners.read(&spans()).await.unwrap_err();
     assert_eq!(error.to_string(), format!("answer of node {}: torn", NODES[2]));
     let owners = Owners::new([Manner::Gone; 3]);

@@ -20,8 +20,8 @@ use crate::view::Purpose;
 /// How often a client that waits is told that we still work.
 const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(5);
 
-/// The pack of a plan, in frames; returns how many objects it has. After the first byte
-/// a failure is told on band 3, and the stream ends without its flush.
+/// The pack of a plan, in frames; returns how many objects it has. After a failure the stream
+/// ends without its flush.
 pub(super) async fn send_pack(
     frontend: &Arc<Frontend>,
     conversation: &mut Conversation,
@@ -30,24 +30,8 @@ pub(super) async fn send_pack(
     plan: &FetchPlan,
 ) -> Result<u64, Error> {
     let caller = Arc::clone(&conversation.caller);
-    let mut out = Framed::new(&mut conversation.output, fetch.side_band);
-    let sent = pack(frontend, &caller, target, fetch, plan, &mut out).await;
-    if let Err(error) = &sent {
-        // The client may have gone already: then nobody is left to be told.
-        drop(out.tell(Band::Fatal, &format!("{error}\n")).await);
-    }
-    sent
-}
-
-async fn pack(
-    frontend: &Arc<Frontend>,
-    caller: &Caller,
-    target: &Target,
-    fetch: &Fetch,
-    plan: &FetchPlan,
-    out: &mut Framed<'_>,
-) -> Result<u64, Error> {
-    let choosing = choose(frontend, caller, target, fetch, plan);
+    let out = &mut Framed::new(&mut conversation.output, fetch.side_band);
+    let choosing = choose(frontend, &caller, target, fetch, plan);
     let (packs, selection) = with_keep_alive(out, fetch.side_band, choosing).await?;
     if fetch.progress {
         let text = format!("Sending {} objects\n", selection.count);

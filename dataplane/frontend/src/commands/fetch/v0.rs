@@ -9,7 +9,7 @@ use super::ask::{PlanWhen, ask, ids};
 use super::v2::gone;
 use crate::Error;
 use crate::commands::{Served, place};
-use crate::conversation::{Conversation, Packets, Rounds};
+use crate::conversation::{Conversation, Packets, Reads, Rounds};
 use crate::frontend::Frontend;
 use crate::metric_names::Operation;
 use crate::target::Target;
@@ -111,6 +111,7 @@ async fn round(
         Next::EndOfResponse => Ok(Some(Served::new(Operation::Fetch))),
         Next::Pack => {
             let fetch = session.fetch().clone();
+            conversation.output.set_reads(Reads::pack(fetch.side_band));
             let plan = match round.plan {
                 Some(plan) => plan,
                 None => {
@@ -118,12 +119,8 @@ async fn round(
                     last.plan.unwrap_or_default()
                 }
             };
-            let sent = send_pack(frontend, conversation, target, &fetch, &plan).await;
             let mut served = Served::new(Operation::Fetch);
-            match sent {
-                Ok(objects) => served.objects = objects,
-                Err(failure) => served.failure = Some(failure),
-            }
+            served.objects = send_pack(frontend, conversation, target, &fetch, &plan).await?;
             Ok(Some(served))
         }
     }

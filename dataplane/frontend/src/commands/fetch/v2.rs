@@ -9,7 +9,7 @@ use super::answer::send_pack;
 use super::ask::{PlanWhen, ask, ids};
 use crate::Error;
 use crate::commands::Served;
-use crate::conversation::{Conversation, OutputError};
+use crate::conversation::{Conversation, OutputError, Reads};
 use crate::frontend::Frontend;
 use crate::metric_names::Operation;
 use crate::target::Target;
@@ -46,10 +46,10 @@ pub(crate) async fn serve_v2(
     }
     packfile_header(&mut out);
     conversation.output.send(out.freeze()).await.map_err(gone)?;
-    match send_pack(frontend, conversation, target, &request, &plan).await {
-        Ok(objects) => served.objects = objects,
-        Err(failure) => served.failure = Some(failure),
-    }
+    conversation.output.set_reads(Reads::pack(request.side_band));
+    served.objects = send_pack(frontend, conversation, target, &request, &plan).await?;
+    // Another command may follow.
+    conversation.output.set_reads(Reads::Packets);
     Ok(served)
 }
 

@@ -5,7 +5,7 @@ use gitstratum_git::protocol::capabilities::Offered;
 use gitstratum_git::protocol::receive_pack::{Parser, Push};
 
 use crate::Error;
-use crate::conversation::{Input, Packets};
+use crate::conversation::{Input, Output, Packets, Reads};
 
 /// What a client asks, and the bytes of its pack that came along.
 #[derive(Debug)]
@@ -19,7 +19,11 @@ pub(super) struct Asked {
 ///
 /// # Errors
 /// When the client breaks the protocol, breaks off or is silent.
-pub(super) async fn read(input: &mut Input, format: ObjectFormat) -> Result<Option<Asked>, Error> {
+pub(super) async fn read(
+    input: &mut Input,
+    output: &mut Output,
+    format: ObjectFormat,
+) -> Result<Option<Asked>, Error> {
     let mut packets = Packets::new();
     let mut parser = Parser::new(format, Offered { push_options: true }, Limits::default());
     let mut any = false;
@@ -31,7 +35,10 @@ pub(super) async fn read(input: &mut Input, format: ObjectFormat) -> Result<Opti
             return Err(Error::new(ErrorKind::Invalid, "the push ended inside its commands"));
         };
         any = true;
-        if let Some(push) = parser.accept(packet)? {
+        let accepted = parser.accept(packet);
+        // Stock git takes all that comes for frames as soon as it has asked for them.
+        output.set_reads(Reads::verdict(parser.side_band()));
+        if let Some(push) = accepted? {
             let first = packets.into_rest();
             return Ok((!push.commands.is_empty()).then_some(Asked { push, first }));
         }
@@ -40,6 +47,10 @@ pub(super) async fn read(input: &mut Input, format: ObjectFormat) -> Result<Opti
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use gitstratum_git::pktline::SideBand;
+
     use super::*;
 
     const ID: &str = "1111111111111111111111111111111111111111";
@@ -50,7 +61,14 @@ mod tests {
     }
 
     async fn read_text(text: String) -> Result<Option<Asked>, Error> {
-        read(&mut Input::of(Bytes::from(text)), ObjectFormat::Sha1).await
+        read_into(text).await.0
+    }
+
+    async fn read_into(text: String) -> (Result<Option<Asked>, Error>, Reads) {
+        let (mut output, _pieces) = Output::channel(Duration::from_secs(60));
+        let mut input = Input::of(Bytes::from(text));
+        let asked = read(&mut input, &mut output, ObjectFormat::Sha1).await;
+        (asked, output.reads())
     }
 
     #[tokio::test]
@@ -66,6 +84,24 @@ mod tests {
     async fn a_client_that_only_tries_whether_it_may_push_asks_nothing() {
         assert!(read_text("0000".to_owned()).await.unwrap().is_none());
         assert!(read_text(String::new()).await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn what_is_wrong_with_commands_is_told_in_the_frames_that_were_asked_for() {
+        let framed = packet(&format!("{NULL} {ID} refs/heads/a\0 report-status side-band-64k"));
+        let bare = packet(&format!("{NULL} {ID} refs/heads/a\0 report-status"));
+        let torn = packet("no command");
+        let bands = Reads::Bands(SideBand::Large);
+        for (text, reads, is_read) in [
+            (format!("{framed}0000"), bands, true),
+            (format!("{framed}{torn}0000"), bands, false),
+            (framed, bands, false),
+            (format!("{bare}0000"), Reads::Packets, true),
+            (format!("{bare}{torn}0000"), Reads::Packets, false),
+        ] {
+            let (asked, left) = read_into(text.clone()).await;
+            assert_eq!((asked.is_ok(), left), (is_read, reads), "{text:?}");
+        }
     }
 
     #[tokio::test]

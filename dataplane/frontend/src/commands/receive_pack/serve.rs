@@ -59,7 +59,7 @@ impl Push<'_> {
         held: Option<Arc<View>>,
     ) -> Result<Served, Error> {
         let Conversation { caller, input, output, rounds, .. } = conversation;
-        let Some(asked) = request::read(input, self.target.format).await? else {
+        let Some(asked) = request::read(input, output, self.target.format).await? else {
             return Ok(Served::new(Operation::Probe));
         };
         let mut talk = Talk {

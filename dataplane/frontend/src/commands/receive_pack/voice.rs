@@ -7,7 +7,7 @@ use gitstratum_git::protocol::receive_pack::{Reporter, Verdict};
 use tokio::time::{Instant, interval_at};
 
 use crate::Error;
-use crate::conversation::Output;
+use crate::conversation::{Output, Reads};
 use crate::ingest;
 
 /// A client that waits gets a sign of life so often (promises §6).
@@ -57,6 +57,8 @@ impl<'a> Voice<'a> {
     ) -> Result<(), Error> {
         let mut out = BytesMut::new();
         self.reporter.report(unpack, verdicts, &mut out);
+        // Nothing can be said in the midst of it, and nobody listens after it.
+        self.output.set_reads(Reads::Content);
         self.send(out).await
     }
 

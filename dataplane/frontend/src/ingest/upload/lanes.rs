@@ -87,16 +87,17 @@ impl Lanes {
             .map(|lane| async { (lane.node, lane.pieces.send(piece.clone()).await.is_ok()) })
             .collect();
         let start = Instant::now();
+        let mut pending: BTreeSet<NodeId> = self.lanes.iter().map(|lane| lane.node).collect();
         let mut taken: Vec<NodeId> = Vec::with_capacity(sending.len());
         while !sending.is_empty() {
-            let behind = self.lanes.iter().map(|lane| lane.node);
-            let behind = behind.filter(|node| !taken.contains(node));
+            let behind = pending.iter().copied();
             let enough = taken.len() >= quorum;
             let limit = if enough { self.lag_max(behind) } else { self.stall_max(behind) };
-            match timeout_at(start + limit, sending.next()).await {
-                Ok(Some((node, true))) => taken.push(node),
-                Ok(Some((_, false))) => {}
-                Ok(None) | Err(_) => break,
+            let ended = timeout_at(start + limit, sending.next()).await;
+            let Ok(Some((node, is_taken))) = ended else { break };
+            pending.remove(&node);
+            if is_taken {
+                taken.push(node);
             }
         }
         drop(sending);

@@ -14,6 +14,18 @@ async fn take(rig: &Rig) -> Taken {
     rig.take(&view(1, Vec::new()), history.pack(), &[history.tip()]).await.unwrap()
 }
 
+/// More than an owner may be behind.
+async fn take_large(rig: &Rig) -> Taken {
+    let noise: Vec<u8> = (0..6 * 1024 * 1024_u32)
+        .flat_map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes())
+        .collect();
+    let body = gitstratum_git::testing::store(&noise);
+    let size = noise.len() as u64;
+    let pack = PackBuilder::new(SHA1).object_claiming(ObjectKind::Blob, size, body).build();
+    let tip = gitstratum_git::testing::id_of(SHA1, ObjectKind::Blob, &noise);
+    rig.take(&view(1, Vec::new()), pack.into(), &[tip]).await.unwrap()
+}
+
 /// Stores on nodes of which `copies` get a copy; what was begun lives as long as the caller
 /// lets it.
 async fn store(rig: &Rig, taken: &Taken, begun: &Begun, copies: u32) -> Result<Stock, Error> {
@@ -82,14 +94,7 @@ async fn s18_an_owner_that_hangs_is_dropped_and_the_push_goes_on() {
 async fn s18_an_owner_four_mebibytes_behind_is_dropped_within_two_seconds() {
     let rig = Rig::with(|config| config.spool_bytes_max = 64 * 1024 * 1024);
     rig.nodes.set_mood(3, Mood::Hangs);
-    let noise: Vec<u8> = (0..6 * 1024 * 1024_u32)
-        .flat_map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes())
-        .collect();
-    let body = gitstratum_git::testing::store(&noise);
-    let size = noise.len() as u64;
-    let pack = PackBuilder::new(SHA1).object_claiming(ObjectKind::Blob, size, body).build();
-    let tip = gitstratum_git::testing::id_of(SHA1, ObjectKind::Blob, &noise);
-    let taken = rig.take(&view(1, Vec::new()), pack.into(), &[tip]).await.unwrap();
+    let taken = take_large(&rig).await;
     let begun = begin(&rig);
     let before = tokio::time::Instant::now();
     let stock = store(&rig, &taken, &begun, 3).await.unwrap();
@@ -128,6 +133,20 @@ async fn p_a7_an_owner_that_failed_lately_and_cannot_be_spared_is_waited_for_sho
             assert!(took < Duration::from_secs(longest), "{mood:?}, out {is_out}: {took:?}");
         }
     }
+}
+
+/// Nobody waits for who has failed: only the one that failed lately is behind then.
+#[tokio::test(start_paused = true)]
+async fn p_a7_an_owner_that_fails_meanwhile_makes_nobody_wait_longer() {
+    let rig = Rig::with(|config| config.spool_bytes_max = 64 * 1024 * 1024);
+    rig.nodes.set_mood(1, Mood::RefusesAfter(Duration::from_secs(1)));
+    rig.nodes.set_mood(2, Mood::Hangs);
+    rig.nodes.set_out(2);
+    let taken = take_large(&rig).await;
+    let begun = begin(&rig);
+    let before = tokio::time::Instant::now();
+    assert!(store(&rig, &taken, &begun, 3).await.is_err());
+    assert!(before.elapsed() < Duration::from_secs(5), "{:?}", before.elapsed());
 }
 
 /// It may just have started: a partition admits it within 5 s.

@@ -185,7 +185,7 @@ async fn serve(
         Err(error) if is_for_status(&conversation, route, &error) => Ended::Untold(error),
         Err(error) => match commands::tell(&mut conversation, &error).await {
             commands::Telling::Told => Ended::Told,
-            commands::Telling::Gone => Ended::Cut,
+            commands::Telling::Not => Ended::Cut,
         },
     }
 }

@@ -28,6 +28,7 @@ pub struct Parser {
     limits: Limits,
     phase: Phase,
     capabilities_seen: bool,
+    side_band: SideBand,
     text_bytes: usize,
     push: Push,
 }
@@ -41,9 +42,15 @@ impl Parser {
             limits,
             phase: Phase::Commands,
             capabilities_seen: false,
+            side_band: SideBand::None,
             text_bytes: 0,
             push: Push::default(),
         }
+    }
+
+    /// How the client wants its answer framed, as far as it has said by now.
+    pub const fn side_band(&self) -> SideBand {
+        self.side_band
     }
 
     /// Takes the next packet. Returns the push once it is complete; no packet may
@@ -89,6 +96,7 @@ impl Parser {
             None => Ok(line),
             Some((command, list)) if first && !list.contains(&0) => {
                 self.push.capabilities = self.negotiate(list)?;
+                self.side_band = self.push.capabilities.side_band;
                 Ok(command)
             }
             Some(_) => Err(Error::Nul { place: IN_COMMANDS }),

@@ -137,5 +137,6 @@ fn row(id: PackId, entries: usize, segment: Segment, parts: Vec<Part>) -> Pack {
         inline_graph: Bytes::new(),
         listed_version: Version(1),
         thin: false,
+        listed_in: None,
     }
 }
