@@ -7,7 +7,6 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use gitstratum_e2e::now;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::copies::wait_for_copies;
@@ -77,7 +76,7 @@ fn delete(three: &mut Three, victim: usize, way: Way) -> Result<()> {
     if way == Way::Killed {
         let pid = Pid::from_raw(i32::try_from(old)?).context("no process")?;
         // It may have ended by itself.
-        drop(kill_process(pid, Signal::KILL));
+        let _was_killed = kill_process(pid, Signal::KILL);
     }
     let mut took = Vec::with_capacity(PUSHES);
     for push in 0..PUSHES {
