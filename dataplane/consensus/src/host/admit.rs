@@ -6,7 +6,7 @@ use gitstratum_core::NodeId;
 use openraft::async_runtime::watch::WatchReceiver as _;
 
 use super::Host;
-use super::starts::Starts;
+use super::showing::{Unshown, show_all};
 use crate::admission::{Start, Verdict, Word, answers_needed, judge};
 use crate::error::Error;
 use crate::group::Driver;
@@ -17,13 +17,12 @@ use crate::wire;
 use wire::{Answer, Ask};
 
 /// Longest wait for what a peer knows, and until it has noted a start.
-const ASK_WITHIN: Duration = Duration::from_secs(1);
-/// Pause before peers that have not noted a start are shown it again, and before a leader
-/// is asked again to take a new replica in.
+pub(super) const ASK_WITHIN: Duration = Duration::from_secs(1);
+/// Pause before a leader is asked again to take a new replica in.
 const AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// A replica that may take part.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Admitted {
     /// Its id in the group.
     pub(crate) replica: u64,
@@ -31,6 +30,8 @@ pub(crate) struct Admitted {
     pub(crate) is_new: bool,
     /// Whether it took the place of one that was destroyed, and has to be taken in.
     pub(crate) joins: bool,
+    /// This start, for those that have not noted it yet.
+    pub(crate) unshown: Unshown,
 }
 
 impl Host {
@@ -49,7 +50,9 @@ impl Host {
             voters.iter().copied().filter(|node| *node != self.node).collect();
         if others.is_empty() {
             let joins = disk.start.life > 0;
-            return Ok(Admitted { replica: disk.replica, is_new: !disk.holds && !joins, joins });
+            let is_new = !disk.holds && !joins;
+            let unshown = Unshown { start: disk.start, missed: Vec::new() };
+            return Ok(Admitted { replica: disk.replica, is_new, joins, unshown });
         }
         let peers = self.peers(group, disk.replica);
         let words = ask_all(&peers, &others).await;
@@ -64,19 +67,22 @@ impl Host {
         };
         self.starts.raise(group, replica, start).await?;
         let shown = show_all(&peers, &others, start).await;
-        self.starts.note_all(group, &shown).await?;
-        if shown.len() < answers_needed(voters.len()) {
-            return Err(not_admitted(group, shown.len(), voters.len()));
+        if let Some(later) = shown.later {
+            // Nothing was promised yet: the next try goes on as a new replica.
+            self.starts.destroy(group, later.life + 1).await?;
+            tracing::error!(%group, ?later, "a peer has seen a later start: replica destroyed");
+            return Err(not_admitted(group, 0, voters.len()));
+        }
+        let noted = shown.noted;
+        self.starts.note_all(group, &noted).await?;
+        if noted.len() < answers_needed(voters.len()) {
+            return Err(not_admitted(group, noted.len(), voters.len()));
         }
         let joins = start.life > 0;
         let is_new = !joins && !disk.holds && !words.iter().any(|word| word.holds);
-        let is_missed = |node: &NodeId| !shown.iter().any(|(noted, _)| noted == node);
-        let missed: Vec<NodeId> = others.into_iter().filter(is_missed).collect();
-        if !missed.is_empty() {
-            let showing = show_until_noted(self.starts.clone(), peers, missed, start);
-            gitstratum_process::spawn("replica start", showing).detach();
-        }
-        Ok(Admitted { replica, is_new, joins })
+        let is_missed = |node: &NodeId| !noted.iter().any(|(noted, _)| noted == node);
+        let missed = others.into_iter().filter(is_missed).collect();
+        Ok(Admitted { replica, is_new, joins, unshown: Unshown { start, missed } })
     }
 }
 
@@ -119,37 +125,6 @@ async fn ask_all(peers: &Peers, others: &[NodeId]) -> Vec<Word> {
         _ => None,
     };
     answers.into_iter().filter_map(word).collect()
-}
-
-/// Shows a start; returns who has noted it, with the last start of each of them.
-async fn show_all(peers: &Peers, others: &[NodeId], start: Start) -> Vec<(NodeId, Start)> {
-    let show = wire::ShowAsk { life: start.life, number: start.number };
-    let ask = |node: &NodeId| peers.ask(*node, Ask::Show(show), ASK_WITHIN);
-    let answers = join_all(others.iter().map(ask)).await;
-    let noted = |(node, answer): (&NodeId, _)| match answer {
-        Ok(Answer::Shown(own)) => Some((*node, Start { life: own.life, number: own.number })),
-        _ => None,
-    };
-    others.iter().zip(answers).filter_map(noted).collect()
-}
-
-/// A majority is enough to begin; the more know, the sooner a rollback is found out. Ends
-/// with the process's runtime, or when all have noted it.
-async fn show_until_noted(starts: Starts, peers: Peers, mut missed: Vec<NodeId>, start: Start) {
-    /// After so many tries a peer will see the next start.
-    const TRIES_MAX: u32 = 7_200;
-    for _ in 0..TRIES_MAX {
-        tokio::time::sleep(AGAIN_AFTER).await;
-        let noted = show_all(&peers, &missed, start).await;
-        if let Err(error) = starts.note_all(peers.group, &noted).await {
-            tracing::warn!(%error, group = %peers.group, "starts of peers are not noted");
-            continue;
-        }
-        missed.retain(|node| !noted.iter().any(|(noted, _)| noted == node));
-        if missed.is_empty() {
-            return;
-        }
-    }
 }
 
 /// Asks the others to take this new replica in, until it has a vote.

@@ -56,8 +56,9 @@ impl Starts {
             }
             Ask::Show(ask) => {
                 let start = Start { life: ask.life, number: ask.number };
-                if Some(start) < self.seen(group, sender).await? {
-                    return Ok(Some(Answer::Refused("a later start was shown".to_owned())));
+                if let Some(later) = self.seen(group, sender).await?.filter(|seen| *seen > start) {
+                    let later = wire::LaterAnswer { life: later.life, number: later.number };
+                    return Ok(Some(Answer::Later(later)));
                 }
                 self.note_all(group, &[(sender, start)]).await?;
                 let own = self.disk(group).await?.start;
