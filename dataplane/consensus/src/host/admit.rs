@@ -7,7 +7,7 @@ use openraft::async_runtime::watch::WatchReceiver as _;
 
 use super::Host;
 use super::showing::{Unshown, show_all};
-use crate::admission::{Start, Verdict, Word, answers_needed, judge};
+use crate::admission::{Own, Start, Verdict, Word, answers_needed, is_doubtful, judge};
 use crate::error::Error;
 use crate::group::Driver;
 use crate::id::GroupId;
@@ -18,7 +18,9 @@ use wire::{Answer, Ask};
 
 /// Longest wait for what a peer knows, and until it has noted a start.
 pub(super) const ASK_WITHIN: Duration = Duration::from_secs(1);
-/// Pause before a leader is asked again to take a new replica in.
+/// Longest wait of an empty disk for all to say that it never had anything.
+const FIRST_WITHIN: Duration = Duration::from_secs(5);
+/// Pause before peers are asked again, and a leader to take a new replica in.
 const AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// A replica that may take part.
@@ -46,22 +48,26 @@ impl Host {
         voters: &BTreeSet<NodeId>,
     ) -> Result<Admitted, Error> {
         let disk = self.starts.disk(group).await?;
+        let own = disk.own;
         let others: Vec<NodeId> =
             voters.iter().copied().filter(|node| *node != self.node).collect();
         if others.is_empty() {
-            let joins = disk.start.life > 0;
-            let is_new = !disk.holds && !joins;
-            let unshown = Unshown { start: disk.start, missed: Vec::new() };
+            let joins = own.start.life > 0;
+            let is_new = !own.holds && !joins;
+            let unshown = Unshown { start: own.start, missed: Vec::new() };
             return Ok(Admitted { replica: disk.replica, is_new, joins, unshown });
         }
         let peers = self.peers(group, disk.replica);
-        let words = ask_all(&peers, &others).await;
-        let (start, replica) = match judge(disk.start, &words, voters.len()) {
-            Verdict::Wait => return Err(not_admitted(group, words.len(), voters.len())),
+        // This node counts too, whether it is named among them or not.
+        let voters = others.len() + 1;
+        let words = ask_until_clear(&peers, &others, own).await;
+        let (start, replica) = match judge(own, &words, voters) {
+            Verdict::Wait => return Err(not_admitted(group, words.len(), voters)),
             Verdict::Admit(start) => (start, disk.replica),
             Verdict::Destroy { life } => {
                 let replica = self.starts.destroy(group, life).await?;
-                tracing::error!(%group, life, "a peer knows a later start: replica destroyed");
+                let seen = words.iter().map(|word| word.seen).max();
+                tracing::error!(%group, life, ?seen, "it has lost what it had: replica destroyed");
                 (Start { life, number: 1 }, replica)
             }
         };
@@ -71,15 +77,15 @@ impl Host {
             // Nothing was promised yet: the next try goes on as a new replica.
             self.starts.destroy(group, later.life + 1).await?;
             tracing::error!(%group, ?later, "a peer has seen a later start: replica destroyed");
-            return Err(not_admitted(group, 0, voters.len()));
+            return Err(not_admitted(group, 0, voters));
         }
         let noted = shown.noted;
         self.starts.note_all(group, &noted).await?;
-        if noted.len() < answers_needed(voters.len()) {
-            return Err(not_admitted(group, noted.len(), voters.len()));
+        if noted.len() < answers_needed(voters) {
+            return Err(not_admitted(group, noted.len(), voters));
         }
         let joins = start.life > 0;
-        let is_new = !joins && !disk.holds && !words.iter().any(|word| word.holds);
+        let is_new = !joins && !own.holds && !words.iter().any(|word| word.holds);
         let is_missed = |node: &NodeId| !noted.iter().any(|(noted, _)| noted == node);
         let missed = others.into_iter().filter(is_missed).collect();
         Ok(Admitted { replica, is_new, joins, unshown: Unshown { start, missed } })
@@ -111,6 +117,19 @@ impl Host {
 
 fn not_admitted(group: GroupId, answers: usize, voters: usize) -> Error {
     Error::NotAdmitted { group, answers, needed: answers_needed(voters) }
+}
+
+/// What `others` say to a replica. One that may be at its first start waits a little longer
+/// for all of them: they may be at theirs.
+async fn ask_until_clear(peers: &Peers, others: &[NodeId], own: Own) -> Vec<Word> {
+    let until = tokio::time::Instant::now() + FIRST_WITHIN;
+    loop {
+        let words = ask_all(peers, others).await;
+        if !is_doubtful(own, &words, others.len() + 1) || tokio::time::Instant::now() >= until {
+            return words;
+        }
+        tokio::time::sleep(AGAIN_AFTER).await;
+    }
 }
 
 /// What those of `others` say that answer in time.

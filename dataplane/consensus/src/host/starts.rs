@@ -6,7 +6,7 @@ use bytes::Bytes;
 use gitstratum_core::{Clock, NodeId};
 use gitstratum_store::{Batch, Committer, Durability, Engine};
 
-use crate::admission::Start;
+use crate::admission::{Own, Start};
 use crate::error::Error;
 use crate::id::GroupId;
 use crate::meta::{self, LOG, META, Record, STATE};
@@ -20,8 +20,7 @@ const LATER_REPLICA: u64 = 1 << 63;
 /// What the disk says of a replica.
 pub(super) struct Disk {
     pub(super) replica: u64,
-    pub(super) start: Start,
-    pub(super) holds: bool,
+    pub(super) own: Own,
 }
 
 /// Reads and writes what this node's disk knows of starts, its own and those of peers.
@@ -45,7 +44,7 @@ impl Starts {
     ) -> Result<Option<Answer>, Error> {
         match ask {
             Ask::Known(wire::KnownAsk {}) => {
-                let (seen, disk) = (self.seen(group, sender).await?, self.disk(group).await?);
+                let (seen, disk) = (self.seen(group, sender).await?, self.disk(group).await?.own);
                 if disk.start.life > 0 && seen.is_none() {
                     // What was shown here before was lost with the disk.
                     return Ok(Some(Answer::Refused("it does not know any more".to_owned())));
@@ -61,7 +60,7 @@ impl Starts {
                     return Ok(Some(Answer::Later(later)));
                 }
                 self.note_all(group, &[(sender, start)]).await?;
-                let own = self.disk(group).await?.start;
+                let own = self.disk(group).await?.own.start;
                 let answer = wire::ShownAnswer { life: own.life, number: own.number };
                 Ok(Some(Answer::Shown(answer)))
             }
@@ -81,12 +80,11 @@ impl Starts {
             let has_vote = get(Record::Vote.key(group))?.is_some();
             let holds = has_vote || get(Record::Position.key(group))?.is_some();
             Ok(match stored {
-                Some(stored) => Disk {
-                    replica: stored.id,
-                    start: Start { life: stored.life, number: stored.number },
-                    holds,
-                },
-                None => Disk { replica: node.0, start: Start::default(), holds },
+                Some(stored) => {
+                    let start = Start { life: stored.life, number: stored.number };
+                    Disk { replica: stored.id, own: Own { start, holds } }
+                }
+                None => Disk { replica: node.0, own: Own { holds, ..Own::default() } },
             })
         })
         .await

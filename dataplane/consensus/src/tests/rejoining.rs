@@ -287,6 +287,33 @@ async fn s23_a_replica_of_which_a_peer_was_shown_a_later_start_is_destroyed_befo
     }
 }
 
+/// The one that knew it is away: the other was never shown it, but has the group.
+#[tokio::test(flavor = "multi_thread")]
+async fn s23_an_empty_disk_is_no_first_start_beside_a_group_that_has_begun() {
+    let network = LocalNetwork::new();
+    let disks: Vec<_> =
+        voters().into_iter().map(|id| (id, MemoryEngine::new(&families()))).collect();
+    network.cut(NodeId(3));
+    let hosts: Vec<_> = disks[..2].iter().map(|(id, disk)| host(&network, *id, disk)).collect();
+    let groups = join_all(hosts.iter().map(|host| open(host))).await;
+    groups[0].initialize(&voters()).await.unwrap();
+    network.heal(NodeId(3));
+    network.cut(NodeId(2));
+    let late = host(&network, NodeId(3), &disks[2].1);
+    let group = open(&late).await;
+    assert!(!group.is_new() && !group.has_vote());
+    let elected = tokio::time::timeout(Duration::from_secs(3), group.wait_for_leader(PATIENCE));
+    assert!(elected.await.is_err(), "it has no vote to give");
+    network.heal(NodeId(2));
+    let taken_in = async {
+        while !group.has_vote() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, taken_in).await.expect("it is taken in");
+    join_all(hosts.iter().chain([&late]).map(|host| host.shutdown())).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn s23_a_replica_ends_when_a_peer_comes_back_that_was_shown_a_later_start() {
     let (network, mut nodes) = of_three().await;
