@@ -42,6 +42,12 @@ pub(crate) enum Verdict {
         /// Higher than that of any replica of the node that anybody knows.
         life: u64,
     },
+    /// Its disk has nothing, and may be one that was emptied: a new life begins. What it
+    /// knows of others' starts it was shown since, and stays.
+    Renew {
+        /// The first that no replica of the node has had, as far as is known.
+        life: u64,
+    },
 }
 
 /// Answers of peers that make a majority of `voters` together with the one who asks.
@@ -65,8 +71,11 @@ pub(crate) fn judge(own: Own, words: &[Word], voters: usize) -> Verdict {
     }
     let Own { start, .. } = own;
     let seen = words.iter().map(|word| word.seen).max().unwrap_or_default();
-    if start < seen || is_doubtful(own, words, voters) {
+    if start < seen {
         return Verdict::Destroy { life: seen.life.max(start.life) + 1 };
+    }
+    if is_doubtful(own, words, voters) {
+        return Verdict::Renew { life: 1 };
     }
     Verdict::Admit(Start { number: start.number + 1, ..start })
 }

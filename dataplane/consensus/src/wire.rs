@@ -203,6 +203,9 @@ pub(crate) struct ShowAsk {
 pub(crate) struct JoinAsk {
     #[prost(uint64, tag = "1")]
     pub(crate) replica: u64,
+    /// Its life; 0 from a sender that does not say.
+    #[prost(uint64, tag = "2")]
+    pub(crate) life: u64,
 }
 
 /// What it answers.

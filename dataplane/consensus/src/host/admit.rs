@@ -66,8 +66,12 @@ impl Host {
             Verdict::Admit(start) => (start, disk.replica),
             Verdict::Destroy { life } => {
                 let replica = self.starts.destroy(group, life).await?;
-                let seen = words.iter().map(|word| word.seen).max();
-                tracing::error!(%group, life, ?seen, "it has lost what it had: replica destroyed");
+                tracing::error!(%group, life, "a peer knows a later start: replica destroyed");
+                (Start { life, number: 1 }, replica)
+            }
+            Verdict::Renew { life } => {
+                let replica = self.starts.renew(group, life).await?;
+                tracing::warn!(%group, "not all have said that this replica is new: it joins anew");
                 (Start { life, number: 1 }, replica)
             }
         };
@@ -146,14 +150,19 @@ async fn ask_all(peers: &Peers, others: &[NodeId]) -> Vec<Word> {
     answers.into_iter().filter_map(word).collect()
 }
 
-/// Asks the others to take this new replica in, until it has a vote.
-pub(super) async fn join<M: StateMachine>(driver: Driver<M>, peers: Peers, others: Vec<NodeId>) {
+/// Asks the others to take this new replica in, until it has a vote by a membership that is
+/// committed: one that is not may be taken back.
+pub(super) async fn join<M: StateMachine>(
+    driver: Driver<M>,
+    peers: Peers,
+    (life, others): (u64, Vec<NodeId>),
+) {
     let mut has_asked = false;
     loop {
         let is_voter = {
             let metrics = driver.metrics();
             let metrics = metrics.borrow_watched();
-            metrics.membership_config.voter_ids().any(|id| id == peers.replica)
+            metrics.committed_membership_config.voter_ids().any(|id| id == peers.replica)
         };
         if is_voter {
             if has_asked {
@@ -163,7 +172,7 @@ pub(super) async fn join<M: StateMachine>(driver: Driver<M>, peers: Peers, other
         }
         has_asked = true;
         for node in &others {
-            let ask = Ask::Join(wire::JoinAsk { replica: peers.replica });
+            let ask = Ask::Join(wire::JoinAsk { replica: peers.replica, life });
             if let Err(error) = peers.ask(*node, ask, ASK_WITHIN).await {
                 tracing::debug!(%error, group = %peers.group, %node, "not taken in there");
             }

@@ -202,7 +202,8 @@ impl Host {
         let steering = Steering { driver: driver.clone(), peers: peers.clone(), leaving };
         if admitted.joins {
             let others = voters.iter().copied().filter(|node| *node != self.node).collect();
-            driver.run_beside("replica", join(driver.clone(), peers.clone(), others));
+            let asked = (admitted.unshown.start.life, others);
+            driver.run_beside("replica", join(driver.clone(), peers.clone(), asked));
         }
         let showing = Showing {
             starts: self.starts.clone(),

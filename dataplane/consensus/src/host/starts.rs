@@ -64,6 +64,12 @@ impl Starts {
                 let answer = wire::ShownAnswer { life: own.life, number: own.number };
                 Ok(Some(Answer::Shown(answer)))
             }
+            // Late, from before it was destroyed: the one of the later life stays.
+            Ask::Join(ask) if ask.life > 0 => {
+                let seen = self.seen(group, sender).await?.unwrap_or_default();
+                let refused = || Answer::Refused("a later life was shown".to_owned());
+                Ok((ask.life < seen.life).then(refused))
+            }
             _ => Ok(None),
         }
     }
@@ -149,12 +155,7 @@ impl Starts {
     /// Removes all that the replica had, what it knew of others' starts too, and begins a new
     /// life of it; returns its id.
     pub(super) async fn destroy(&self, group: GroupId, life: u64) -> Result<u64, Error> {
-        let mut hash = blake3::Hasher::new();
-        for part in [group.0, self.node.0, life, self.clock.wall().0] {
-            hash.update(&part.to_be_bytes());
-        }
-        let first: [u8; 8] = hash.finalize().as_bytes()[..8].try_into().expect("because it has 32");
-        let id = u64::from_be_bytes(first) | LATER_REPLICA;
+        let id = self.later_id(group, life);
         let mut batch = Batch::new();
         batch.delete_range(LOG, meta::entries_from(group, 0));
         batch.delete_range(STATE, meta::generations_from(group, 0));
@@ -165,6 +166,22 @@ impl Starts {
         put_replica(group, id, Start { life, number: 0 }, &mut batch);
         self.write(group, batch).await?;
         Ok(id)
+    }
+
+    /// A new life of a replica that has nothing; returns its id.
+    pub(super) async fn renew(&self, group: GroupId, life: u64) -> Result<u64, Error> {
+        let id = self.later_id(group, life);
+        self.raise(group, id, Start { life, number: 0 }).await?;
+        Ok(id)
+    }
+
+    fn later_id(&self, group: GroupId, life: u64) -> u64 {
+        let mut hash = blake3::Hasher::new();
+        for part in [group.0, self.node.0, life, self.clock.wall().0] {
+            hash.update(&part.to_be_bytes());
+        }
+        let first: [u8; 8] = hash.finalize().as_bytes()[..8].try_into().expect("because it has 32");
+        u64::from_be_bytes(first) | LATER_REPLICA
     }
 
     async fn write(&self, group: GroupId, batch: Batch) -> Result<(), Error> {

@@ -226,6 +226,24 @@ async fn s23_a_replica_that_no_peer_answers_is_not_admitted() {
     alone.shutdown().await;
 }
 
+/// One that joined later asks those that were there: with it they are four, and it is one.
+#[tokio::test(flavor = "multi_thread")]
+async fn s23_one_that_is_not_among_those_that_it_asks_needs_a_majority_with_itself() {
+    let network = LocalNetwork::new();
+    let hosts: Vec<_> = (1..=4)
+        .map(|id| (NodeId(id), MemoryEngine::new(&families())))
+        .map(|(id, disk)| host(&network, id, &disk))
+        .collect();
+    for away in [2, 3] {
+        network.cut(NodeId(away));
+    }
+    let alone = hosts[3].open_among(GROUP, Register::new(), &voters()).await;
+    assert!(matches!(alone.err(), Some(Error::NotAdmitted { answers: 1, needed: 2, .. })));
+    network.heal(NodeId(2));
+    assert!(hosts[3].open_among(GROUP, Register::new(), &voters()).await.is_ok());
+    join_all(hosts.iter().map(|host| host.shutdown())).await;
+}
+
 /// A way on which one node does not hear what is asked about starts.
 struct Unheard {
     way: Arc<dyn Network>,
@@ -332,6 +350,28 @@ async fn s23_a_replica_ends_when_a_peer_comes_back_that_was_shown_a_later_start(
     restart(&network, &mut nodes, 2, disk).await;
     assert!(!nodes[2].group.has_vote());
     network.heal(NodeId(2));
+    has_a_vote(&network, &nodes, 2).await;
+    for node in &nodes {
+        node.host.shutdown().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s23_a_replica_of_an_earlier_life_is_not_taken_in_in_place_of_a_later_one() {
+    let (network, mut nodes) = of_three().await;
+    for _ in 0..2 {
+        let empty = MemoryEngine::new(&families());
+        restart(&network, &mut nodes, 2, empty).await;
+        has_a_vote(&network, &nodes, 2).await;
+    }
+    for asked in &nodes[..2] {
+        let ask = Some(Ask::Join(wire::JoinAsk { replica: (1 << 63) | 7, life: 1 }));
+        let to = asked.id.0;
+        let request = wire::Request { group: GROUP.0, from: 3, to, to_replica: 0, ask };
+        let late = asked.host.receive(NodeId(3), request.encode_to_vec().into()).await.unwrap();
+        let late = wire::Response::decode(late).unwrap().answer;
+        assert_eq!(late, Some(wire::Answer::Refused("a later life was shown".to_owned())));
+    }
     has_a_vote(&network, &nodes, 2).await;
     for node in &nodes {
         node.host.shutdown().await;
