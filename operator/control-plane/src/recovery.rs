@@ -122,8 +122,8 @@ pub(crate) async fn recover(
 async fn begin(plane: &Plane, records: &Records) -> Result<(u16, Option<[u8; 32]>), Error> {
     let is_begun = plane.group.is_initialized().await.map_err(Error::Log)?;
     if !is_begun {
-        let voters = &plane.config.voters;
-        let holding = plane.host.not_known_empty(plane.group.id(), voters).await;
+        let voters = plane.config.present();
+        let holding = plane.host.not_known_empty(plane.group.id(), &voters).await;
         if !holding.is_empty() {
             return Err(Error::VotersMissing(holding));
         }
@@ -139,7 +139,7 @@ async fn begin(plane: &Plane, records: &Records) -> Result<(u16, Option<[u8; 32]
     };
     let raised = raising.await.map_err(panicked)?.map_err(Error::Generation)?;
     if !is_begun {
-        plane.group.initialize(&plane.config.voters).await.map_err(Error::Log)?;
+        plane.group.initialize(&plane.config.present()).await.map_err(Error::Log)?;
     }
     plane.group.wait_for_leader(plane.config.leader_timeout).await.map_err(Error::Log)?;
     Ok(raised)
