@@ -72,6 +72,7 @@ pub(crate) struct Inner<M: StateMachine> {
     pub(crate) room: Room,
     pub(crate) contact: Contact,
     pub(crate) steering: Steering<M>,
+    pub(crate) joining: Joining<M>,
     pub(crate) is_new: bool,
     pub(crate) registration: Registration,
 }
@@ -253,37 +254,33 @@ impl<M: StateMachine> Group<M> {
         self.inner.steering.move_to(target).await
     }
 
-    /// Adds `node` as a learner and returns when it has caught up.
+    /// Takes `nodes` in as learners, with the replicas that they have now, and returns those
+    /// that have all but the last entries after `within` at most. The others go on learning
+    /// while this node leads.
     ///
     /// # Errors
-    /// [`Error::NotLeader`]; [`Error::Membership`]; [`Error::Stopped`];
-    /// [`Error::Timeout`]: it may yet be added.
-    pub async fn add_learner(&self, node: NodeId) -> Result<(), Error> {
-        let place = Place::first(node);
-        let add = move |raft: Raft<M>| async move { raft.add_learner(node.0, place, true).await };
-        let added = self.within(self.inner.limits.membership, "new learner", add).await?;
-        added.map(drop).map_err(|error| self.membership_error(error))
+    /// [`Error::NotLeader`]; [`Error::Membership`], if another change is under way.
+    pub async fn add_learners(
+        &self,
+        nodes: &BTreeSet<NodeId>,
+        within: Duration,
+    ) -> Result<BTreeSet<NodeId>, Error> {
+        self.inner.joining.add_learners(nodes, within).await
     }
 
-    /// Makes `voters` the voters, by a joint change; nodes left out are gone.
+    /// Makes `voters` the voters, by a joint change, and ends one that was cut short; nodes
+    /// left out are gone.
     ///
     /// # Errors
-    /// [`Error::NotLeader`]; [`Error::Membership`], if one is not a learner yet or
-    /// another change is under way; [`Error::Stopped`]; [`Error::Timeout`]: it may yet be
-    /// made.
+    /// [`Error::NotLeader`]; [`Error::Membership`], if one has neither a vote nor caught up as
+    /// a learner, or another change is under way; [`Error::Stopped`]; [`Error::Timeout`]: it
+    /// may yet be made.
     pub async fn change_voters(&self, voters: &BTreeSet<NodeId>) -> Result<(), Error> {
-        let voters: BTreeSet<u64> = voters.iter().map(|node| self.replica_on(*node)).collect();
+        let _turn = self.inner.joining.take_turn()?;
+        let voters = self.inner.joining.ready_replicas(voters)?;
         let change = |raft: Raft<M>| async move { raft.change_membership(voters, false).await };
         let changed = self.within(self.inner.limits.membership, "new voters", change).await?;
         changed.map(drop).map_err(|error| self.membership_error(error))
-    }
-
-    /// The replica that a node has in the group, or would have.
-    fn replica_on(&self, node: NodeId) -> u64 {
-        let metrics = self.inner.driver.metrics();
-        let metrics = metrics.borrow_watched();
-        let mut members = metrics.membership_config.membership().nodes();
-        members.find(|(_, place)| place.node == node.0).map_or(node.0, |(id, _)| *id)
     }
 
     /// Whether the group may be begun from here: no peer that answered has anything of it,

@@ -292,6 +292,9 @@ pub(crate) struct StandingAnswer {
     /// It is about to stop.
     #[prost(bool, tag = "2")]
     pub(crate) leaving: bool,
+    /// Its id in the group.
+    #[prost(uint64, tag = "3")]
+    pub(crate) replica: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, prost::Message)]

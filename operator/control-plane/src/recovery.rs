@@ -3,15 +3,16 @@
 
 mod read;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use gitstratum_consensus::ProposeError;
-use gitstratum_core::{ClusterId, Token};
+use gitstratum_core::{ClusterId, NodeId, ProcessRole, Token};
 use gitstratum_process::{Drain, TaskError};
 use gitstratum_proto::control::v1 as wire;
 use gitstratum_state::command::{Change, Origin, Restore};
-use gitstratum_state::record::Scope;
+use gitstratum_state::record::{Node, NodeState, Scope};
 use gitstratum_state::{Outcome, Records};
 use parking_lot::RwLock;
 
@@ -122,8 +123,8 @@ pub(crate) async fn recover(
 async fn begin(plane: &Plane, records: &Records) -> Result<(u16, Option<[u8; 32]>), Error> {
     let is_begun = plane.group.is_initialized().await.map_err(Error::Log)?;
     if !is_begun {
-        let voters = plane.config.present();
-        let holding = plane.host.not_known_empty(plane.group.id(), &voters).await;
+        let asked = voters_ever(&plane.config.present(), records);
+        let holding = plane.host.not_known_empty(plane.group.id(), &asked).await;
         if !holding.is_empty() {
             return Err(Error::VotersMissing(holding));
         }
@@ -143,6 +144,15 @@ async fn begin(plane: &Plane, records: &Records) -> Result<(u16, Option<[u8; 32]
     }
     plane.group.wait_for_leader(plane.config.leader_timeout).await.map_err(Error::Log)?;
     Ok(raised)
+}
+
+/// Every node that may have a state: those that are `known` here, and those that the records name.
+fn voters_ever(known: &BTreeSet<NodeId>, records: &Records) -> BTreeSet<NodeId> {
+    let has_control = |node: &&Node| {
+        node.roles.contains(&ProcessRole::Control) && node.state != NodeState::Removed
+    };
+    let joined = records.nodes.iter().filter(has_control).map(|node| node.id);
+    known.iter().copied().chain(joined).collect()
 }
 
 /// Proposes it as soon as somebody leads: who has begun a group has yet to be elected.

@@ -1,19 +1,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures::future::join_all;
 use gitstratum_core::NodeId;
 use gitstratum_process::spawn;
 use openraft::async_runtime::watch::WatchReceiver as _;
 use openraft::{ChangeMembers, ServerState};
 use parking_lot::Mutex;
+use tokio::sync::OwnedMutexGuard;
 
 use super::Driver;
+use super::steering::standing_of;
 use crate::error::Error;
 use crate::machine::StateMachine;
 use crate::peer::Peers;
-use crate::raft::{Place, Raft};
+use crate::raft::{Metrics, Place, Raft};
 
 /// Entries that a learner may be behind and still be given a vote.
 const BEHIND_MAX: u64 = 64;
@@ -22,14 +24,16 @@ const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(120);
 /// How often it is looked whether it has caught up.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// What a leader does with a node whose replica was destroyed (S23): the old one is removed,
-/// the new one added as a learner, and made a voter once it has everything. One at a time.
+/// How a leader takes replicas in: each is a learner first, and gets a vote only once it has
+/// all but the last entries, for a voter without them counts in the majority and cannot be part
+/// of one. Of a node whose replica was destroyed (S23) the old one is removed before. One
+/// change at a time.
 pub(crate) struct Joining<M: StateMachine> {
     pub(crate) driver: Driver<M>,
     pub(crate) peers: Peers,
     /// The nodes that have a voter of this group.
     pub(crate) voters: Arc<Mutex<BTreeSet<NodeId>>>,
-    pub(crate) is_busy: Arc<AtomicBool>,
+    pub(crate) turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl<M: StateMachine> Clone for Joining<M> {
@@ -38,7 +42,7 @@ impl<M: StateMachine> Clone for Joining<M> {
             driver: self.driver.clone(),
             peers: self.peers.clone(),
             voters: Arc::clone(&self.voters),
-            is_busy: Arc::clone(&self.is_busy),
+            turn: Arc::clone(&self.turn),
         }
     }
 }
@@ -50,13 +54,7 @@ impl<M: StateMachine> Joining<M> {
     /// [`Error::NotLeader`]; [`Error::Membership`] for a node that has no voter here.
     pub(crate) fn begin(&self, node: NodeId, replica: u64) -> Result<(), Error> {
         let group = self.peers.group;
-        {
-            let metrics = self.driver.metrics();
-            let metrics = metrics.borrow_watched();
-            if metrics.state != ServerState::Leader {
-                return Err(Error::NotLeader { group, leader: self.peers.leader(&metrics) });
-            }
-        }
+        self.check_leads()?;
         // Members that came later are known by the membership alone.
         let (others, is_member, _) = self.members(node, replica);
         let is_known = is_member || !others.is_empty();
@@ -64,68 +62,150 @@ impl<M: StateMachine> Joining<M> {
             let what = format!("node {node} has no voter of it");
             return Err(Error::Membership { group, what });
         }
-        if self.is_busy.swap(true, Ordering::SeqCst) {
-            return Ok(());
-        }
+        // Its node asks again.
+        let Ok(turn) = self.take_turn() else { return Ok(()) };
         let joining = self.clone();
         let taking = async move {
+            let _turn = turn;
             match joining.take_in(node, replica).await {
                 Ok(()) => tracing::info!(%group, %node, "a new replica has a vote"),
                 Err(what) => tracing::warn!(%group, %node, what, "a new replica is not in yet"),
             }
-            joining.is_busy.store(false, Ordering::SeqCst);
         };
         spawn("replica joining", taking).detach();
         Ok(())
     }
 
+    /// The right to change the members.
+    ///
+    /// # Errors
+    /// [`Error::Membership`] while another change is under way.
+    pub(crate) fn take_turn(&self) -> Result<OwnedMutexGuard<()>, Error> {
+        Arc::clone(&self.turn).try_lock_owned().map_err(|_| Error::Membership {
+            group: self.peers.group,
+            what: "another change of its members is under way".to_owned(),
+        })
+    }
+
+    fn check_leads(&self) -> Result<(), Error> {
+        let metrics = self.driver.metrics();
+        let metrics = metrics.borrow_watched();
+        if metrics.state == ServerState::Leader {
+            return Ok(());
+        }
+        Err(Error::NotLeader { group: self.peers.group, leader: self.peers.leader(&metrics) })
+    }
+
     async fn take_in(&self, node: NodeId, replica: u64) -> Result<(), String> {
-        let (old, is_member, is_voter) = self.members(node, replica);
+        self.settle().await?;
+        self.add_learner(node, replica).await?;
+        let (_, _, is_voter) = self.members(node, replica);
+        if is_voter {
+            return Ok(());
+        }
+        self.wait_caught_up(replica, CAUGHT_UP_WITHIN).await?;
+        let added = BTreeSet::from([replica]);
+        self.change(move |raft| async move {
+            raft.change_membership(ChangeMembers::AddVoterIds(added), true).await
+        })
+        .await
+    }
+
+    /// Ends a change of the voters that was cut short between its two steps.
+    async fn settle(&self) -> Result<(), String> {
+        let is_joint = {
+            let metrics = self.driver.metrics();
+            let metrics = metrics.borrow_watched();
+            metrics.membership_config.membership().get_joint_config().len() > 1
+        };
+        if !is_joint {
+            return Ok(());
+        }
+        self.change(move |raft| async move {
+            let nobody = ChangeMembers::AddVoterIds(BTreeSet::new());
+            raft.change_membership(nobody, true).await
+        })
+        .await
+    }
+
+    /// Makes `replica` a member, in place of any other that `node` had.
+    async fn add_learner(&self, node: NodeId, replica: u64) -> Result<(), String> {
+        let (old, is_member, _) = self.members(node, replica);
         if !old.is_empty() {
-            let removed = old.clone();
             self.change(move |raft| async move {
-                let voters = ChangeMembers::RemoveVoters(removed.clone());
+                let voters = ChangeMembers::RemoveVoters(old.clone());
                 raft.change_membership(voters, true).await?;
-                raft.change_membership(ChangeMembers::RemoveNodes(removed), true).await
+                raft.change_membership(ChangeMembers::RemoveNodes(old), true).await
             })
             .await?;
         }
-        if !is_member {
-            let place = Place { node: node.0 };
-            self.change(move |raft| async move { raft.add_learner(replica, place, false).await })
-                .await?;
+        if is_member {
+            return Ok(());
         }
-        if !is_voter {
-            self.wait_caught_up(replica).await?;
+        let place = Place { node: node.0 };
+        self.change(move |raft| async move { raft.add_learner(replica, place, false).await }).await
+    }
+
+    /// See [`crate::Group::add_learners`].
+    pub(crate) async fn add_learners(
+        &self,
+        nodes: &BTreeSet<NodeId>,
+        within: Duration,
+    ) -> Result<BTreeSet<NodeId>, Error> {
+        self.check_leads()?;
+        let asking = nodes.iter().map(|node| async {
+            (*node, standing_of(&self.peers, *node).await.map(|standing| standing.replica))
+        });
+        let mut added = BTreeMap::new();
+        for (node, asked) in join_all(asking).await {
+            let turn = self.take_turn()?;
+            let taken = match asked {
+                Ok(replica) => self.add_learner(node, replica).await.map(|()| replica),
+                Err(why) => Err(why),
+            };
+            drop(turn);
+            match taken {
+                Ok(replica) => drop(added.insert(node, replica)),
+                Err(why) => tracing::debug!(%node, why, "no learner yet"),
+            }
         }
-        if !is_voter {
-            let added = BTreeSet::from([replica]);
-            self.change(move |raft| async move {
-                raft.change_membership(ChangeMembers::AddVoterIds(added), true).await
+        let waiting = added.iter().map(|(node, replica)| async {
+            self.wait_caught_up(*replica, within).await.is_ok().then_some(*node)
+        });
+        Ok(join_all(waiting).await.into_iter().flatten().collect())
+    }
+
+    /// The replicas that may vote for `nodes`.
+    ///
+    /// # Errors
+    /// [`Error::Membership`] names a node of which none has a vote or has caught up.
+    pub(crate) fn ready_replicas(&self, nodes: &BTreeSet<NodeId>) -> Result<BTreeSet<u64>, Error> {
+        let metrics = self.driver.metrics();
+        let metrics = metrics.borrow_watched();
+        let learner_on = |node: NodeId| {
+            let mut members = metrics.membership_config.membership().nodes();
+            members.find(|(id, place)| place.node == node.0 && is_near(&metrics, **id))
+        };
+        let ready = |node: &NodeId| {
+            let voter = self.peers.voter_on(&metrics, *node);
+            let replica = voter.or_else(|| learner_on(*node).map(|(id, _)| *id));
+            replica.ok_or_else(|| Error::Membership {
+                group: self.peers.group,
+                what: format!("node {node} has not caught up"),
             })
-            .await?;
-        }
-        Ok(())
+        };
+        nodes.iter().map(ready).collect()
     }
 
     /// Waits until a learner has all but the last entries.
-    async fn wait_caught_up(&self, replica: u64) -> Result<(), String> {
+    async fn wait_caught_up(&self, replica: u64, within: Duration) -> Result<(), String> {
         let caught_up = async {
-            while !self.is_near(replica) {
+            while !is_near(&self.driver.metrics().borrow_watched(), replica) {
                 tokio::time::sleep(LOOK_EVERY).await;
             }
         };
-        let late = |_| format!("it has not caught up within {CAUGHT_UP_WITHIN:?}");
-        tokio::time::timeout(CAUGHT_UP_WITHIN, caught_up).await.map_err(late)
-    }
-
-    fn is_near(&self, replica: u64) -> bool {
-        let metrics = self.driver.metrics();
-        let metrics = metrics.borrow_watched();
-        let progress = metrics.replication.as_ref().and_then(|all| all.get(&replica));
-        let matched = progress.and_then(|log| log.as_ref()).map(|log| log.index);
-        matched
-            .is_some_and(|index| index + BEHIND_MAX >= metrics.last_log_index.unwrap_or_default())
+        let late = |_| format!("it has not caught up within {within:?}");
+        tokio::time::timeout(within, caught_up).await.map_err(late)
     }
 
     /// Other replicas of `node`, and what `replica` is.
@@ -151,4 +231,11 @@ impl<M: StateMachine> Joining<M> {
             None => Err("the group has ended".to_owned()),
         }
     }
+}
+
+/// Whether `replica` has all but the last entries.
+fn is_near(metrics: &Metrics, replica: u64) -> bool {
+    let progress = metrics.replication.as_ref().and_then(|all| all.get(&replica));
+    let matched = progress.and_then(|log| log.as_ref()).map(|log| log.index);
+    matched.is_some_and(|index| index + BEHIND_MAX >= metrics.last_log_index.unwrap_or_default())
 }

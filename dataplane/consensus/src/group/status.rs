@@ -47,8 +47,11 @@ pub struct Status {
     pub last_log: LogIndex,
     /// The last entry that compaction removed, if it has removed any.
     pub purged: Option<LogIndex>,
-    /// The voters. Empty before [`crate::Group::initialize`].
+    /// The voters. Empty before [`crate::Group::initialize`]. While [`Status::is_joint`], those
+    /// of both sets.
     pub voters: BTreeSet<NodeId>,
+    /// Whether a change of the voters is between its two steps: a majority of each set is needed.
+    pub is_joint: bool,
     /// Why the group stopped, unless it was told to.
     pub failed: Option<String>,
 }
@@ -62,6 +65,7 @@ impl Status {
     pub(crate) fn of(metrics: &Metrics) -> Self {
         let term = metrics.current_term;
         let voters = metrics.membership_config.voter_ids().map(|id| node_of(metrics, id)).collect();
+        let is_joint = metrics.membership_config.membership().get_joint_config().len() > 1;
         let (role, failed) = match (&metrics.running_state, metrics.state) {
             (Err(openraft::errors::Fatal::Stopped), _) => (Role::Stopped, None),
             (Err(fatal), _) => (Role::Stopped, Some(fatal.to_string())),
@@ -80,6 +84,7 @@ impl Status {
             last_log: LogIndex(metrics.last_log_index.unwrap_or_default()),
             purged: metrics.purged.map(|id| LogIndex(id.index)),
             voters,
+            is_joint,
             failed,
         }
     }

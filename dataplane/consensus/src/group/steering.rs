@@ -9,7 +9,6 @@ use openraft::async_runtime::watch::WatchReceiver as _;
 use super::Driver;
 use crate::error::Error;
 use crate::machine::StateMachine;
-use crate::network::NetworkError;
 use crate::peer::Peers;
 use crate::raft::{Metrics, node_of};
 use crate::wire::{Answer, Ask, StandingAnswer, StandingAsk};
@@ -91,27 +90,21 @@ impl<M: StateMachine> Steering<M> {
         StandingAnswer {
             last: metrics.last_log_index.unwrap_or_default(),
             leaving: self.leaving.load(Ordering::SeqCst),
+            replica: self.peers.replica,
         }
     }
 
     async fn check_ready(&self, target: NodeId, metrics: &Metrics) -> Result<(), Error> {
-        let asked = self.peers.ask(target, Ask::Standing(StandingAsk {}), STANDING_WITHIN).await;
-        match asked {
-            Ok(Answer::Standing(StandingAnswer { leaving: true, .. })) => {
-                Err(self.refused(target, "is about to stop"))
-            }
-            Ok(Answer::Standing(standing)) => {
-                let last = metrics.last_log_index.unwrap_or_default();
-                if standing.last + BEHIND_MAX < last {
-                    return Err(self.refused(target, "is too far behind"));
-                }
-                Ok(())
-            }
-            Ok(_) => Err(self.refused(target, "gave another answer")),
-            Err(NetworkError::Unreachable(why) | NetworkError::Lost(why)) => {
-                Err(self.refused(target, &why))
-            }
+        let standing = standing_of(&self.peers, target).await;
+        let standing = standing.map_err(|why| self.refused(target, &why))?;
+        if standing.leaving {
+            return Err(self.refused(target, "is about to stop"));
         }
+        let last = metrics.last_log_index.unwrap_or_default();
+        if standing.last + BEHIND_MAX < last {
+            return Err(self.refused(target, "is too far behind"));
+        }
+        Ok(())
     }
 
     async fn wait_moved(&self) -> Result<(), Error> {
@@ -142,5 +135,15 @@ impl<M: StateMachine> Steering<M> {
 
     fn metrics(&self) -> Metrics {
         self.driver.metrics().borrow_watched().clone()
+    }
+}
+
+/// What `node` says of its replica.
+pub(super) async fn standing_of(peers: &Peers, node: NodeId) -> Result<StandingAnswer, String> {
+    let ask = Ask::Standing(StandingAsk {});
+    match peers.ask(node, ask, STANDING_WITHIN).await {
+        Ok(Answer::Standing(standing)) => Ok(standing),
+        Ok(_) => Err("gave another answer".to_owned()),
+        Err(error) => Err(error.to_string()),
     }
 }

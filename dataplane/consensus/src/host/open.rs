@@ -217,7 +217,7 @@ impl Host {
             driver: driver.clone(),
             peers,
             voters: Arc::new(Mutex::new(voters)),
-            is_busy: Arc::default(),
+            turn: Arc::default(),
         };
         let compactor = Compactor {
             driver: driver.clone(),
@@ -235,7 +235,7 @@ impl Host {
             failure: failure.clone(),
             contact: contact.clone(),
             steering: steering.clone(),
-            joining,
+            joining: joining.clone(),
             transfer: Mutex::new(None),
         };
         self.members.open.lock().insert(group, Some(Arc::new(served)));
@@ -251,6 +251,7 @@ impl Host {
             room: Room::new(),
             contact,
             steering,
+            joining,
             is_new: admitted.is_new,
             registration: Registration { group, members: Arc::clone(&self.members) },
         })

@@ -296,7 +296,8 @@ async fn a_new_node_learns_from_a_snapshot_and_takes_a_vote() {
     cluster.nodes.push(fourth);
     let gone = cluster.follower();
     let leader = cluster.nodes[cluster.leader()].group.clone();
-    leader.add_learner(NodeId(4)).await.unwrap();
+    let fourth = BTreeSet::from([NodeId(4)]);
+    assert_eq!(leader.add_learners(&fourth, PATIENCE).await.unwrap(), fourth);
     let gone = cluster.nodes.remove(gone);
     let voters: BTreeSet<NodeId> = cluster.nodes.iter().map(|node| node.id).collect();
     leader.change_voters(&voters).await.unwrap();
@@ -304,6 +305,33 @@ async fn a_new_node_learns_from_a_snapshot_and_takes_a_vote() {
     let last = cluster.propose("after").await;
     cluster.check_equal(last).await;
     assert_eq!(leader.status().voters, voters);
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gs_cp_36_a_node_that_does_not_answer_or_lags_gets_no_vote() {
+    let mut cluster = Cluster::of_three().await;
+    for number in 0..100 {
+        cluster.propose(format!("{number}")).await;
+    }
+    let leader = cluster.nodes[cluster.leader()].group.clone();
+    let (three, new) = (leader.status().voters, BTreeSet::from([NodeId(4), NodeId(5)]));
+    let five: BTreeSet<NodeId> = three.union(&new).copied().collect();
+    let fifth = start(&cluster.network, NodeId(5), MemoryEngine::new(&families())).await;
+    cluster.nodes.push(fifth);
+    let ready = leader.add_learners(&new, Duration::from_secs(2)).await.unwrap();
+    assert_eq!(ready, BTreeSet::from([NodeId(5)]), "nobody runs node 4");
+    let refused = leader.change_voters(&five).await.unwrap_err();
+    assert!(matches!(&refused, crate::Error::Membership { .. }), "{refused}");
+    assert_eq!(leader.status().voters, three);
+    let fourth = start(&cluster.network, NodeId(4), MemoryEngine::new(&families())).await;
+    cluster.nodes.push(fourth);
+    assert_eq!(leader.add_learners(&new, PATIENCE).await.unwrap(), new);
+    leader.change_voters(&five).await.unwrap();
+    let last = cluster.propose("after").await;
+    cluster.check_equal(last).await;
+    assert_eq!(leader.status().voters, five);
+    assert!(!leader.status().is_joint);
     cluster.stop().await;
 }
 

@@ -33,6 +33,7 @@ pub(super) fn register(desk: &Desk<'_>, register: &RegisterNode) -> Result<Plan,
     if register.incarnation < old.incarnation.0 || old.state == NodeState::Removed {
         return Err(Refusal::Stale { what: "the node's incarnation", known: old.incarnation.0 });
     }
+    keeps_what_it_stores(old, &roles)?;
     let mut new = Node { roles, ..described(old, register)? };
     if new.state == NodeState::Joining {
         (new.state, new.since) = (NodeState::Up, desk.at.wall);
@@ -43,6 +44,18 @@ pub(super) fn register(desk: &Desk<'_>, register: &RegisterNode) -> Result<Plan,
     }
     new.version = desk.at.stamp();
     Ok(Plan::new(reply, vec![Mutation::PutNode(new)]))
+}
+
+/// A node is not taken at its word that it stores nothing any more: what it had would be
+/// forgotten with the role, not moved.
+fn keeps_what_it_stores(old: &Node, roles: &BTreeSet<ProcessRole>) -> Result<(), Refusal> {
+    let mut storing = [ProcessRole::Object, ProcessRole::Metadata].into_iter();
+    let lost = storing.find(|role| old.roles.contains(role) && !roles.contains(role));
+    let Some(role) = lost else { return Ok(()) };
+    Err(Refusal::Unsafe {
+        problem: format!("node {} stores data as {role}, and registers without that role", old.id),
+        remedy: "start it with the role, or drain and remove it first",
+    })
 }
 
 /// A node that was not known before.

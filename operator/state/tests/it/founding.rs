@@ -80,7 +80,8 @@ fn bad_foundings_are_refused() {
 }
 
 fn register(id: u64, incarnation: u64) -> RegisterNode {
-    RegisterNode { id, roles: vec!["object".to_owned()], incarnation, ..Default::default() }
+    let roles = vec!["metadata".to_owned(), "object".to_owned()];
+    RegisterNode { id, roles, incarnation, ..Default::default() }
 }
 
 #[test]

@@ -60,6 +60,27 @@ impl World {
     }
 }
 
+/// P-D1: `node remove` asks for no drain of a node without the role `object`.
+#[test]
+fn s20_a_node_that_stores_data_does_not_register_without_that_role() {
+    let mut world = three(3);
+    let register = |roles: &[&str]| {
+        let roles = roles.iter().map(|&role| role.to_owned()).collect();
+        Change::RegisterNode(RegisterNode {
+            id: id(1),
+            roles,
+            incarnation: 2,
+            ..Default::default()
+        })
+    };
+    for roles in [["metadata"].as_slice(), &["object"], &["frontend", "metadata"]] {
+        let (kind, message) = world.refused(None, register(roles));
+        assert_eq!(kind, ErrorKind::Conflict, "{message}");
+        assert!(message.contains("registers without that role"), "{message}");
+    }
+    world.ok(None, register(&["control", "metadata", "object"]));
+}
+
 #[test]
 fn gs_cp_41_a_state_moves_only_along_allowed_edges() {
     let mut world = three(3);
@@ -81,7 +102,7 @@ fn gs_cp_41_a_state_moves_only_along_allowed_edges() {
 fn gs_cp_04_a_start_alone_makes_no_dead_node_up() {
     let mut world = three(3);
     world.ok(None, set(1, 1, NodeState::Down));
-    let roles = vec!["object".to_owned()];
+    let roles = vec!["metadata".to_owned(), "object".to_owned()];
     let again = RegisterNode { id: id(1), roles, incarnation: 2, ..Default::default() };
     world.ok(None, Change::RegisterNode(again));
     assert_eq!(world.node(id(1)).state, NodeState::Down);
