@@ -24,3 +24,4 @@ pub use config::Config;
 pub use enrol::{Enrolment, Joining};
 pub use error::Error;
 pub use service::{Deps, News, Service};
+pub use snapshot::held;

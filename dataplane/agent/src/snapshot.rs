@@ -112,5 +112,14 @@ impl Store {
     }
 }
 
+/// The snapshot that the agent of `directory` keeps, before it runs; an empty one if there is
+/// none. Blocking.
+///
+/// # Errors
+/// [`Error::NewerFormat`]; [`Error::Files`].
+pub fn held(files: Arc<dyn Files>, directory: &Path) -> Result<Snapshot, Error> {
+    Ok(Store::open(files, directory)?.current)
+}
+
 #[cfg(test)]
 mod tests;

@@ -21,6 +21,15 @@ pub(crate) struct Word {
     pub(crate) holds: bool,
 }
 
+/// What a replica's own disk says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Own {
+    /// Its last start.
+    pub(crate) start: Start,
+    /// Whether it has state of the group.
+    pub(crate) holds: bool,
+}
+
 /// What is to become of a replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
@@ -33,6 +42,12 @@ pub(crate) enum Verdict {
         /// Higher than that of any replica of the node that anybody knows.
         life: u64,
     },
+    /// Its disk has nothing, and may be one that was emptied: a new life begins. What it
+    /// knows of others' starts it was shown since, and stays.
+    Renew {
+        /// The first that no replica of the node has had, as far as is known.
+        life: u64,
+    },
 }
 
 /// Answers of peers that make a majority of `voters` together with the one who asks.
@@ -40,17 +55,29 @@ pub(crate) const fn answers_needed(voters: usize) -> usize {
     voters / 2
 }
 
+/// Whether a disk without anything may be one that was emptied: the group has begun, and not
+/// all of `voters` have said that they never saw a start of this replica.
+pub(crate) fn is_doubtful(own: Own, words: &[Word], voters: usize) -> bool {
+    let is_begun = words.iter().any(|word| word.holds);
+    own == Own::default() && is_begun && words.len() + 1 < voters
+}
+
 /// Decides by what is on the disk and what the peers say. A lower number destroys; an equal
-/// one does not: the start before may have ended before it was shown.
-pub(crate) fn judge(disk: Start, words: &[Word], voters: usize) -> Verdict {
+/// one does not: the start before may have ended before it was shown. One in doubt is taken
+/// for lost: a new life costs a change of the members, and no promise.
+pub(crate) fn judge(own: Own, words: &[Word], voters: usize) -> Verdict {
     if words.len() < answers_needed(voters) {
         return Verdict::Wait;
     }
+    let Own { start, .. } = own;
     let seen = words.iter().map(|word| word.seen).max().unwrap_or_default();
-    if disk < seen {
-        return Verdict::Destroy { life: seen.life.max(disk.life) + 1 };
+    if start < seen {
+        return Verdict::Destroy { life: seen.life.max(start.life) + 1 };
     }
-    Verdict::Admit(Start { number: disk.number + 1, ..disk })
+    if is_doubtful(own, words, voters) {
+        return Verdict::Renew { life: 1 };
+    }
+    Verdict::Admit(Start { number: start.number + 1, ..start })
 }
 
 #[cfg(test)]

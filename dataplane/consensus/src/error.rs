@@ -123,6 +123,13 @@ pub enum Error {
         /// How many have to.
         needed: usize,
     },
+    /// A peer has seen a later start of this replica: it has lost what it did since, and was
+    /// destroyed (S23). A new one takes its place at the next start.
+    #[error("group {group}: a peer knows a later start of this replica, which was destroyed")]
+    RolledBack {
+        /// The group.
+        group: GroupId,
+    },
     /// The group has stopped.
     #[error("group {group} has stopped{}", because(cause.as_deref()))]
     Stopped {
@@ -156,6 +163,7 @@ impl Error {
             | Self::Timeout { .. }
             | Self::NoQuorum { .. }
             | Self::NotAdmitted { .. }
+            | Self::RolledBack { .. }
             | Self::Stopped { .. } => ErrorKind::Unavailable,
             Self::Task { .. } => ErrorKind::Bug,
         }

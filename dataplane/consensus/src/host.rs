@@ -2,6 +2,7 @@
 
 mod admit;
 mod open;
+mod showing;
 mod stall;
 mod starts;
 

@@ -203,12 +203,15 @@ pub(crate) struct ShowAsk {
 pub(crate) struct JoinAsk {
     #[prost(uint64, tag = "1")]
     pub(crate) replica: u64,
+    /// Its life; 0 from a sender that does not say.
+    #[prost(uint64, tag = "2")]
+    pub(crate) life: u64,
 }
 
 /// What it answers.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Response {
-    #[prost(oneof = "Answer", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10")]
+    #[prost(oneof = "Answer", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
     pub(crate) answer: Option<Answer>,
 }
 
@@ -235,6 +238,8 @@ pub(crate) enum Answer {
     Shown(ShownAnswer),
     #[prost(message, tag = "10")]
     Joining(JoiningAnswer),
+    #[prost(message, tag = "11")]
+    Later(LaterAnswer),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -314,6 +319,16 @@ pub(crate) struct ShownAnswer {
 
 #[derive(Clone, Copy, PartialEq, prost::Message)]
 pub(crate) struct JoiningAnswer {}
+
+/// A start was shown that is older than this one, which the answerer has seen of the same node:
+/// whoever shows it has lost what it did since.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub(crate) struct LaterAnswer {
+    #[prost(uint64, tag = "1")]
+    pub(crate) life: u64,
+    #[prost(uint64, tag = "2")]
+    pub(crate) number: u64,
+}
 
 /// Stored: a node's own replica of a group, and its last start.
 #[derive(Clone, Copy, PartialEq, prost::Message)]

@@ -10,6 +10,10 @@ pub struct Config {
     pub node: NodeId,
     /// The first voters of a new control plane; ignored once there is one.
     pub voters: BTreeSet<NodeId>,
+    /// All nodes with a control plane, as this one was told them last; none if it was told
+    /// nothing yet. They are asked which start of it they have seen (S23), and are the voters of
+    /// a control plane that is brought back (S45).
+    pub known: BTreeSet<NodeId>,
     /// The cluster id that is written down beside the data, if it is: an empty state then
     /// means that the control plane was lost, not that there is none yet (S45).
     pub recorded_cluster: Option<ClusterId>,
@@ -53,6 +57,7 @@ impl Config {
         Self {
             node,
             voters: BTreeSet::from([node]),
+            known: BTreeSet::new(),
             recorded_cluster: None,
             consensus: gitstratum_consensus::Config::default(),
             leader_timeout: Duration::from_secs(10),
@@ -62,6 +67,14 @@ impl Config {
             node_down_after: Duration::from_secs(10),
             audit_age_max: Duration::from_secs(90 * 24 * 60 * 60),
             audit_bytes_max: 1 << 30,
+        }
+    }
+
+    /// Those that vote, as far as is known here, and this one.
+    pub(crate) fn present(&self) -> BTreeSet<NodeId> {
+        match self.known.is_empty() {
+            true => self.voters.clone(),
+            false => self.known.iter().copied().chain([self.node]).collect(),
         }
     }
 
@@ -103,6 +116,15 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn s23_who_is_told_of_others_asks_those_and_not_the_founders() {
+        let founders = BTreeSet::from([1, 2, 3].map(NodeId));
+        let mut config = Config { voters: founders.clone(), ..Config::single(NodeId(1)) };
+        assert_eq!(config.present(), founders);
+        config.known = BTreeSet::from([4, 5].map(NodeId));
+        assert_eq!(config.present(), BTreeSet::from([1, 4, 5].map(NodeId)));
+    }
 
     #[test]
     fn gs_cp_26_only_odd_numbers_of_voters_are_taken() {

@@ -123,7 +123,7 @@ pub(crate) async fn recover(
 async fn begin(plane: &Plane, records: &Records) -> Result<(u16, Option<[u8; 32]>), Error> {
     let is_begun = plane.group.is_initialized().await.map_err(Error::Log)?;
     if !is_begun {
-        let asked = voters_ever(&plane.config.voters, records);
+        let asked = voters_ever(&plane.config.present(), records);
         let holding = plane.host.not_known_empty(plane.group.id(), &asked).await;
         if !holding.is_empty() {
             return Err(Error::VotersMissing(holding));
@@ -140,19 +140,19 @@ async fn begin(plane: &Plane, records: &Records) -> Result<(u16, Option<[u8; 32]
     };
     let raised = raising.await.map_err(panicked)?.map_err(Error::Generation)?;
     if !is_begun {
-        plane.group.initialize(&plane.config.voters).await.map_err(Error::Log)?;
+        plane.group.initialize(&plane.config.present()).await.map_err(Error::Log)?;
     }
     plane.group.wait_for_leader(plane.config.leader_timeout).await.map_err(Error::Log)?;
     Ok(raised)
 }
 
-/// Every node that may have a state: the founders, and those that were taken in since.
-fn voters_ever(founders: &BTreeSet<NodeId>, records: &Records) -> BTreeSet<NodeId> {
+/// Every node that may have a state: those that are `known` here, and those that the records name.
+fn voters_ever(known: &BTreeSet<NodeId>, records: &Records) -> BTreeSet<NodeId> {
     let has_control = |node: &&Node| {
         node.roles.contains(&ProcessRole::Control) && node.state != NodeState::Removed
     };
     let joined = records.nodes.iter().filter(has_control).map(|node| node.id);
-    founders.iter().copied().chain(joined).collect()
+    known.iter().copied().chain(joined).collect()
 }
 
 /// Proposes it as soon as somebody leads: who has begun a group has yet to be elected.

@@ -88,8 +88,9 @@ impl Voter {
 
 /// Opens the group, as often as it takes until enough voters answer.
 async fn admitted(host: &Host, config: &Config) -> Result<Group<Machine>, Error> {
+    let present = config.present();
     loop {
-        match host.open_among(GROUP, Machine::default(), &config.voters).await {
+        match host.open_among(GROUP, Machine::default(), &present).await {
             Err(gitstratum_consensus::Error::NotAdmitted { .. }) => {
                 tokio::time::sleep(ADMISSION_PAUSE).await;
             }
@@ -128,7 +129,7 @@ async fn begin(plane: &Plane) -> Result<(), Error> {
     }
     let Config { voters, node, recorded_cluster, .. } = &plane.config;
     match recorded_cluster {
-        Some(cluster) if voters.len() == 1 => Err(Error::Lost(*cluster)),
+        Some(cluster) if plane.config.present().len() == 1 => Err(Error::Lost(*cluster)),
         Some(cluster) => {
             plane.loss.mark(*cluster);
             Ok(())

@@ -86,13 +86,15 @@ async fn replicated_engine(
     }
     let condemned = path.with_extension(CONDEMNED);
     if common.files.metadata(&condemned)?.is_some() {
-        set_aside(path, common)?;
+        set_aside(path, common.files.as_ref())?;
         std::fs::remove_file(&condemned).context("forgetting a mark of damage")?;
+        // Else the mark would be there again after a power cut, and the new store go too.
+        sync_parent(path, common.files.as_ref())?;
     }
     match engine(path, families.clone(), common).await {
         Err(error) if is_damage(&error) => {
             tracing::error!(error = %format!("{error:#}"), "a store is damaged, it begins anew");
-            set_aside(path, common)?;
+            set_aside(path, common.files.as_ref())?;
             engine(path, families, common).await
         }
         opened => opened,
@@ -147,16 +149,18 @@ impl Condemner {
     }
 }
 
-/// Keeps the last one for whoever wants to look at it.
-fn set_aside(path: &Path, common: &Common) -> Result<()> {
+/// Keeps the last one for whoever wants to look at it. Where there is no store, a start before
+/// this one has set it aside, and ended then.
+fn set_aside(path: &Path, files: &dyn Files) -> Result<()> {
+    if files.metadata(path)?.is_none() {
+        return sync_parent(path, files);
+    }
     let aside = path.with_extension(SET_ASIDE);
-    if common.files.metadata(&aside)?.is_some() {
+    if files.metadata(&aside)?.is_some() {
         std::fs::remove_dir_all(&aside).context("removing an older damaged store")?;
     }
-    if common.files.metadata(path)?.is_some() {
-        common.files.rename(path, &aside)?;
-    }
-    sync_parent(path, common.files.as_ref())
+    files.rename(path, &aside)?;
+    sync_parent(path, files)
 }
 
 fn sync_parent(path: &Path, files: &dyn Files) -> Result<()> {
@@ -180,4 +184,30 @@ async fn engine(path: &Path, families: Vec<Family>, common: &Common) -> Result<A
         common.files.sync_directory(folder)?;
     }
     Ok(engine)
+}
+
+#[cfg(test)]
+mod tests {
+    use gitstratum_store::SystemFiles;
+
+    use super::*;
+
+    #[test]
+    fn p_i5_a_store_that_was_set_aside_before_a_crash_stays_there_for_whoever_looks() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, files) = (folder.path().join("db"), SystemFiles::new());
+        let store = |what: &str| {
+            std::fs::create_dir(&path).unwrap();
+            std::fs::write(path.join("block"), what).unwrap();
+        };
+        let aside = || std::fs::read_to_string(folder.path().join("db.set-aside/block")).unwrap();
+        store("damaged");
+        set_aside(&path, files.as_ref()).unwrap();
+        // The mark was still there: the next start sets aside what there is.
+        set_aside(&path, files.as_ref()).unwrap();
+        assert_eq!((aside().as_str(), path.exists()), ("damaged", false));
+        store("damaged later");
+        set_aside(&path, files.as_ref()).unwrap();
+        assert_eq!((aside().as_str(), path.exists()), ("damaged later", false));
+    }
 }

@@ -225,9 +225,9 @@ async fn control_plane(
     drain: &Drain,
     running: &mut TaskGroup<Result<()>>,
 ) -> Result<Opened> {
-    let others = snapshot.layout().nodes.iter().filter(|node| has_control(node));
-    let others = others.map(|node| NodeId(node.id)).collect();
-    let opened = control::join(plan, common, others, drain, running).await?;
+    let known = snapshot.layout().nodes.iter().filter(|node| has_control(node));
+    let known = known.map(|node| NodeId(node.id)).collect();
+    let opened = control::join(plan, common, known, drain, running).await?;
     let led = serve_control(plan, common, opened.service, drain, running).await?;
     let leads = Some((led, leading::watch_stalls(&common.clock)));
     if let Transport::Between(between) = &common.transport {

@@ -8,25 +8,43 @@ fn word(life: u64, number: u64) -> Word {
     Word { seen: Start { life, number }, holds: true }
 }
 
+fn own(life: u64, number: u64) -> Own {
+    Own { start: Start { life, number }, holds: true }
+}
+
 #[test]
 fn s23_a_number_lower_than_any_answer_destroys_and_an_equal_one_does_not() {
-    let disk = Start { life: 1, number: 4 };
+    let disk = own(1, 4);
     assert_eq!(judge(disk, &[], VOTERS), Verdict::Wait);
     let admitted = Verdict::Admit(Start { life: 1, number: 5 });
     assert_eq!(judge(disk, &[word(1, 4)], VOTERS), admitted);
     assert_eq!(judge(disk, &[word(0, 9), word(1, 3)], VOTERS), admitted);
     let destroyed = Verdict::Destroy { life: 2 };
     assert_eq!(judge(disk, &[word(1, 3), word(1, 5)], VOTERS), destroyed);
-    assert_eq!(judge(Start::default(), &[word(1, 1)], VOTERS), destroyed);
-    assert_eq!(judge(Start::default(), &[word(0, 0)], 5), Verdict::Wait);
+    assert_eq!(judge(Own::default(), &[word(1, 1)], VOTERS), destroyed);
+    assert_eq!(judge(Own::default(), &[word(0, 0)], 5), Verdict::Wait);
+}
+
+#[test]
+fn s23_an_empty_disk_beside_a_group_that_has_begun_is_sound_only_if_all_say_so() {
+    let first = Verdict::Admit(Start { life: 0, number: 1 });
+    let empty = Word { holds: false, ..word(0, 0) };
+    assert_eq!(judge(Own::default(), &[empty], VOTERS), first, "nothing has begun");
+    assert_eq!(judge(Own::default(), &[word(0, 0), empty], VOTERS), first, "all have answered");
+    let renewed = Verdict::Renew { life: 1 };
+    assert_eq!(judge(Own::default(), &[word(0, 0)], VOTERS), renewed);
+    assert_eq!(judge(Own::default(), &[empty, word(0, 0)], 5), renewed);
+    let shown = Verdict::Admit(Start { life: 0, number: 2 });
+    assert_eq!(judge(own(0, 1), &[word(0, 0)], VOTERS), shown, "it has had a start");
 }
 
 /// One step of what can happen to three replicas.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     /// A start that ends after so many of its steps: asked, on disk, shown to one peer,
-    /// shown to both. Only the latter two are admitted.
-    Start { node: usize, steps: u8, first: usize },
+    /// shown to both. Only the latter two are admitted. So many peers have answered before,
+    /// the one that is shown it first last of them.
+    Start { node: usize, steps: u8, first: usize, heard: usize },
     /// All power is lost: everybody starts, each asking whoever is there.
     AllStart,
     /// The disk is that of the end of an earlier run again.
@@ -38,7 +56,7 @@ enum Step {
 /// What a replica's disk has: its start, and those that it was shown.
 #[derive(Clone, Copy, Debug, Default)]
 struct Disk {
-    start: Start,
+    own: Own,
     seen: [Option<Start>; VOTERS],
 }
 
@@ -55,56 +73,90 @@ struct Replica {
 
 impl Replica {
     fn has_lost(&self) -> bool {
-        self.disk.start < self.shown
+        self.disk.own.start < self.shown
     }
 }
 
 struct World([Replica; VOTERS]);
 
+/// What became of a start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Outcome {
+    /// It takes no part.
+    Out,
+    /// It takes part, and has lost nothing, or begins anew.
+    Sound,
+    /// It takes part although it has lost what a peer was shown: with nothing on its disk.
+    TrustedEmpty,
+    /// The same with an older state on its disk.
+    TrustedOld,
+}
+
 impl World {
     /// What `peer` says of `node`; one that begins a new life knows what it was told since.
     fn word(&self, peer: usize, node: usize) -> Option<Word> {
-        let Disk { start, seen } = self.0[peer].disk;
-        let seen = seen[node].or((start.life == 0).then(Start::default))?;
-        Some(Word { seen, holds: true })
+        let Disk { own, seen } = self.0[peer].disk;
+        let seen = seen[node].or((own.start.life == 0).then(Start::default))?;
+        Some(Word { seen, holds: own.holds })
     }
 
-    /// Returns whether it is admitted although it has lost what a peer was shown.
-    fn start(&mut self, node: usize, steps: u8, asked: &[usize]) -> bool {
-        let words: Vec<Word> = asked.iter().filter_map(|peer| self.word(*peer, node)).collect();
-        let start = self.0[node].disk.start;
-        let mut is_trusted = false;
-        let next = match judge(start, &words, VOTERS) {
-            Verdict::Wait => return false,
+    /// Asks those of `heard`, shows it to the first of `shown`.
+    fn start(&mut self, node: usize, steps: u8, heard: &[usize], shown: &[usize]) -> Outcome {
+        let words: Vec<Word> = heard.iter().filter_map(|peer| self.word(*peer, node)).collect();
+        let own = self.0[node].disk.own;
+        let mut had_lost = false;
+        let next = match judge(own, &words, VOTERS) {
+            Verdict::Wait => return Outcome::Out,
             Verdict::Admit(next) => {
-                is_trusted = self.0[node].has_lost();
+                had_lost = self.0[node].has_lost();
                 next
             }
             Verdict::Destroy { life } => {
                 assert!(self.0[node].has_lost(), "a sound replica was destroyed");
-                let replica = &mut self.0[node];
-                (replica.disk, replica.copies) = (Disk::default(), Vec::new());
-                replica.is_struck = false;
+                self.destroy(node, life);
+                Start { life, number: 1 }
+            }
+            Verdict::Renew { life } => {
+                self.0[node].is_struck = false;
                 Start { life, number: 1 }
             }
         };
         if steps == 0 {
-            self.0[node].disk.start = Start { number: next.number - 1, ..next };
-            return false;
+            self.0[node].disk.own.start = Start { number: next.number - 1, ..next };
+            return Outcome::Out;
         }
-        self.0[node].disk.start = next;
-        for peer in asked.iter().take(usize::from(steps - 1)) {
+        self.0[node].disk.own.start = next;
+        for peer in shown.iter().take(usize::from(steps - 1)) {
+            if let Some(later) = self.0[*peer].disk.seen[node].filter(|seen| *seen > next) {
+                self.destroy(node, later.life + 1);
+                return Outcome::Out;
+            }
             self.show(node, *peer);
+        }
+        if steps > 1 {
+            self.0[node].disk.own.holds = true;
         }
         let disk = self.0[node].disk;
         self.0[node].copies.push(disk);
-        is_trusted && steps > 1
+        match (steps > 1, had_lost) {
+            (false, _) => Outcome::Out,
+            (true, false) => Outcome::Sound,
+            (true, true) if own == Own::default() => Outcome::TrustedEmpty,
+            (true, true) => Outcome::TrustedOld,
+        }
+    }
+
+    fn destroy(&mut self, node: usize, life: u64) {
+        let replica = &mut self.0[node];
+        (replica.disk, replica.copies) = (Disk::default(), Vec::new());
+        replica.disk.own.start = Start { life, number: 0 };
+        replica.is_struck = false;
     }
 
     /// Both note each other's start.
     fn show(&mut self, node: usize, peer: usize) {
         for (of, to) in [(node, peer), (peer, node)] {
-            let start = self.0[of].disk.start;
+            let start = self.0[of].disk.own.start;
             let seen = &mut self.0[to].disk.seen[of];
             *seen = (*seen).max((start > Start::default()).then_some(start));
             self.0[of].shown = self.0[of].shown.max(start);
@@ -116,18 +168,20 @@ impl World {
         self.0.iter().filter(|replica| replica.is_struck).count() > 1
     }
 
-    /// Returns whether a replica was trusted that has lost what a peer was shown.
-    fn take(&mut self, step: Step) -> bool {
+    /// Returns what became of those that started.
+    fn take(&mut self, step: Step) -> Vec<Outcome> {
         let others = |node: usize| [(node + 1) % VOTERS, (node + 2) % VOTERS];
         match step {
-            Step::Start { node, steps, first } => {
+            Step::Start { node, steps, first, heard } => {
                 let mut asked = others(node);
                 asked.rotate_left(first % 2);
-                self.start(node, steps, &asked)
+                let shown = asked;
+                asked.reverse();
+                vec![self.start(node, steps, &asked[..heard], &shown)]
             }
             Step::AllStart => {
-                let trusted = (0..VOTERS).map(|node| self.start(node, 3, &others(node)));
-                trusted.filter(|is_trusted| *is_trusted).count() > 0
+                let start = |node| self.start(node, 3, &others(node), &others(node));
+                (0..VOTERS).map(start).collect()
             }
             Step::Restore { node, back } => {
                 let replica = &mut self.0[node];
@@ -135,21 +189,24 @@ impl World {
                 if let Some(copy) = replica.copies.get(last.saturating_sub(back + 1)) {
                     (replica.disk, replica.is_struck) = (*copy, true);
                 }
-                false
+                Vec::new()
             }
             Step::Empty { node } => {
                 let replica = &mut self.0[node];
                 (replica.disk, replica.is_struck) = (Disk::default(), true);
-                false
+                Vec::new()
             }
         }
     }
 }
 
-fn step(steps: impl Strategy<Value = u8>) -> impl Strategy<Value = Step> {
+fn step(
+    steps: impl Strategy<Value = u8>,
+    heard: impl Strategy<Value = usize>,
+) -> impl Strategy<Value = Step> {
     prop_oneof![
-        4 => (0..VOTERS, steps, 0usize..2)
-            .prop_map(|(node, steps, first)| Step::Start { node, steps, first }),
+        4 => (0..VOTERS, steps, 0usize..2, heard)
+            .prop_map(|(node, steps, first, heard)| Step::Start { node, steps, first, heard }),
         1 => Just(Step::AllStart),
         1 => (0..VOTERS, 0usize..3).prop_map(|(node, back)| Step::Restore { node, back }),
         1 => (0..VOTERS).prop_map(|node| Step::Empty { node }),
@@ -162,7 +219,7 @@ proptest! {
     /// everybody who is admitted is known to all.
     #[test]
     fn s23_only_what_was_rolled_back_is_destroyed(
-        steps in prop::collection::vec(step(0u8..=3), 1..60),
+        steps in prop::collection::vec(step(0u8..=3, 1usize..=2), 1..60),
     ) {
         let mut world = World(Default::default());
         for step in steps {
@@ -174,15 +231,54 @@ proptest! {
     /// never trusted, even if its peers were emptied one after the other before.
     #[test]
     fn s23_what_alone_has_lost_its_disk_is_never_trusted(
-        steps in prop::collection::vec(step(prop_oneof![0u8..=1, Just(3u8)]), 1..60),
+        steps in prop::collection::vec(step(prop_oneof![0u8..=1, Just(3u8)], Just(2)), 1..60),
     ) {
         let mut world = World(Default::default());
         for step in steps {
-            let is_trusted = world.take(step);
+            let outcomes = world.take(step);
             if world.is_beyond_help() {
                 break;
             }
+            let is_trusted = outcomes.iter().any(|outcome| *outcome > Outcome::Sound);
             prop_assert!(!is_trusted, "trusted after {step:?}: {:?}", world.0);
+        }
+    }
+
+    /// Where a peer was shown each start, but not always both, and one has answered, an
+    /// older state may be taken for sound; an empty disk beside a group that has begun is not.
+    #[test]
+    fn s23_what_alone_is_empty_is_never_trusted(
+        steps in prop::collection::vec(step(0u8..=3, 1usize..=2), 1..60),
+    ) {
+        let mut world = World(Default::default());
+        world.take(Step::AllStart);
+        for step in steps {
+            let outcomes = world.take(step);
+            if world.is_beyond_help() {
+                break;
+            }
+            let is_trusted = outcomes.contains(&Outcome::TrustedEmpty);
+            prop_assert!(!is_trusted, "trusted after {step:?}: {:?}", world.0);
+        }
+    }
+
+    /// Nobody takes part with a start older than one that somebody knows who has answered, or
+    /// was shown it.
+    #[test]
+    fn s23_what_anybody_asked_or_shown_knows_is_heeded(
+        steps in prop::collection::vec(step(0u8..=3, 1usize..=2), 1..60),
+    ) {
+        let mut world = World(Default::default());
+        for step in steps {
+            let before: Vec<Disk> = world.0.iter().map(|replica| replica.disk).collect();
+            let outcomes = world.take(step);
+            let Step::Start { node, steps: 3, .. } = step else { continue };
+            if outcomes == [Outcome::Out] {
+                continue;
+            }
+            let known = before.iter().filter_map(|disk| disk.seen[node]).max().unwrap_or_default();
+            let start = world.0[node].disk.own.start;
+            prop_assert!(start >= known, "after {step:?}: {start:?} < {known:?}");
         }
     }
 }
@@ -193,10 +289,11 @@ fn s23_peers_that_were_emptied_in_turn_still_know_the_last_one() {
     world.take(Step::AllStart);
     for node in 0..2 {
         world.take(Step::Empty { node });
-        world.take(Step::Start { node, steps: 3, first: 0 });
-        assert_eq!(world.0[node].disk.start.life, 1);
+        world.take(Step::Start { node, steps: 3, first: 0, heard: 2 });
+        assert_eq!(world.0[node].disk.own.start.life, 1);
     }
     world.take(Step::Empty { node: 2 });
-    assert!(!world.take(Step::Start { node: 2, steps: 3, first: 0 }));
-    assert_eq!(world.0[2].disk.start.life, 1);
+    let step = Step::Start { node: 2, steps: 3, first: 0, heard: 2 };
+    assert_eq!(world.take(step), [Outcome::Sound]);
+    assert_eq!(world.0[2].disk.own.start.life, 1);
 }

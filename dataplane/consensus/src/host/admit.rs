@@ -6,8 +6,8 @@ use gitstratum_core::NodeId;
 use openraft::async_runtime::watch::WatchReceiver as _;
 
 use super::Host;
-use super::starts::Starts;
-use crate::admission::{Start, Verdict, Word, answers_needed, judge};
+use super::showing::{Unshown, show_all};
+use crate::admission::{Own, Start, Verdict, Word, answers_needed, is_doubtful, judge};
 use crate::error::Error;
 use crate::group::Driver;
 use crate::id::GroupId;
@@ -17,13 +17,14 @@ use crate::wire;
 use wire::{Answer, Ask};
 
 /// Longest wait for what a peer knows, and until it has noted a start.
-const ASK_WITHIN: Duration = Duration::from_secs(1);
-/// Pause before peers that have not noted a start are shown it again, and before a leader
-/// is asked again to take a new replica in.
+pub(super) const ASK_WITHIN: Duration = Duration::from_secs(1);
+/// Longest wait of an empty disk for all to say that it never had anything.
+const FIRST_WITHIN: Duration = Duration::from_secs(5);
+/// Pause before peers are asked again, and a leader to take a new replica in.
 const AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// A replica that may take part.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Admitted {
     /// Its id in the group.
     pub(crate) replica: u64,
@@ -31,6 +32,8 @@ pub(crate) struct Admitted {
     pub(crate) is_new: bool,
     /// Whether it took the place of one that was destroyed, and has to be taken in.
     pub(crate) joins: bool,
+    /// This start, for those that have not noted it yet.
+    pub(crate) unshown: Unshown,
 }
 
 impl Host {
@@ -45,38 +48,51 @@ impl Host {
         voters: &BTreeSet<NodeId>,
     ) -> Result<Admitted, Error> {
         let disk = self.starts.disk(group).await?;
+        let own = disk.own;
         let others: Vec<NodeId> =
             voters.iter().copied().filter(|node| *node != self.node).collect();
         if others.is_empty() {
-            let joins = disk.start.life > 0;
-            return Ok(Admitted { replica: disk.replica, is_new: !disk.holds && !joins, joins });
+            let joins = own.start.life > 0;
+            let is_new = !own.holds && !joins;
+            let unshown = Unshown { start: own.start, missed: Vec::new() };
+            return Ok(Admitted { replica: disk.replica, is_new, joins, unshown });
         }
         let peers = self.peers(group, disk.replica);
-        let words = ask_all(&peers, &others).await;
-        let (start, replica) = match judge(disk.start, &words, voters.len()) {
-            Verdict::Wait => return Err(not_admitted(group, words.len(), voters.len())),
+        // This node counts too, whether it is named among them or not.
+        let voters = others.len() + 1;
+        let words = ask_until_clear(&peers, &others, own).await;
+        let (start, replica) = match judge(own, &words, voters) {
+            Verdict::Wait => return Err(not_admitted(group, words.len(), voters)),
             Verdict::Admit(start) => (start, disk.replica),
             Verdict::Destroy { life } => {
                 let replica = self.starts.destroy(group, life).await?;
                 tracing::error!(%group, life, "a peer knows a later start: replica destroyed");
                 (Start { life, number: 1 }, replica)
             }
+            Verdict::Renew { life } => {
+                let replica = self.starts.renew(group, life).await?;
+                tracing::warn!(%group, "not all have said that this replica is new: it joins anew");
+                (Start { life, number: 1 }, replica)
+            }
         };
         self.starts.raise(group, replica, start).await?;
         let shown = show_all(&peers, &others, start).await;
-        self.starts.note_all(group, &shown).await?;
-        if shown.len() < answers_needed(voters.len()) {
-            return Err(not_admitted(group, shown.len(), voters.len()));
+        if let Some(later) = shown.later {
+            // Nothing was promised yet: the next try goes on as a new replica.
+            self.starts.destroy(group, later.life + 1).await?;
+            tracing::error!(%group, ?later, "a peer has seen a later start: replica destroyed");
+            return Err(not_admitted(group, 0, voters));
+        }
+        let noted = shown.noted;
+        self.starts.note_all(group, &noted).await?;
+        if noted.len() < answers_needed(voters) {
+            return Err(not_admitted(group, noted.len(), voters));
         }
         let joins = start.life > 0;
-        let is_new = !joins && !disk.holds && !words.iter().any(|word| word.holds);
-        let is_missed = |node: &NodeId| !shown.iter().any(|(noted, _)| noted == node);
-        let missed: Vec<NodeId> = others.into_iter().filter(is_missed).collect();
-        if !missed.is_empty() {
-            let showing = show_until_noted(self.starts.clone(), peers, missed, start);
-            gitstratum_process::spawn("replica start", showing).detach();
-        }
-        Ok(Admitted { replica, is_new, joins })
+        let is_new = !joins && !own.holds && !words.iter().any(|word| word.holds);
+        let is_missed = |node: &NodeId| !noted.iter().any(|(noted, _)| noted == node);
+        let missed = others.into_iter().filter(is_missed).collect();
+        Ok(Admitted { replica, is_new, joins, unshown: Unshown { start, missed } })
     }
 }
 
@@ -107,6 +123,19 @@ fn not_admitted(group: GroupId, answers: usize, voters: usize) -> Error {
     Error::NotAdmitted { group, answers, needed: answers_needed(voters) }
 }
 
+/// What `others` say to a replica. One that may be at its first start waits a little longer
+/// for all of them: they may be at theirs.
+async fn ask_until_clear(peers: &Peers, others: &[NodeId], own: Own) -> Vec<Word> {
+    let until = tokio::time::Instant::now() + FIRST_WITHIN;
+    loop {
+        let words = ask_all(peers, others).await;
+        if !is_doubtful(own, &words, others.len() + 1) || tokio::time::Instant::now() >= until {
+            return words;
+        }
+        tokio::time::sleep(AGAIN_AFTER).await;
+    }
+}
+
 /// What those of `others` say that answer in time.
 async fn ask_all(peers: &Peers, others: &[NodeId]) -> Vec<Word> {
     let ask = |node: &NodeId| peers.ask(*node, Ask::Known(wire::KnownAsk {}), ASK_WITHIN);
@@ -121,45 +150,19 @@ async fn ask_all(peers: &Peers, others: &[NodeId]) -> Vec<Word> {
     answers.into_iter().filter_map(word).collect()
 }
 
-/// Shows a start; returns who has noted it, with the last start of each of them.
-async fn show_all(peers: &Peers, others: &[NodeId], start: Start) -> Vec<(NodeId, Start)> {
-    let show = wire::ShowAsk { life: start.life, number: start.number };
-    let ask = |node: &NodeId| peers.ask(*node, Ask::Show(show), ASK_WITHIN);
-    let answers = join_all(others.iter().map(ask)).await;
-    let noted = |(node, answer): (&NodeId, _)| match answer {
-        Ok(Answer::Shown(own)) => Some((*node, Start { life: own.life, number: own.number })),
-        _ => None,
-    };
-    others.iter().zip(answers).filter_map(noted).collect()
-}
-
-/// A majority is enough to begin; the more know, the sooner a rollback is found out. Ends
-/// with the process's runtime, or when all have noted it.
-async fn show_until_noted(starts: Starts, peers: Peers, mut missed: Vec<NodeId>, start: Start) {
-    /// After so many tries a peer will see the next start.
-    const TRIES_MAX: u32 = 7_200;
-    for _ in 0..TRIES_MAX {
-        tokio::time::sleep(AGAIN_AFTER).await;
-        let noted = show_all(&peers, &missed, start).await;
-        if let Err(error) = starts.note_all(peers.group, &noted).await {
-            tracing::warn!(%error, group = %peers.group, "starts of peers are not noted");
-            continue;
-        }
-        missed.retain(|node| !noted.iter().any(|(noted, _)| noted == node));
-        if missed.is_empty() {
-            return;
-        }
-    }
-}
-
-/// Asks the others to take this new replica in, until it has a vote.
-pub(super) async fn join<M: StateMachine>(driver: Driver<M>, peers: Peers, others: Vec<NodeId>) {
+/// Asks the others to take this new replica in, until it has a vote by a membership that is
+/// committed: one that is not may be taken back.
+pub(super) async fn join<M: StateMachine>(
+    driver: Driver<M>,
+    peers: Peers,
+    (life, others): (u64, Vec<NodeId>),
+) {
     let mut has_asked = false;
     loop {
         let is_voter = {
             let metrics = driver.metrics();
             let metrics = metrics.borrow_watched();
-            metrics.membership_config.voter_ids().any(|id| id == peers.replica)
+            metrics.committed_membership_config.voter_ids().any(|id| id == peers.replica)
         };
         if is_voter {
             if has_asked {
@@ -169,7 +172,7 @@ pub(super) async fn join<M: StateMachine>(driver: Driver<M>, peers: Peers, other
         }
         has_asked = true;
         for node in &others {
-            let ask = Ask::Join(wire::JoinAsk { replica: peers.replica });
+            let ask = Ask::Join(wire::JoinAsk { replica: peers.replica, life });
             if let Err(error) = peers.ask(*node, ask, ASK_WITHIN).await {
                 tracing::debug!(%error, group = %peers.group, %node, "not taken in there");
             }

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::admit::{Admitted, join};
+use super::showing::Showing;
 use super::{Host, Registration};
 use crate::applier::{Applied, Applier};
 use crate::error::Error;
@@ -201,8 +202,17 @@ impl Host {
         let steering = Steering { driver: driver.clone(), peers: peers.clone(), leaving };
         if admitted.joins {
             let others = voters.iter().copied().filter(|node| *node != self.node).collect();
-            driver.run_beside("replica", join(driver.clone(), peers.clone(), others));
+            let asked = (admitted.unshown.start.life, others);
+            driver.run_beside("replica", join(driver.clone(), peers.clone(), asked));
         }
+        let showing = Showing {
+            starts: self.starts.clone(),
+            peers: peers.clone(),
+            driver: driver.clone(),
+            failure: failure.clone(),
+        };
+        // Not beside the group: it may have to end it, and see to what comes after.
+        gitstratum_process::spawn("replica start", showing.run(admitted.unshown)).detach();
         let joining = Joining {
             driver: driver.clone(),
             peers,

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use gitstratum_core::{Clock, NodeId};
 use gitstratum_store::{Batch, Committer, Durability, Engine};
 
-use crate::admission::Start;
+use crate::admission::{Own, Start};
 use crate::error::Error;
 use crate::id::GroupId;
 use crate::meta::{self, LOG, META, Record, STATE};
@@ -20,8 +20,7 @@ const LATER_REPLICA: u64 = 1 << 63;
 /// What the disk says of a replica.
 pub(super) struct Disk {
     pub(super) replica: u64,
-    pub(super) start: Start,
-    pub(super) holds: bool,
+    pub(super) own: Own,
 }
 
 /// Reads and writes what this node's disk knows of starts, its own and those of peers.
@@ -45,7 +44,7 @@ impl Starts {
     ) -> Result<Option<Answer>, Error> {
         match ask {
             Ask::Known(wire::KnownAsk {}) => {
-                let (seen, disk) = (self.seen(group, sender).await?, self.disk(group).await?);
+                let (seen, disk) = (self.seen(group, sender).await?, self.disk(group).await?.own);
                 if disk.start.life > 0 && seen.is_none() {
                     // What was shown here before was lost with the disk.
                     return Ok(Some(Answer::Refused("it does not know any more".to_owned())));
@@ -56,13 +55,20 @@ impl Starts {
             }
             Ask::Show(ask) => {
                 let start = Start { life: ask.life, number: ask.number };
-                if Some(start) < self.seen(group, sender).await? {
-                    return Ok(Some(Answer::Refused("a later start was shown".to_owned())));
+                if let Some(later) = self.seen(group, sender).await?.filter(|seen| *seen > start) {
+                    let later = wire::LaterAnswer { life: later.life, number: later.number };
+                    return Ok(Some(Answer::Later(later)));
                 }
                 self.note_all(group, &[(sender, start)]).await?;
-                let own = self.disk(group).await?.start;
+                let own = self.disk(group).await?.own.start;
                 let answer = wire::ShownAnswer { life: own.life, number: own.number };
                 Ok(Some(Answer::Shown(answer)))
+            }
+            // Late, from before it was destroyed: the one of the later life stays.
+            Ask::Join(ask) if ask.life > 0 => {
+                let seen = self.seen(group, sender).await?.unwrap_or_default();
+                let refused = || Answer::Refused("a later life was shown".to_owned());
+                Ok((ask.life < seen.life).then(refused))
             }
             _ => Ok(None),
         }
@@ -80,12 +86,11 @@ impl Starts {
             let has_vote = get(Record::Vote.key(group))?.is_some();
             let holds = has_vote || get(Record::Position.key(group))?.is_some();
             Ok(match stored {
-                Some(stored) => Disk {
-                    replica: stored.id,
-                    start: Start { life: stored.life, number: stored.number },
-                    holds,
-                },
-                None => Disk { replica: node.0, start: Start::default(), holds },
+                Some(stored) => {
+                    let start = Start { life: stored.life, number: stored.number };
+                    Disk { replica: stored.id, own: Own { start, holds } }
+                }
+                None => Disk { replica: node.0, own: Own { holds, ..Own::default() } },
             })
         })
         .await
@@ -150,12 +155,7 @@ impl Starts {
     /// Removes all that the replica had, what it knew of others' starts too, and begins a new
     /// life of it; returns its id.
     pub(super) async fn destroy(&self, group: GroupId, life: u64) -> Result<u64, Error> {
-        let mut hash = blake3::Hasher::new();
-        for part in [group.0, self.node.0, life, self.clock.wall().0] {
-            hash.update(&part.to_be_bytes());
-        }
-        let first: [u8; 8] = hash.finalize().as_bytes()[..8].try_into().expect("because it has 32");
-        let id = u64::from_be_bytes(first) | LATER_REPLICA;
+        let id = self.later_id(group, life);
         let mut batch = Batch::new();
         batch.delete_range(LOG, meta::entries_from(group, 0));
         batch.delete_range(STATE, meta::generations_from(group, 0));
@@ -166,6 +166,22 @@ impl Starts {
         put_replica(group, id, Start { life, number: 0 }, &mut batch);
         self.write(group, batch).await?;
         Ok(id)
+    }
+
+    /// A new life of a replica that has nothing; returns its id.
+    pub(super) async fn renew(&self, group: GroupId, life: u64) -> Result<u64, Error> {
+        let id = self.later_id(group, life);
+        self.raise(group, id, Start { life, number: 0 }).await?;
+        Ok(id)
+    }
+
+    fn later_id(&self, group: GroupId, life: u64) -> u64 {
+        let mut hash = blake3::Hasher::new();
+        for part in [group.0, self.node.0, life, self.clock.wall().0] {
+            hash.update(&part.to_be_bytes());
+        }
+        let first: [u8; 8] = hash.finalize().as_bytes()[..8].try_into().expect("because it has 32");
+        u64::from_be_bytes(first) | LATER_REPLICA
     }
 
     async fn write(&self, group: GroupId, batch: Batch) -> Result<(), Error> {

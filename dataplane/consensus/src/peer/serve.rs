@@ -13,7 +13,7 @@ use crate::error::{Error, ReadError};
 use crate::group::{Contact, Driver, Failure, Joining, Reads, Steering};
 use crate::machine::StateMachine;
 use crate::network::BoxFuture;
-use crate::raft::{Raft, Types};
+use crate::raft::{Raft, Types, Vote};
 use crate::snapshot::{Received, Receiver};
 use crate::wire::{self, Answer, Ask};
 
@@ -108,8 +108,10 @@ impl<M: StateMachine> Member for Served<M> {
     }
 
     fn is_replicated(&self) -> bool {
+        // What was lost with the disk the log does not tell any more.
+        let is_known = self.joining.voters.lock().len() > 1;
         let metrics = self.driver.metrics();
-        metrics.borrow_watched().membership_config.voter_ids().nth(1).is_some()
+        is_known || metrics.borrow_watched().membership_config.voter_ids().nth(1).is_some()
     }
 
     fn failure(&self) -> Option<Arc<Error>> {
@@ -190,7 +192,9 @@ impl<M: StateMachine> Served<M> {
         let (transfer, taken) = tokio::task::spawn_blocking(taking)
             .await
             .map_err(|panic| Error::Task { group, what: format!("snapshot: {panic}") })?;
-        self.contact.hear();
+        if !self.is_of_the_past(ask.vote) {
+            self.contact.hear();
+        }
         let vote = match taken {
             Ok(None) => {
                 *self.transfer.lock() = Some(transfer);
@@ -209,6 +213,11 @@ impl<M: StateMachine> Served<M> {
             }
         };
         Ok(Answer::Snapshot(wire::SnapshotAnswer { vote }))
+    }
+
+    /// Whether who says so led before the one that this replica knows.
+    fn is_of_the_past(&self, vote: wire::Vote) -> bool {
+        Vote::from(vote) < self.driver.metrics().borrow_watched().vote
     }
 
     async fn install(&self, vote: wire::Vote, received: Received) -> Result<wire::Vote, Error> {

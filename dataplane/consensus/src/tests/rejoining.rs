@@ -4,12 +4,18 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::future::join_all;
 use gitstratum_core::{NodeId, SystemClock};
 use gitstratum_store::MemoryEngine;
+use prost::Message as _;
 
+use crate::network::BoxFuture;
 use crate::testing::{LocalNetwork, Register};
-use crate::{Config, Error, Group, GroupId, Host, HostOptions, LogIndex, families};
+use crate::wire::{self, Ask};
+use crate::{
+    Config, Error, Group, GroupId, Host, HostOptions, LogIndex, Network, NetworkError, families,
+};
 
 const GROUP: GroupId = GroupId(4);
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -26,6 +32,15 @@ fn voters() -> BTreeSet<NodeId> {
 }
 
 fn host(network: &Arc<LocalNetwork>, id: NodeId, memory: &Arc<MemoryEngine>) -> Arc<Host> {
+    host_on(network, network.from(id), id, memory)
+}
+
+fn host_on(
+    network: &Arc<LocalNetwork>,
+    way: Arc<dyn Network>,
+    id: NodeId,
+    memory: &Arc<MemoryEngine>,
+) -> Arc<Host> {
     let config = Config {
         heartbeat_interval: Duration::from_millis(50),
         log_entries_max: 60,
@@ -35,7 +50,7 @@ fn host(network: &Arc<LocalNetwork>, id: NodeId, memory: &Arc<MemoryEngine>) -> 
     let host = Host::start(HostOptions {
         node: id,
         engine: Arc::clone(memory) as _,
-        network: network.from(id),
+        network: way,
         clock: SystemClock::new(),
         config,
     })
@@ -256,4 +271,156 @@ async fn s23_a_replica_that_no_peer_answers_is_not_admitted() {
     let opened = alone.open_among(GROUP, Register::new(), &voters()).await;
     assert!(matches!(opened.err(), Some(Error::NotAdmitted { answers: 0, needed: 1, .. })));
     alone.shutdown().await;
+}
+
+/// One that joined later asks those that were there: with it they are four, and it is one.
+#[tokio::test(flavor = "multi_thread")]
+async fn s23_one_that_is_not_among_those_that_it_asks_needs_a_majority_with_itself() {
+    let network = LocalNetwork::new();
+    let hosts: Vec<_> = (1..=4)
+        .map(|id| (NodeId(id), MemoryEngine::new(&families())))
+        .map(|(id, disk)| host(&network, id, &disk))
+        .collect();
+    for away in [2, 3] {
+        network.cut(NodeId(away));
+    }
+    let alone = hosts[3].open_among(GROUP, Register::new(), &voters()).await;
+    assert!(matches!(alone.err(), Some(Error::NotAdmitted { answers: 1, needed: 2, .. })));
+    network.heal(NodeId(2));
+    assert!(hosts[3].open_among(GROUP, Register::new(), &voters()).await.is_ok());
+    join_all(hosts.iter().map(|host| host.shutdown())).await;
+}
+
+/// A way on which one node does not hear what is asked about starts.
+struct Unheard {
+    way: Arc<dyn Network>,
+    by: NodeId,
+}
+
+impl Network for Unheard {
+    fn send(
+        &self,
+        group: GroupId,
+        target: NodeId,
+        message: Bytes,
+    ) -> BoxFuture<'static, Result<Bytes, NetworkError>> {
+        let request = wire::Request::decode(message.clone()).unwrap();
+        if target == self.by && matches!(request.ask, Some(Ask::Known(_))) {
+            return Box::pin(async { Err(NetworkError::Lost("it is slow".to_owned())) });
+        }
+        self.way.send(group, target, message)
+    }
+}
+
+/// The third node's disk as it was two starts ago; only node 2 was shown those.
+async fn rolled_back(network: &Arc<LocalNetwork>, nodes: &mut [Node]) -> Arc<MemoryEngine> {
+    let last = propose(nodes, "in the copy").await;
+    applied(&nodes[2], last).await;
+    let copy = nodes[2].memory.crash();
+    network.cut(NodeId(1));
+    for _ in 0..2 {
+        let disk = nodes[2].memory.crash();
+        restart(network, nodes, 2, disk).await;
+    }
+    let later = propose(nodes, "not in the copy").await;
+    applied(&nodes[2], later).await;
+    nodes[2].host.shutdown().await;
+    network.heal(NodeId(1));
+    // Nothing is lost, whoever votes: node 1 has it too.
+    let last = propose(&nodes[..2], "on the others").await;
+    applied(&nodes[0], last).await;
+    if nodes[1].group.is_leader() {
+        // It knows how far node 3 was.
+        nodes[1].group.transfer_leader(NodeId(1)).await.unwrap();
+    }
+    copy
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s23_a_replica_of_which_a_peer_was_shown_a_later_start_is_destroyed_before_it_votes() {
+    let (network, mut nodes) = of_three().await;
+    let copy = rolled_back(&network, &mut nodes).await;
+    let way = Arc::new(Unheard { way: network.from(NodeId(3)), by: NodeId(2) });
+    let host = host_on(&network, way, NodeId(3), &copy);
+    let refused = host.open_among(GROUP, Register::new(), &voters()).await;
+    assert!(matches!(refused.err(), Some(Error::NotAdmitted { .. })), "node 2 knows better");
+    let group = open(&host).await;
+    nodes[2] = Node { id: NodeId(3), memory: copy, host, group };
+    has_a_vote(&network, &nodes, 2).await;
+    for node in &nodes {
+        node.host.shutdown().await;
+    }
+}
+
+/// The one that knew it is away: the other was never shown it, but has the group.
+#[tokio::test(flavor = "multi_thread")]
+async fn s23_an_empty_disk_is_no_first_start_beside_a_group_that_has_begun() {
+    let network = LocalNetwork::new();
+    let disks: Vec<_> =
+        voters().into_iter().map(|id| (id, MemoryEngine::new(&families()))).collect();
+    network.cut(NodeId(3));
+    let hosts: Vec<_> = disks[..2].iter().map(|(id, disk)| host(&network, *id, disk)).collect();
+    let groups = join_all(hosts.iter().map(|host| open(host))).await;
+    groups[0].initialize(&voters()).await.unwrap();
+    network.heal(NodeId(3));
+    network.cut(NodeId(2));
+    let late = host(&network, NodeId(3), &disks[2].1);
+    let group = open(&late).await;
+    assert!(!group.is_new() && !group.has_vote());
+    let elected = tokio::time::timeout(Duration::from_secs(3), group.wait_for_leader(PATIENCE));
+    assert!(elected.await.is_err(), "it has no vote to give");
+    network.heal(NodeId(2));
+    let taken_in = async {
+        while !group.has_vote() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, taken_in).await.expect("it is taken in");
+    join_all(hosts.iter().chain([&late]).map(|host| host.shutdown())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s23_a_replica_ends_when_a_peer_comes_back_that_was_shown_a_later_start() {
+    let (network, mut nodes) = of_three().await;
+    let copy = rolled_back(&network, &mut nodes).await;
+    network.cut(NodeId(2));
+    let mut started = start(&network, &[(NodeId(3), copy)]).await;
+    nodes[2] = started.remove(0);
+    network.heal(NodeId(2));
+    let failed = tokio::time::timeout(PATIENCE, nodes[2].host.failed()).await;
+    let cause = failed.expect("because node 2 is shown the start");
+    assert!(matches!(*cause, Error::RolledBack { group: GROUP }), "{cause}");
+    assert!(nodes[2].group.propose("late".to_owned()).await.is_err());
+    // Whoever answers the next start, it is a new replica.
+    network.cut(NodeId(2));
+    let disk = nodes[2].memory.crash();
+    restart(&network, &mut nodes, 2, disk).await;
+    assert!(!nodes[2].group.has_vote());
+    network.heal(NodeId(2));
+    has_a_vote(&network, &nodes, 2).await;
+    for node in &nodes {
+        node.host.shutdown().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s23_a_replica_of_an_earlier_life_is_not_taken_in_in_place_of_a_later_one() {
+    let (network, mut nodes) = of_three().await;
+    for _ in 0..2 {
+        let empty = MemoryEngine::new(&families());
+        restart(&network, &mut nodes, 2, empty).await;
+        has_a_vote(&network, &nodes, 2).await;
+    }
+    for asked in &nodes[..2] {
+        let ask = Some(Ask::Join(wire::JoinAsk { replica: (1 << 63) | 7, life: 1 }));
+        let to = asked.id.0;
+        let request = wire::Request { group: GROUP.0, from: 3, to, to_replica: 0, ask };
+        let late = asked.host.receive(NodeId(3), request.encode_to_vec().into()).await.unwrap();
+        let late = wire::Response::decode(late).unwrap().answer;
+        assert_eq!(late, Some(wire::Answer::Refused("a later life was shown".to_owned())));
+    }
+    has_a_vote(&network, &nodes, 2).await;
+    for node in &nodes {
+        node.host.shutdown().await;
+    }
 }

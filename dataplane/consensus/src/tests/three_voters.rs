@@ -474,3 +474,31 @@ async fn s39_a_leader_whose_disk_stalls_hands_over_and_is_told_to_exit() {
     cluster.check_equal(last).await;
     cluster.stop().await;
 }
+
+/// A leader that was deposed while it sent a snapshot speaks for nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn p_a8_a_snapshot_of_a_leader_of_the_past_is_no_sign_of_a_majority() {
+    use crate::wire;
+    let cluster = Cluster::of_three().await;
+    let place = cluster.follower();
+    let (node, from) = (&cluster.nodes[place], cluster.nodes[(place + 1) % 3].id);
+    cluster.network.cut(node.id);
+    let knows = async {
+        while node.group.has_quorum() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, knows).await.unwrap();
+    for (term, is_sign) in [(0, false), (99, true)] {
+        let vote = wire::Vote { term, node: from.0, committed: true };
+        let chunk = Bytes::from_static(b"cut short");
+        let ask = Some(wire::Ask::Snapshot(wire::SnapshotAsk { vote, transfer: 1, chunk }));
+        let (from_node, to) = (from.0, node.id.0);
+        let request = wire::Request { group: GROUP.0, from: from_node, to, to_replica: 0, ask };
+        let message: Bytes = prost::Message::encode_to_vec(&request).into();
+        node.host.receive(from, message).await.unwrap();
+        assert_eq!(node.group.has_quorum(), is_sign, "term {term}");
+    }
+    cluster.network.heal(node.id);
+    cluster.stop().await;
+}

@@ -13,6 +13,7 @@ use gitstratum_identity::{Authority, Service as Port};
 use gitstratum_process::{Drain, TaskGroup};
 use gitstratum_store::RocksEngine;
 
+use super::super::book::has_control;
 use super::super::folder::Folder;
 use super::super::node::{Common, ready_within};
 use super::super::plan::{PARTITIONS, Plan};
@@ -20,8 +21,6 @@ use super::super::secrets::{self, Secrets};
 use super::super::transport::Transport;
 use super::Condemner;
 
-/// Most others that a voter which joined asks what they know of it.
-const ASKED: usize = 3;
 /// Pause before a voter tries again to reach a leader.
 const JOIN_PAUSE: Duration = Duration::from_secs(1);
 /// What was attempted when it fails.
@@ -56,6 +55,7 @@ pub(in super::super) async fn open(
     let config = Config {
         recorded_cluster: recorded.map(|cluster| cluster.id),
         voters: BTreeSet::from_iter(common.cluster.nodes.iter().copied()),
+        known: told(plan, common).await?,
         ..Config::single(common.node)
     };
     let dependencies = dependencies(common, &engine)?;
@@ -87,36 +87,32 @@ pub(in super::super) async fn open(
     Ok(Opened { service: Opening::Open(service), cluster, engine })
 }
 
-/// Opens a control plane that joins one which there is: `others` are its nodes, as the layout
+/// The nodes with a control plane by the last layout that this node was told, before it may be
+/// told a new one: there may be others than those that founded the cluster.
+async fn told(plan: &Plan, common: &Common) -> Result<BTreeSet<NodeId>> {
+    let files = Arc::clone(&common.files);
+    let directory = plan.role(ProcessRole::Agent.as_str());
+    let reading = tokio::task::spawn_blocking(move || gitstratum_agent::held(files, &directory));
+    let held = reading.await.context("reading the node's snapshot did not finish")??;
+    let nodes = held.layout().nodes.iter().filter(|node| has_control(node));
+    Ok(nodes.map(|node| NodeId(node.id)).collect())
+}
+
+/// Opens a control plane that joins one which there is: `known` are its nodes, as the layout
 /// names them.
 pub(in super::super) async fn join(
     plan: &Plan,
     common: &Common,
-    others: BTreeSet<NodeId>,
+    known: BTreeSet<NodeId>,
     drain: &Drain,
     running: &mut TaskGroup<Result<()>>,
 ) -> Result<Opened> {
     let engine = engine(plan, common).await?;
-    let config = Config {
-        recorded_cluster: Some(common.cluster.id),
-        voters: asked(common.node, others),
-        ..Config::single(common.node)
-    };
+    let config =
+        Config { recorded_cluster: Some(common.cluster.id), known, ..Config::single(common.node) };
     let voter = Voter::start(config, dependencies(common, &engine)?).context(OPENING)?;
     receive(common, voter.receiver(), drain, running).await?;
     Ok(Opened { service: Opening::Joins(Box::new(voter)), cluster: common.cluster.clone(), engine })
-}
-
-/// Whom this voter asks, and shows, which start of it is the last (S23): the oldest three of
-/// the others, so that they are the same at each start. An odd number, this one among them if
-/// that makes it odd.
-fn asked(own: NodeId, mut others: BTreeSet<NodeId>) -> BTreeSet<NodeId> {
-    others.remove(&own);
-    let mut asked: BTreeSet<NodeId> = others.into_iter().take(ASKED).collect();
-    if asked.len().is_multiple_of(2) {
-        asked.insert(own);
-    }
-    asked
 }
 
 fn dependencies(common: &Common, engine: &Arc<RocksEngine>) -> Result<Dependencies> {
