@@ -33,7 +33,7 @@ pub(crate) use compact::Compactor;
 pub(crate) use contact::Contact;
 pub(crate) use driver::Driver;
 pub(crate) use failure::Failure;
-pub(crate) use joining::Joining;
+pub(crate) use joining::{Joining, has_vote};
 pub(crate) use limits::{Limits, Room};
 pub(crate) use reads::Reads;
 pub use status::{LeaderView, Role, Status};
@@ -290,12 +290,9 @@ impl<M: StateMachine> Group<M> {
     }
 
     /// Whether this node's own replica is one of the voters, by a membership that is
-    /// committed.
+    /// committed, and is no step of a change.
     pub fn has_vote(&self) -> bool {
-        let metrics = self.inner.driver.metrics();
-        let metrics = metrics.borrow_watched();
-        let mut voters = metrics.committed_membership_config.voter_ids();
-        voters.any(|id| id == metrics.id)
+        has_vote(&self.inner.driver.metrics().borrow_watched())
     }
 
     /// What stopped the group, if it was not told to.
@@ -351,6 +348,11 @@ impl<M: StateMachine> Group<M> {
             }
             RaftError::APIError(error) => Error::Membership { group, what: error.to_string() },
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn driver(&self) -> &Driver<M> {
+        &self.inner.driver
     }
 
     /// The node this handle is on.

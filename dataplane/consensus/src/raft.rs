@@ -29,6 +29,11 @@ impl Place {
     }
 }
 
+/// Whether a change of the voters is between its two steps.
+pub(crate) fn is_joint(membership: &Membership) -> bool {
+    membership.get_joint_config().len() > 1
+}
+
 /// The node that `replica` is on, as far as `metrics` know.
 pub(crate) fn node_of(metrics: &Metrics, replica: u64) -> NodeId {
     let place = metrics.membership_config.membership().get_node(&replica);

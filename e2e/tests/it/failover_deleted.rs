@@ -71,8 +71,11 @@ fn delete(three: &mut Three, victim: usize, way: Way) -> Result<()> {
     let others = [(victim + 1) % 3, (victim + 2) % 3];
     let clones = Clones::start(three, others);
     let old = three.node(victim).current_pid().context("the node is not up")?;
-    let folder = three.node(victim).dir.clone();
-    std::fs::remove_dir_all(&folder).or_else(|_| std::fs::remove_dir_all(&folder))?;
+    // At one blow: what is removed file by file meets the process that is started anew.
+    let directory = three.node(victim).dir.clone();
+    let aside = folder(&three.stratum, "gone");
+    std::fs::rename(&directory, &aside)?;
+    std::fs::remove_dir_all(&aside).or_else(|_| std::fs::remove_dir_all(&aside))?;
     if way == Way::Killed {
         let pid = Pid::from_raw(i32::try_from(old)?).context("no process")?;
         // It may have ended by itself.

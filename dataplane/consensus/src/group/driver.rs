@@ -2,13 +2,17 @@ use std::sync::Arc;
 
 use gitstratum_process::spawn;
 use openraft::alias::WatchReceiverOf;
+use openraft::async_runtime::watch::WatchReceiver as _;
 use tokio::sync::{oneshot, watch};
 
+use super::failure::Failure;
 use super::status::{Status, follow};
 use crate::applier::Applied;
+use crate::error::Error;
+use crate::id::GroupId;
 use crate::log::LogStore;
 use crate::machine::StateMachine;
-use crate::raft::{Metrics, Raft, Types};
+use crate::raft::{Fatal, Metrics, Raft, Types};
 
 /// The one way to openraft's task of a group, which lacks three things at its end:
 ///
@@ -45,15 +49,32 @@ impl<M: StateMachine> Driver<M> {
         raft: Raft<M>,
         (log, applied): (LogStore, Arc<Applied<M>>),
         status: watch::Sender<Status>,
+        failure: Failure,
     ) -> Self {
         let stage = Arc::new(watch::Sender::new(Stage::Runs));
         let driver = Self { raft, stage };
-        spawn("consensus group", driver.clone().run(log, applied, status)).detach();
+        let (running, group) = (driver.clone(), applied.group);
+        let running = async move {
+            follow(running.metrics(), status).await;
+            running.note_end(group, &failure);
+            running.wind_up(log, applied).await;
+        };
+        spawn("consensus group", running).detach();
         driver
     }
 
-    async fn run(self, log: LogStore, applied: Arc<Applied<M>>, status: watch::Sender<Status>) {
-        follow(self.metrics(), status).await;
+    /// A task that panicked leaves no word in its metrics. The group is over on this node, so the
+    /// process has to begin anew.
+    fn note_end(&self, group: GroupId, failure: &Failure) {
+        let what = match &self.metrics().borrow_watched().running_state {
+            Err(Fatal::Stopped) => return,
+            Err(error) => error.to_string(),
+            Ok(()) => "panicked".to_owned(),
+        };
+        failure.record(Error::Task { group, what: format!("the task of the log: {what}") });
+    }
+
+    async fn wind_up(self, log: LogStore, applied: Arc<Applied<M>>) {
         if let Err(error) = self.raft.shutdown().await {
             tracing::error!(%error, group = %applied.group, "consensus task failed");
         }

@@ -15,7 +15,7 @@ use super::steering::standing_of;
 use crate::error::Error;
 use crate::machine::StateMachine;
 use crate::peer::Peers;
-use crate::raft::{Metrics, Place, Raft};
+use crate::raft::{Metrics, Place, Raft, is_joint};
 
 /// Entries that a learner may be behind and still be given a vote.
 const BEHIND_MAX: u64 = 64;
@@ -113,12 +113,7 @@ impl<M: StateMachine> Joining<M> {
 
     /// Ends a change of the voters that was cut short between its two steps.
     async fn settle(&self) -> Result<(), String> {
-        let is_joint = {
-            let metrics = self.driver.metrics();
-            let metrics = metrics.borrow_watched();
-            metrics.membership_config.membership().get_joint_config().len() > 1
-        };
-        if !is_joint {
+        if !is_joint(self.driver.metrics().borrow_watched().membership_config.membership()) {
             return Ok(());
         }
         self.change(move |raft| async move {
@@ -238,4 +233,11 @@ fn is_near(metrics: &Metrics, replica: u64) -> bool {
     let progress = metrics.replication.as_ref().and_then(|all| all.get(&replica));
     let matched = progress.and_then(|log| log.as_ref()).map(|log| log.index);
     matched.is_some_and(|index| index + BEHIND_MAX >= metrics.last_log_index.unwrap_or_default())
+}
+
+/// Whether the replica of these metrics has a vote for good: between the two steps of a change
+/// a majority of the old voters is needed too, and a leader that dies there leaves it so.
+pub(crate) fn has_vote(metrics: &Metrics) -> bool {
+    let committed = &metrics.committed_membership_config;
+    !is_joint(committed.membership()) && committed.voter_ids().any(|id| id == metrics.id)
 }

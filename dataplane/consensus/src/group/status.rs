@@ -6,7 +6,7 @@ use openraft::async_runtime::watch::WatchReceiver as _;
 use tokio::sync::watch;
 
 use crate::id::LogIndex;
-use crate::raft::{Metrics, Types, node_of};
+use crate::raft::{Metrics, Types, is_joint, node_of};
 
 /// What this node does in the group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +65,7 @@ impl Status {
     pub(crate) fn of(metrics: &Metrics) -> Self {
         let term = metrics.current_term;
         let voters = metrics.membership_config.voter_ids().map(|id| node_of(metrics, id)).collect();
-        let is_joint = metrics.membership_config.membership().get_joint_config().len() > 1;
+        let is_joint = is_joint(metrics.membership_config.membership());
         let (role, failed) = match (&metrics.running_state, metrics.state) {
             (Err(openraft::errors::Fatal::Stopped), _) => (Role::Stopped, None),
             (Err(fatal), _) => (Role::Stopped, Some(fatal.to_string())),

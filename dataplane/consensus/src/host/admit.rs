@@ -9,7 +9,7 @@ use super::Host;
 use super::showing::{Unshown, show_all};
 use crate::admission::{Own, Start, Verdict, Word, answers_needed, is_doubtful, judge};
 use crate::error::Error;
-use crate::group::Driver;
+use crate::group::{Driver, has_vote};
 use crate::id::GroupId;
 use crate::machine::StateMachine;
 use crate::peer::Peers;
@@ -159,12 +159,7 @@ pub(super) async fn join<M: StateMachine>(
 ) {
     let mut has_asked = false;
     loop {
-        let is_voter = {
-            let metrics = driver.metrics();
-            let metrics = metrics.borrow_watched();
-            metrics.committed_membership_config.voter_ids().any(|id| id == peers.replica)
-        };
-        if is_voter {
+        if has_vote(&driver.metrics().borrow_watched()) {
             if has_asked {
                 tracing::info!(group = %peers.group, "the new replica has a vote");
             }

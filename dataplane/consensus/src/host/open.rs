@@ -193,7 +193,8 @@ impl Host {
     fn handle<M: StateMachine>(&self, opened: Opened<M>) -> Group<M> {
         let Opened { group, raft, log, applied, failure, peers, admitted, voters } = opened;
         let (sender, status) = watch::channel(Status::of(&raft.metrics().borrow_watched()));
-        let driver = Driver::new(raft, (log.clone(), Arc::clone(&applied)), sender);
+        let stores = (log.clone(), Arc::clone(&applied));
+        let driver = Driver::new(raft, stores, sender, failure.clone());
         let contact = Contact::new(self.config.quorum_silence_max);
         let waits = (self.config.read_timeout, contact.clone());
         let (reads, forwarder) =

@@ -79,6 +79,31 @@ async fn end_busy_group(end: End, round: u64) {
     host.shutdown().await;
 }
 
+/// What openraft asserts of its peers it asserts by panics: the node must not go on without the
+/// group, as if nothing had been.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_whose_task_panicked_has_failed() {
+    let host = host_with(MemoryEngine::new(&families()), Config::default());
+    let group = open(&host).await;
+    assert!(group.failure().is_none());
+    let panics = |raft: crate::raft::Raft<Register>| async move {
+        raft.with_raft_state(|_| panic!("for this test")).await
+    };
+    group.driver().call(panics).await;
+    let mut status = group.watch();
+    let stopped = status.wait_for(|status| status.is_stopped());
+    tokio::time::timeout(PATIENCE, stopped).await.unwrap().unwrap();
+    let failing = async {
+        while group.failure().is_none() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, failing).await.expect("it is told");
+    let refused = group.propose("more").await.unwrap_err();
+    assert!(matches!(refused, ProposeError::Stopped { cause: Some(_), .. }), "{refused}");
+    host.shutdown().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn s11_every_proposal_ends_with_its_group() {
     const ROUNDS: u64 = 60;
