@@ -48,6 +48,15 @@ impl Member {
         Self::new(stratum, name, ("control", &["control", "control-raft", "metrics"]), &authority)
     }
 
+    /// A metadata node that has yet to be started.
+    ///
+    /// # Errors
+    /// When its settings cannot be written.
+    pub fn metadata(stratum: &Stratum, name: &str) -> Result<Self> {
+        let services = &["metadata", "metadata-raft", "metrics"];
+        Self::new(stratum, name, ("metadata", services), "")
+    }
+
     /// A frontend that has yet to be started.
     ///
     /// # Errors

@@ -263,7 +263,7 @@ async fn store(files: &Arc<dyn Files>, joining: &Joining, identity: Identity) ->
 async fn blocking<T: Send + 'static>(
     run: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
-    tokio::task::spawn_blocking(run).await.map_err(|_| Error::Interrupted)?
+    gitstratum_process::blocking(run).await.map_err(|_| Error::Interrupted)?
 }
 
 #[cfg(test)]

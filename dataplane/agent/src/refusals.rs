@@ -210,7 +210,7 @@ pub(crate) async fn ship(spool: Arc<Spool>, node: NodeId, voters: Vec<Voter>, dr
                 }
             }
             let forgetting = Arc::clone(&spool);
-            let forgotten = tokio::task::spawn_blocking(move || forgetting.shipped(&request));
+            let forgotten = gitstratum_process::blocking(move || forgetting.shipped(&request));
             match forgotten.await {
                 Ok(Ok(())) => {}
                 // They are told again after a restart: a line twice, never none.

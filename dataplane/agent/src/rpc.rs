@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::Stream;
+use futures::{Stream, StreamExt as _};
 use gitstratum_core::{Incarnation, NodeId};
 use gitstratum_process::Drain;
 use gitstratum_proto::agent::v1 as wire;
@@ -15,6 +15,7 @@ use gitstratum_proto::control::v1::{
     LogAuditRequest, LogAuditResponse, ProcessReport, SnapshotUpdate,
 };
 use gitstratum_proto::split_snapshot;
+use tokio::io::DuplexStream;
 use tokio::net::UnixListener;
 use tokio::sync::{broadcast, mpsc};
 use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
@@ -57,14 +58,26 @@ pub(crate) fn listen(path: &Path) -> Result<UnixListener, Error> {
     Ok(listener)
 }
 
+/// Where connections come from.
+pub(crate) enum Listener {
+    Socket(UnixListener),
+    Inside(mpsc::Receiver<DuplexStream>),
+}
+
 /// Serves until the drain starts.
-pub(crate) async fn serve(socket: Socket, listener: UnixListener, drain: Drain) {
-    let served = tonic::transport::Server::builder()
-        .add_service(AgentServer::new(socket))
-        .serve_with_incoming_shutdown(UnixListenerStream::new(listener), async move {
-            drain.started().await;
-        })
-        .await;
+pub(crate) async fn serve(socket: Socket, listener: Listener, drain: Drain) {
+    let server = tonic::transport::Server::builder().add_service(AgentServer::new(socket));
+    let stop = async move { drain.started().await };
+    let served = match listener {
+        Listener::Socket(listener) => {
+            let incoming = UnixListenerStream::new(listener);
+            server.serve_with_incoming_shutdown(incoming, stop).await
+        }
+        Listener::Inside(queue) => {
+            let incoming = ReceiverStream::new(queue).map(Ok::<_, std::io::Error>);
+            server.serve_with_incoming_shutdown(incoming, stop).await
+        }
+    };
     if let Err(error) = served {
         tracing::error!(%error, "the agent's socket failed");
     }
@@ -107,7 +120,7 @@ impl Agent for Socket {
         request: Request<LogAuditRequest>,
     ) -> Result<Response<LogAuditResponse>, Status> {
         let (refusals, request) = (Arc::clone(&self.refusals), request.into_inner());
-        let kept = tokio::task::spawn_blocking(move || refusals.keep(request)).await;
+        let kept = gitstratum_process::blocking(move || refusals.keep(request)).await;
         let kept = kept.map_err(|_| Status::internal("a task did not finish"))?;
         let failed = |error: gitstratum_store::files::Error| Status::unavailable(error.to_string());
         kept.map(|()| Response::new(LogAuditResponse {})).map_err(failed)

@@ -7,13 +7,13 @@ use gitstratum_core::{Clock, Incarnation, NodeId};
 use gitstratum_process::{Drain, spawn};
 use gitstratum_proto::control::v1::Node;
 use gitstratum_store::Files;
-use tokio::net::UnixListener;
-use tokio::sync::watch;
+use tokio::io::DuplexStream;
+use tokio::sync::{mpsc, watch};
 
 use crate::enrol::{self, Enrolment};
 use crate::heartbeat::{self, Reports};
 use crate::refusals::{self, Spool};
-use crate::rpc::{self, Socket};
+use crate::rpc::{self, Listener, Socket};
 use crate::silence::{self, Silence};
 use crate::snapshot::Store;
 use crate::watch::{self as stream, Known};
@@ -33,6 +33,8 @@ pub struct Deps {
     pub clock: Arc<dyn Clock>,
     /// The node's certificates, to be kept in force; none where there is no other node.
     pub enrolment: Option<Arc<Enrolment>>,
+    /// Connections of the other roles, where all are one process; else they come by the socket.
+    pub inside: Option<mpsc::Receiver<DuplexStream>>,
 }
 
 /// Whether the control plane is heard, for the other parts of the process.
@@ -62,7 +64,7 @@ pub struct Service {
     silence: Arc<Silence>,
     refusals: Arc<Spool>,
     enrolment: Option<Arc<Enrolment>>,
-    listener: UnixListener,
+    listener: Listener,
 }
 
 impl Service {
@@ -74,7 +76,7 @@ impl Service {
         config.validate().map_err(Error::Config)?;
         let (files, directory) = (Arc::clone(&deps.files), config.directory.clone());
         let clock = Arc::clone(&deps.clock);
-        let opened = tokio::task::spawn_blocking(move || {
+        let opened = gitstratum_process::blocking(move || {
             let incarnation = incarnation::raise(files.as_ref(), &directory)?;
             let silence = Silence::open(Arc::clone(&files), &directory, clock)?;
             let refusals = Spool::open(Arc::clone(&files), &directory)?;
@@ -86,7 +88,10 @@ impl Service {
         let grace = config.offline_grace;
         let record = Node { incarnation: incarnation.0, ..deps.record };
         Ok(Self {
-            listener: rpc::listen(&config.socket)?,
+            listener: match deps.inside {
+                Some(queue) => Listener::Inside(queue),
+                None => Listener::Socket(rpc::listen(&config.socket)?),
+            },
             config,
             node: deps.node,
             record,

@@ -109,7 +109,7 @@ pub(crate) async fn run(silence: Arc<Silence>, drain: Drain) {
 /// Keeps the count now.
 pub(crate) async fn keep(silence: &Arc<Silence>) {
     let kept = Arc::clone(silence);
-    match tokio::task::spawn_blocking(move || kept.keep()).await {
+    match gitstratum_process::blocking(move || kept.keep()).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!(%error, "the silence could not be kept"),
         Err(panic) => tracing::error!(%panic, "the silence could not be kept"),

@@ -144,7 +144,7 @@ impl Known {
         let store = Arc::clone(&self.store);
         let version = Arc::new(version);
         let durable = Arc::clone(&version);
-        let advanced = tokio::task::spawn_blocking(move || {
+        let advanced = gitstratum_process::blocking(move || {
             let mut store = store.lock();
             store.advance(&durable).map(|()| store.current().clone())
         });

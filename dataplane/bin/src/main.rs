@@ -37,6 +37,7 @@ fn run(command: Command, environment: Environment) -> Result<ExitCode, Failure> 
         Verb::Up(options) => serve(up::run(options.settle(global.data)?)),
         Verb::Control(args) => serve(up::single::run(args.settle()?)),
         Verb::Frontend(args) => serve(up::single::run(args.settle()?)),
+        Verb::Metadata(args) => serve(up::single::run(args.settle()?)),
         Verb::Object(args) => serve(up::single::run(args.settle()?)),
         verb => {
             let console = Console::new(global, environment)?;

@@ -5,7 +5,6 @@
 mod shares;
 
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -17,7 +16,7 @@ use gitstratum_proto::control::v1::{self as wire, LogAuditRequest};
 use tokio::sync::mpsc;
 use tonic::transport::Channel;
 
-use crate::agent::{self, RETRY_FIRST, RETRY_LONGEST};
+use crate::agent::{self, Door, RETRY_FIRST, RETRY_LONGEST};
 pub use shares::{Granted, Shares};
 
 /// Logins that may wait; what is above is counted.
@@ -105,10 +104,10 @@ impl AuditLog {
     }
 }
 
-/// Tells the agent at `socket` what is put in `log`, until `drain` starts. What is untold
+/// Tells the agent behind `door` what is put in `log`, until `drain` starts. What is untold
 /// then has its line in the log of the process and nowhere else.
-pub async fn tell(log: AuditLog, mut untold: Untold, socket: PathBuf, drain: Drain) {
-    let mut agent = agent::connect(socket);
+pub async fn tell(log: AuditLog, mut untold: Untold, door: Door, drain: Drain) {
+    let mut agent = agent::connect(door);
     let mut tick = tokio::time::interval(OVERDUE_EVERY);
     let mut logins = Vec::new();
     loop {

@@ -4,7 +4,7 @@
 //! This crate must never serve, and never decide what a push or a fetch means. Its
 //! one invariant: every call has a deadline and every retry a limit.
 
-mod agent;
+pub mod agent;
 pub mod audit;
 pub mod bulk;
 pub mod cluster;

@@ -42,6 +42,9 @@ const PAUSE_LONGEST: Duration = Duration::from_millis(200);
 /// After so long without an answer a read is asked of another voter as well.
 const HEDGE_AFTER: Duration = Duration::from_millis(400);
 
+/// Longest wait for what a node knows of its partitions.
+const STATUS_WITHIN: Duration = Duration::from_secs(2);
+
 /// How a call is made.
 #[derive(Clone, Copy)]
 struct Limit {
@@ -372,6 +375,14 @@ impl Partitions {
     pub fn leader(&self, partition: PartitionId) -> Result<Client, Error> {
         let node = self.leader_node(partition).ok_or(Error::NoVoters { partition })?;
         Ok(self.client(node))
+    }
+
+    /// What `node` knows of its partitions, without checksums; `None` without an answer in time.
+    pub async fn brief_status(&self, node: NodeId) -> Option<wire::StatusResponse> {
+        let mut client = self.client(node);
+        let asked = client.status(Request::new(wire::StatusRequest { brief: true }));
+        let answer = tokio::time::timeout(STATUS_WITHIN, asked).await.ok()?;
+        answer.map(tonic::Response::into_inner).ok()
     }
 
     /// Asks until there is an answer, or it is known that there can be none.

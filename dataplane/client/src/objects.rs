@@ -20,7 +20,7 @@ use bytes::Bytes;
 use gitstratum_core::{ObjectId, ObjectKind, PackId};
 use gitstratum_git::index::Record;
 use gitstratum_git::part::Ordinal;
-use moka::future::Cache;
+use moka::sync::Cache;
 
 use crate::bulk::BulkRead;
 use crate::manifest::Pack;
@@ -129,7 +129,7 @@ impl Reader {
         let mut found = BTreeMap::new();
         let mut missing = Vec::new();
         for location in wanted {
-            match self.objects.get(&key(&location)).await {
+            match self.objects.get(&key(&location)) {
                 Some(object) => {
                     found.insert(location.record.id, object);
                 }
@@ -143,7 +143,7 @@ impl Reader {
         let entries = self.read_entries(&plan).await?;
         let decoded = decode::decode(plan, entries).await?;
         for (entry, id, object) in decoded {
-            self.objects.insert(entry, Arc::clone(&object)).await;
+            self.objects.insert(entry, Arc::clone(&object));
             found.insert(id, object);
         }
         Ok(found)

@@ -80,5 +80,25 @@ pub(crate) fn judge(own: Own, words: &[Word], voters: usize) -> Verdict {
     Verdict::Admit(Start { number: start.number + 1, ..start })
 }
 
+/// How a node came to have a replica of a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// It may be one of those that the group was begun with.
+    Founding,
+    /// Others had it before: the first replica is a later one already. So it vouches for nobody
+    /// whose start it was not shown, for those before it may have seen a later one.
+    Later,
+}
+
+/// The same, by how the replica came to be. A later one that has nothing needs nobody's word: it is
+/// a new one, whatever was here before.
+pub(crate) fn judge_placed(own: Own, words: &[Word], voters: usize, place: Place) -> Verdict {
+    if place == Place::Founding || own.holds {
+        return judge(own, words, voters);
+    }
+    let seen = words.iter().map(|word| word.seen.life).max().unwrap_or_default();
+    Verdict::Renew { life: seen.max(own.start.life) + 1 }
+}
+
 #[cfg(test)]
 mod tests;

@@ -122,7 +122,7 @@ impl<M: StateMachine> Applied<M> {
     /// Waits for the batch under way, if any, and takes no more.
     pub(crate) async fn close(self: &Arc<Self>) {
         let applied = Arc::clone(self);
-        let closed = tokio::task::spawn_blocking(move || applied.inner.write().closed = true);
+        let closed = gitstratum_process::blocking(move || applied.inner.write().closed = true);
         if let Err(panic) = closed.await {
             tracing::error!(%panic, group = %self.group, "state machine could not be closed");
         }
@@ -261,7 +261,7 @@ impl<M: StateMachine> Applied<M> {
     fn install_from(&self, source: Source) -> Result<(), Error> {
         let mut receiver = self.receive();
         let mut chunks = snapshot::stream(source);
-        while let Some(chunk) = chunks.blocking_recv() {
+        while let Some(chunk) = chunks.recv_blocking() {
             if let Some(received) = receiver.take(&chunk?)? {
                 return self.install(received);
             }

@@ -16,9 +16,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gitstratum_core::NodeId;
-use openraft::ServerState;
 use openraft::async_runtime::watch::WatchReceiver as _;
 use openraft::errors::{ClientWriteError, InitializeError, RaftError};
+use openraft::{ChangeMembers, ServerState};
 use tokio::sync::watch;
 
 use crate::applier::Applied;
@@ -136,8 +136,9 @@ impl<M: StateMachine> Group<M> {
         if command.len() > limit {
             return Err(ProposeError::TooLarge { bytes: command.len(), limit });
         }
-        if self.inner.driver.has_ended() {
-            return Err(ProposeError::Stopped { group, cause: self.inner.failure.cause() });
+        let cause = self.inner.failure.cause();
+        if self.inner.driver.has_ended() || cause.is_some() {
+            return Err(ProposeError::Stopped { group, cause });
         }
         // A log must not meet a full disk: that would be its end (P-D6).
         self.inner.applied.admit().map_err(|source| ProposeError::Full { group, source })?;
@@ -255,8 +256,8 @@ impl<M: StateMachine> Group<M> {
     }
 
     /// Takes `nodes` in as learners, with the replicas that they have now, and returns those
-    /// that have all but the last entries after `within` at most. The others go on learning
-    /// while this node leads.
+    /// that have all but the last entries after `within` at most, or a vote by then. The others
+    /// go on learning while this node leads.
     ///
     /// # Errors
     /// [`Error::NotLeader`]; [`Error::Membership`], if another change is under way.
@@ -269,7 +270,7 @@ impl<M: StateMachine> Group<M> {
     }
 
     /// Makes `voters` the voters, by a joint change, and ends one that was cut short; nodes
-    /// left out are gone.
+    /// left out are gone, learners too.
     ///
     /// # Errors
     /// [`Error::NotLeader`]; [`Error::Membership`], if one has neither a vote nor caught up as
@@ -277,10 +278,24 @@ impl<M: StateMachine> Group<M> {
     /// may yet be made.
     pub async fn change_voters(&self, voters: &BTreeSet<NodeId>) -> Result<(), Error> {
         let _turn = self.inner.joining.take_turn()?;
-        let voters = self.inner.joining.ready_replicas(voters)?;
-        let change = |raft: Raft<M>| async move { raft.change_membership(voters, false).await };
+        let replicas = self.inner.joining.ready_replicas(voters)?;
+        let change = |raft: Raft<M>| async move { raft.change_membership(replicas, false).await };
         let changed = self.within(self.inner.limits.membership, "new voters", change).await?;
+        changed.map_err(|error| self.membership_error(error))?;
+        let others = self.inner.joining.learners_beside(voters);
+        if others.is_empty() {
+            return Ok(());
+        }
+        let change = |raft: Raft<M>| async move {
+            raft.change_membership(ChangeMembers::RemoveNodes(others), true).await
+        };
+        let changed = self.within(self.inner.limits.membership, "learners to go", change).await?;
         changed.map(drop).map_err(|error| self.membership_error(error))
+    }
+
+    /// From now on nodes of `voters` may ask to be taken in (S23), and no others but members.
+    pub fn follow_voters(&self, voters: &BTreeSet<NodeId>) {
+        voters.clone_into(&mut self.inner.joining.voters.lock());
     }
 
     /// Whether the group may be begun from here: no peer that answered has anything of it,
@@ -307,7 +322,7 @@ impl<M: StateMachine> Group<M> {
     /// [`Error::Engine`]; [`Error::Record`].
     pub async fn state_hash(&self) -> Result<(LogIndex, Bytes), Error> {
         let (applied, group) = (Arc::clone(&self.inner.applied), self.inner.id);
-        tokio::task::spawn_blocking(move || applied.hash())
+        gitstratum_process::blocking(move || applied.hash())
             .await
             .map_err(|panic| Error::Task { group, what: format!("state hash: {panic}") })?
     }

@@ -1,6 +1,7 @@
 //! All groups of a process, over one engine and one commit thread.
 
 mod admit;
+mod leaving;
 mod open;
 mod showing;
 mod stall;
@@ -184,7 +185,7 @@ impl Host {
             member.stop().await;
         }
         let committer = Arc::clone(&self.committer);
-        if let Err(panic) = tokio::task::spawn_blocking(move || committer.stop()).await {
+        if let Err(panic) = gitstratum_process::blocking(move || committer.stop()).await {
             tracing::error!(%panic, "commit thread could not be stopped");
         }
     }

@@ -22,6 +22,7 @@ mod meta;
 mod network;
 mod peer;
 mod raft;
+mod runtime;
 mod seal;
 mod snapshot;
 #[cfg(any(test, feature = "test-util"))]

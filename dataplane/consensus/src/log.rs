@@ -166,7 +166,7 @@ impl Shared {
         } else {
             let shared = Arc::clone(self);
             let read = move || shared.read(first, stored_last, bytes_max);
-            let read = tokio::task::spawn_blocking(read).await.map_err(io_error)?;
+            let read = gitstratum_process::blocking(read).await.map_err(io_error)?;
             read.map_err(|error| io_error(self.context.failure.record(error)))?
         };
         let mut bytes: usize = entries.iter().map(size).sum();

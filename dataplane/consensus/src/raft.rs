@@ -14,6 +14,7 @@ openraft::declare_raft_types!(
         NodeId = u64,
         Node = Place,
         LeaderId = leader_id_std::LeaderId<u64, u64>,
+        AsyncRuntime = crate::runtime::Runtime,
 );
 
 /// Where a replica is. The first one of a node has the node's own id.
@@ -38,6 +39,13 @@ pub(crate) fn is_joint(membership: &Membership) -> bool {
 pub(crate) fn node_of(metrics: &Metrics, replica: u64) -> NodeId {
     let place = metrics.membership_config.membership().get_node(&replica);
     NodeId(place.map_or(replica, |place| place.node))
+}
+
+/// Whether the membership is committed, and of one set of voters: no change is under way.
+pub(crate) fn has_settled(metrics: &Metrics) -> bool {
+    let (newest, committed) = (&metrics.membership_config, &metrics.committed_membership_config);
+    let is_one = newest.membership().get_joint_config().len() == 1;
+    newest.log_id() == committed.log_id() && is_one
 }
 
 pub(crate) type Raft<M> = openraft::Raft<Types, crate::applier::Applier<M>>;

@@ -3,5 +3,6 @@
 mod network;
 mod register;
 
+pub use crate::runtime::draws::seed as seed_elections;
 pub use network::LocalNetwork;
 pub use register::Register;

@@ -103,7 +103,7 @@ pub(crate) struct Request {
     pub(crate) from: u64,
     #[prost(uint64, tag = "3")]
     pub(crate) to: u64,
-    #[prost(oneof = "Ask", tags = "4, 5, 6, 7, 8, 9, 10, 11, 12, 13")]
+    #[prost(oneof = "Ask", tags = "4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14")]
     pub(crate) ask: Option<Ask>,
     /// The replica that is meant; 0 for whichever the node has.
     #[prost(uint64, tag = "20")]
@@ -132,6 +132,8 @@ pub(crate) enum Ask {
     Show(ShowAsk),
     #[prost(message, tag = "13")]
     Join(JoinAsk),
+    #[prost(message, tag = "14")]
+    Members(MembersAsk),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -208,10 +210,14 @@ pub(crate) struct JoinAsk {
     pub(crate) life: u64,
 }
 
+/// Who the members are: for a leader, which is to confirm that it leads.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub(crate) struct MembersAsk {}
+
 /// What it answers.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Response {
-    #[prost(oneof = "Answer", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
+    #[prost(oneof = "Answer", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12")]
     pub(crate) answer: Option<Answer>,
 }
 
@@ -240,6 +246,8 @@ pub(crate) enum Answer {
     Joining(JoiningAnswer),
     #[prost(message, tag = "11")]
     Later(LaterAnswer),
+    #[prost(message, tag = "12")]
+    Members(MembersAnswer),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -319,6 +327,13 @@ pub(crate) struct ShownAnswer {
 
 #[derive(Clone, Copy, PartialEq, prost::Message)]
 pub(crate) struct JoiningAnswer {}
+
+/// The members' replicas, by a membership that is committed and no change follows.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct MembersAnswer {
+    #[prost(uint64, repeated, tag = "1")]
+    pub(crate) replicas: Vec<u64>,
+}
 
 /// A start was shown that is older than this one, which the answerer has seen of the same node:
 /// whoever shows it has lost what it did since.

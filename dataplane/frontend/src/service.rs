@@ -151,6 +151,12 @@ impl Service {
         self.addresses
     }
 
+    /// Serves HTTP on connections that come some other way than by its ports.
+    pub fn http(&self) -> impl Fn(Conn) -> BoxFuture<'static, ()> + Clone + use<> {
+        let frontend = Arc::clone(&self.frontend);
+        move |conn| http::serve(Arc::clone(&frontend), conn).boxed()
+    }
+
     /// Serves until `drain` starts and what was under way then has ended or used up its
     /// time; returns how many connections were cut. Sessions are closed last: pushes and
     /// fetches rest on them.

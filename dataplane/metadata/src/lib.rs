@@ -25,4 +25,4 @@ mod tests;
 pub use config::{Config, ConfigError};
 pub use error::Error;
 pub use metric_names::MetadataMetrics;
-pub use service::{Deps, Inspection, RefsAnswer, Service, WithRefs};
+pub use service::{Deps, Inspection, RefsAnswer, Service, WithChecksums, WithRefs};

@@ -157,7 +157,7 @@ impl Question {
         walk: impl FnOnce(&Self, &History) -> Result<T, PlanError> + Send + 'static,
     ) -> Result<T, PlanError> {
         let repo = self.view.repo;
-        let walking = tokio::task::spawn_blocking(move || {
+        let walking = gitstratum_process::blocking(move || {
             let history = self.history.read();
             walk(&self, &history)
         });

@@ -21,7 +21,7 @@ use tonic::metadata::MetadataValue;
 use tonic::{Request, Response, Status};
 
 use crate::error::{Error, chain};
-use crate::service::{Service, WithRefs};
+use crate::service::{Service, WithChecksums, WithRefs};
 
 /// Messages that wait in an answer's stream until the other side takes them.
 const STREAM_MESSAGES: usize = 4;
@@ -234,7 +234,11 @@ impl Metadata for Rpc {
 
     async fn status(&self, request: Request<wire::StatusRequest>) -> Answer<wire::StatusResponse> {
         anyone(&request)?;
-        let partitions = self.service.status().await;
+        let checksums = match request.into_inner().brief {
+            true => WithChecksums::No,
+            false => WithChecksums::Yes,
+        };
+        let partitions = self.service.status(checksums).await;
         let node = self.service.node().0;
         Ok(Response::new(wire::StatusResponse { node, partitions }))
     }

@@ -5,6 +5,8 @@
 //! |---|---|
 //! | `hosted` | one partition: reads, barriers, proposals, log time |
 //! | `hosting` | opens partitions, makes repository rows from the directory (S43) |
+//! | `leaving` | gives up partitions that others have now (S39) |
+//! | `placing` | has a group's voters follow the layout (S39) |
 //! | `homing` | when leadership returns to the preferred node (S39) |
 //! | `keeper` | what a leader does every second (S10, S14, S41) |
 //! | `upkeep` | what a leader does about copies: repairs, moves (S18–S21) |
@@ -23,6 +25,8 @@ mod hosted;
 mod hosting;
 mod inspect;
 mod keeper;
+mod leaving;
+mod placing;
 mod renewals;
 mod sessions;
 mod update_refs;
@@ -55,7 +59,7 @@ use hosted::Hosted;
 use views::{Viewed, Views};
 
 pub use get_refs::RefsAnswer;
-pub use inspect::{Inspection, WithRefs};
+pub use inspect::{Inspection, WithChecksums, WithRefs};
 
 /// What the service works with.
 #[derive(Clone)]

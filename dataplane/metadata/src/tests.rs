@@ -3,6 +3,7 @@
 mod admission;
 mod hosting;
 mod listing;
+mod placing;
 mod pushes;
 mod rig;
 mod sessions;

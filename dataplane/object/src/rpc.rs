@@ -8,7 +8,7 @@ use gitstratum_git::segment::{Layout, Origin};
 use gitstratum_proto::MESSAGE_BYTES_MAX;
 use gitstratum_proto::object::v1 as wire;
 use gitstratum_proto::object::v1::object_server::{Object, ObjectServer};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::{Request, Response, Status};
 
 use crate::admission::Admissions;
@@ -238,21 +238,16 @@ fn stream<T: Send + 'static>(
     place: OwnedSemaphorePermit,
     produce: impl FnOnce(&dyn Fn(T) -> Result<(), Status>) -> Result<(), Status> + Send + 'static,
 ) -> Response<AnswerStream<T>> {
-    let (sender, receiver) = mpsc::channel(ANSWERS_WAITING_MAX);
-    let producing = tokio::task::spawn_blocking(move || {
+    let answers = gitstratum_process::produce(ANSWERS_WAITING_MAX, move |answers| {
         let _place = place;
-        let send = |answer| {
-            sender.blocking_send(Ok(answer)).map_err(|_| Status::cancelled("the caller has gone"))
-        };
+        let send =
+            |answer| answers.put(Ok(answer)).map_err(|_| Status::cancelled("the caller has gone"));
         if let Err(status) = produce(&send) {
             // A caller that has gone hears nothing; any other failure ends its stream.
-            drop(sender.blocking_send(Err(status)));
+            let _last = answers.put(Err(status));
         }
     });
-    let stream = futures::stream::unfold((receiver, producing), |(mut receiver, task)| async {
-        Some((receiver.recv().await?, (receiver, task)))
-    });
-    Response::new(stream.boxed())
+    Response::new(answers.boxed())
 }
 
 fn to_status(error: &Error) -> Status {

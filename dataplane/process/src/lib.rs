@@ -5,6 +5,7 @@
 //! probe port. Its one invariant: nothing started here outlives its owner unseen:
 //! a task ends with its handle or is detached by name, and a panic is logged.
 
+mod blocking;
 mod drain;
 pub mod failpoint;
 mod health;
@@ -17,6 +18,9 @@ mod signals;
 mod stall;
 mod task;
 
+#[cfg(any(test, feature = "test-util"))]
+pub use blocking::run_blocking_in_line;
+pub use blocking::{Blocking, Gone, Outlet, Produced, blocking, is_in_line, produce};
 pub use drain::{Drain, DrainTrigger, WorkGuard};
 pub use health::{Failing, Flag, Health, Probe};
 pub use limits::{BudgetError, ByteBudget, Reservation};

@@ -149,7 +149,7 @@ impl Pages {
 
     async fn metrics_page(&self) -> Page {
         let metrics = self.metrics.clone();
-        match tokio::task::spawn_blocking(move || metrics.render()).await {
+        match crate::blocking(move || metrics.render()).await {
             Ok(text) => page(StatusCode::OK, OPEN_METRICS, text),
             Err(error) => {
                 tracing::error!(%error, "metrics page failed");

@@ -169,9 +169,14 @@ fn report(name: &'static str, panic: &(dyn Any + Send)) -> TaskError {
     TaskError::Panicked { name, message }
 }
 
-fn flatten<T>(name: &'static str, joined: Result<Supervised<T>, JoinError>) -> Supervised<T> {
-    match joined {
-        Ok(result) => result,
+fn flatten<T>(name: &'static str, ended: Result<Supervised<T>, JoinError>) -> Supervised<T> {
+    joined(name, ended)?
+}
+
+/// What became of a task of the runtime's.
+pub(crate) fn joined<T>(name: &'static str, ended: Result<T, JoinError>) -> Supervised<T> {
+    match ended {
+        Ok(result) => Ok(result),
         Err(error) if error.is_cancelled() => Err(TaskError::Aborted { name }),
         Err(error) => Err(report(name, error.into_panic().as_ref())),
     }

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use gitstratum_core::{Clock, ErrorKind};
-use gitstratum_process::failpoint;
+use gitstratum_process::{Task, failpoint, is_in_line, spawn};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
@@ -98,7 +98,27 @@ pub struct Stats {
 pub struct Committer {
     sender: Mutex<Option<mpsc::Sender<Job>>>,
     counters: Arc<Counters>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    writing: Mutex<Option<Writing>>,
+}
+
+/// Who writes.
+enum Writing {
+    Thread(JoinHandle<()>),
+    /// Where one thread runs everything.
+    Task(Task<()>),
+}
+
+impl Writing {
+    /// Waits for a thread; a task ends by itself, once nothing waits any more.
+    fn end(self) -> std::thread::Result<()> {
+        match self {
+            Self::Thread(thread) => thread.join(),
+            Self::Task(task) => {
+                task.detach();
+                Ok(())
+            }
+        }
+    }
 }
 
 struct Job {
@@ -137,14 +157,19 @@ impl Committer {
             counters: Arc::clone(&counters),
             group_bytes_max: config.group_bytes_max,
         };
-        let thread = std::thread::Builder::new()
-            .name("commit".to_owned())
-            .spawn(move || writer.run())
-            .map_err(|error| Error::Thread(Arc::new(error)))?;
+        let writing = match is_in_line() {
+            true => Writing::Task(spawn("commit", writer.run_in_line())),
+            false => Writing::Thread(
+                std::thread::Builder::new()
+                    .name("commit".to_owned())
+                    .spawn(move || writer.run())
+                    .map_err(|error| Error::Thread(Arc::new(error)))?,
+            ),
+        };
         Ok(Arc::new(Self {
             sender: Mutex::new(Some(sender)),
             counters,
-            thread: Mutex::new(Some(thread)),
+            writing: Mutex::new(Some(writing)),
         }))
     }
 
@@ -202,8 +227,9 @@ impl Committer {
     /// Takes no more batches, writes those that wait and ends the thread. Blocks.
     pub fn stop(&self) {
         drop(self.sender.lock().take());
-        if let Some(thread) = self.thread.lock().take()
-            && thread.join().is_err()
+        let writing = self.writing.lock().take();
+        if let Some(writing) = writing
+            && writing.end().is_err()
         {
             tracing::error!("commit thread panicked");
         }
@@ -221,7 +247,20 @@ impl Writer {
     fn run(mut self) {
         while let Some(first) = self.receiver.blocking_recv() {
             let group = self.gather(first);
-            self.write(group);
+            if let Some(written) = self.write(group) {
+                self.make_durable(written);
+            }
+        }
+    }
+
+    /// The same in a task, with the time that a sync is to take.
+    async fn run_in_line(mut self) {
+        while let Some(first) = self.receiver.recv().await {
+            let group = self.gather(first);
+            if let Some(written) = self.write(group) {
+                tokio::time::sleep(self.engine.sync_takes()).await;
+                self.make_durable(written);
+            }
         }
     }
 
@@ -237,12 +276,13 @@ impl Writer {
         group
     }
 
-    fn write(&self, group: Vec<Job>) {
+    /// Writes them and answers those who wait for no sync; returns the others.
+    fn write(&self, group: Vec<Job>) -> Option<Written> {
         let (refused, group): (Vec<_>, Vec<_>) =
             group.into_iter().partition(|job| job.lane.has_failed());
         refused.into_iter().for_each(|job| (job.done)(Err(Error::Earlier)));
         if group.is_empty() {
-            return;
+            return None;
         }
         let mut merged = Batch::new();
         let mut waiting = Vec::with_capacity(group.len());
@@ -256,10 +296,12 @@ impl Writer {
         let (synced, buffered): (Vec<_>, Vec<_>) =
             waiting.into_iter().partition(|each| each.durability == Durability::Synced);
         answer(buffered, &written);
-        if !synced.is_empty() {
-            let result = written.and_then(|()| self.sync());
-            answer(synced, &result);
-        }
+        (!synced.is_empty()).then_some(Written { waiting: synced, result: written })
+    }
+
+    fn make_durable(&self, written: Written) {
+        let result = written.result.and_then(|()| self.sync());
+        answer(written.waiting, &result);
     }
 
     fn sync(&self) -> Result<(), Error> {
@@ -270,6 +312,12 @@ impl Writer {
         failpoint!("store.commit.after_sync");
         result
     }
+}
+
+/// Batches that are written and have to be durable.
+struct Written {
+    waiting: Vec<Waiting>,
+    result: Result<(), Error>,
 }
 
 /// Who waits for a written batch.

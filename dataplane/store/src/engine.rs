@@ -4,6 +4,8 @@ mod batch;
 mod error;
 mod range;
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 pub use batch::{Batch, Operation};
@@ -90,6 +92,11 @@ pub trait Engine: Reader {
     /// # Errors
     /// Whatever `read` returns.
     fn view(&self, read: &mut dyn FnMut(&dyn Reader) -> Result<(), Error>) -> Result<(), Error>;
+
+    /// How long a sync is to take where there is no disk to wait for: in a simulation.
+    fn sync_takes(&self) -> Duration {
+        Duration::ZERO
+    }
 
     /// Moves rows from memory and log into sorted files.
     ///

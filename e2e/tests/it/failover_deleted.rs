@@ -117,3 +117,28 @@ fn gs_op_39_p_i5_a_node_whose_directory_was_deleted_under_load_has_all_of_it_aga
     }
     Ok(())
 }
+
+/// The refs of every repository would be gone without a word.
+#[test]
+fn s23_partitions_whose_every_replica_is_gone_are_not_begun_anew() -> Result<()> {
+    let mut three = Three::start()?;
+    three.push(0)?;
+    ensure!(three.stratum.stop()? == 0, "it did not stop cleanly");
+    let data = three.stratum.data().to_owned();
+    let scratch = folder(&three.stratum, "aside");
+    std::fs::create_dir(&scratch)?;
+    let metadata = |node| data.join(format!("nodes/{node}/metadata"));
+    let aside = |node| scratch.join(format!("metadata-{node}"));
+    for node in 1..=3 {
+        std::fs::rename(metadata(node), aside(node))?;
+    }
+    let refused = three.stratum.launch().err().context("it began anew")?;
+    ensure!(three.stratum.wait_ended()? == 1, "{refused:#}");
+    let log = three.stratum.log();
+    ensure!(log.contains("put it back"), "{refused:#}\n{log}");
+    for node in 1..=3 {
+        std::fs::rename(aside(node), metadata(node))?;
+    }
+    three.stratum.launch()?;
+    three.verify("put-back")
+}

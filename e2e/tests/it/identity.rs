@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use gitstratum_e2e::{Git, Options, Ran, Stratum, is_long, now};
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::three_nodes::beside_others;
 use crate::work::{commit, create, folder, history, mirror_equals};
 
 /// What a node logs when it has new certificates.
@@ -17,13 +18,16 @@ const RENEWED: &str = "the node's certificates are renewed";
 pub(crate) struct Nodes {
     pub(crate) stratum: Stratum,
     pub(crate) source: PathBuf,
+    repository: String,
     pushed: usize,
 }
 
 /// A node says so when its disk takes long (S39).
 const STALLED: &str = "a sync takes too long";
+/// Pushes to one repository: with 1,000 packs it takes no more.
+const REPOSITORY_PUSHES: usize = 800;
 /// Within what pushes go on after such a stall.
-const STALL_MAX: Duration = Duration::from_secs(10);
+const STALL_MAX: Duration = Duration::from_secs(5);
 
 impl Nodes {
     pub(crate) fn start(more: &[&str], variables: Vec<(String, String)>) -> Result<Self> {
@@ -32,18 +36,31 @@ impl Nodes {
         create(&stratum, "demo/three", "sha1")?;
         let source = folder(&stratum, "source");
         history(&stratum.git(), &source, 3, "sha1")?;
-        let mut nodes = Self { stratum, source, pushed: 0 };
+        let repository = "demo/three".to_owned();
+        let mut nodes = Self { stratum, source, repository, pushed: 0 };
         let url = nodes.url(0);
         nodes.push(&url)?;
         Ok(nodes)
     }
 
     fn url(&self, index: usize) -> String {
-        format!("{}/demo/three.git", self.stratum.endpoint().nodes[index % 3].http)
+        let Self { stratum, repository, .. } = self;
+        format!("{}/{repository}.git", stratum.endpoint().nodes[index % 3].http)
     }
 
     fn ssh(&self, index: usize) -> String {
-        format!("{}/demo/three.git", self.stratum.endpoint().nodes[index % 3].ssh)
+        let Self { stratum, repository, .. } = self;
+        format!("{}/{repository}.git", stratum.endpoint().nodes[index % 3].ssh)
+    }
+
+    /// Goes on in a new repository, once the one so far has nearly all the packs that it may have.
+    fn begin_repository_when_full(&mut self) -> Result<()> {
+        if self.pushed.is_multiple_of(REPOSITORY_PUSHES) {
+            self.verify(&format!("full-{}", self.pushed))?;
+            self.repository = format!("demo/three-{}", self.pushed);
+            create(&self.stratum, &self.repository, "sha1")?;
+        }
+        Ok(())
     }
 
     fn try_push(&mut self, url: &str) -> Result<Ran> {
@@ -56,9 +73,11 @@ impl Nodes {
     /// A push that is taken. One that a stall of the machine's disk has cut is made again: that
     /// is P-A4's, and no matter of certificates.
     fn push(&mut self, url: &str) -> Result<()> {
+        let stalls = |nodes: &Self| nodes.stratum.log().matches(STALLED).count();
+        let before = stalls(self);
         let mut ran = self.try_push(url)?;
-        let began = now();
-        while ran.code != 0 && self.troubles().contains(STALLED) && began.elapsed() < STALL_MAX {
+        let (began, within) = (now(), beside_others(STALL_MAX));
+        while ran.code != 0 && stalls(self) > before && began.elapsed() < within {
             eprintln!("the disk has stalled, push {} once more", self.pushed);
             ran = self.stratum.git().try_run(&self.source, &["push", "-q", url, "main"])?;
         }
@@ -103,6 +122,7 @@ fn s46_certificates_are_renewed_under_load_without_a_failed_push() -> Result<()>
     let mut nodes = Nodes::start(&["--certificate-lifetime", lifetime], Vec::new())?;
     let began = now();
     while began.elapsed() < Duration::from_secs(load) {
+        nodes.begin_repository_when_full()?;
         let url = nodes.url(nodes.pushed);
         nodes.push(&url)?;
         if nodes.pushed.is_multiple_of(10) {

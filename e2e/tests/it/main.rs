@@ -28,6 +28,7 @@ mod identity;
 mod identity_ports;
 mod members;
 mod memory;
+mod metadata_members;
 mod nodes;
 mod objects;
 mod observe;

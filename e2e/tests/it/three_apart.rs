@@ -53,7 +53,13 @@ impl Rig {
         loop {
             let ran = git.try_run(&self.source, &["push", "-q", &url, "main"])?;
             let took = began.elapsed();
-            ensure!(took < within, "node {index}: not taken within {took:?}: {}", ran.err);
+            let told = || self.apart.stratum.log_end();
+            ensure!(
+                took < within,
+                "node {index}: not taken within {took:?}: {}\n{}",
+                ran.err,
+                told()
+            );
             if ran.code == 0 {
                 return Ok(took);
             }

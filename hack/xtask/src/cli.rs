@@ -37,6 +37,12 @@ pub(crate) enum Command {
     },
     /// Run the tests
     Test(TestOptions),
+    /// Run the whole cluster in one process under seeds; `--help` behind it tells how
+    Sim {
+        /// Passed on: `--seeds N`, `--from S`, `--story`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
     /// Measure small pushes beside stock git, and print the figures
     Bench(BenchOptions),
     /// Check format, lints, house rules and docs; writes nothing, runs no tests

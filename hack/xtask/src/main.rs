@@ -10,6 +10,7 @@ mod environment;
 mod fix;
 mod metadata;
 mod prepare;
+mod sim;
 mod skips;
 mod stage;
 mod test;
@@ -43,6 +44,7 @@ fn run(cli: Cli) -> anyhow::Result<Verdict> {
     match cli.command {
         Command::Up { args } => up::run(&workspace, &args),
         Command::Test(options) => test::run(&workspace, &options),
+        Command::Sim { args } => sim::run(&workspace, &args),
         Command::Bench(options) => bench::run(&workspace, &options),
         Command::Verify => verify::run(&workspace),
         Command::Fix => fix::run(&workspace),

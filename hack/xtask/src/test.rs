@@ -7,6 +7,7 @@ use anyhow::Result;
 use crate::cargo::{Cargo, wait};
 use crate::cli::TestOptions;
 use crate::prepare::{self, Purpose};
+use crate::sim;
 use crate::skips::{OnSkip, Skips};
 use crate::stage::{Stages, Verdict};
 use crate::workspace::Workspace;
@@ -38,6 +39,9 @@ pub(crate) fn run(workspace: &Workspace, options: &TestOptions) -> Result<Verdic
         stages.run("tests", || tests(&cargo, options, &skips));
         if options.filter.is_none() {
             stages.run("tests on three nodes", || tests_on_three(&cargo, options, &skips));
+            let seeds = if options.long { "1000" } else { "30" };
+            let args = ["--seeds", seeds].map(Into::into);
+            stages.run("simulation", || sim::seeds(&cargo, &args));
         }
         stages.run("skips", || skips.judge(options.on_skip()));
     }

@@ -94,6 +94,11 @@ impl Emptier {
         Self { partitions, publisher, clock, seen: Mutex::default() }
     }
 
+    /// The way to the partitions, by the layout that was published last.
+    pub(crate) const fn partitions(&self) -> &Partitions {
+        &self.partitions
+    }
+
     /// Fences `fenced` in `partition`, unless it is, and asks what names it.
     async fn look(
         &self,
@@ -278,7 +283,7 @@ async fn look(plane: &Plane) -> Result<(), Error> {
 }
 
 /// Lets the emptier find the partitions by the layout as it is now.
-async fn publish(plane: &Plane) -> Result<(), Error> {
+pub(crate) async fn publish(plane: &Plane) -> Result<(), Error> {
     let (version, layout) = plane.read(|state| (state.version().0, layout(state))).await?;
     let update = wire::SnapshotUpdate { version, layout: Some(layout), ..<_>::default() };
     plane.emptier.publisher.publish(Snapshot::empty().apply(&update));

@@ -76,7 +76,7 @@ async fn change(plane: &Plane) -> Result<(), Error> {
         let new: BTreeSet<NodeId> =
             candidates.iter().filter(|c| c.is_new(&voters)).map(|c| c.node).collect();
         let learned = plane.group.add_learners(&new, LEARN_WITHIN).await.map_err(Error::Log)?;
-        tracing::info!(?new, ready = ?learned, "the control plane takes learners in");
+        tracing::debug!(?new, ready = ?learned, "the control plane takes learners in");
         candidates.retain(|c| !c.is_new(&voters) || learned.contains(&c.node));
     }
     let wanted = wanted(&candidates, &voters);

@@ -6,7 +6,6 @@ use gitstratum_client::audit::{Granted, Shares};
 use gitstratum_consensus::{Group, Host, LogIndex, ProposeError, Role};
 use gitstratum_core::{Clock, Entropy};
 use gitstratum_identity::{Authority, Dialer};
-use gitstratum_process::TaskError;
 use gitstratum_state::command::{Change, Command, Origin, RecordRefusal};
 use gitstratum_state::{Outcome, Preview, Refusal, State};
 use tokio::sync::{Semaphore, watch};
@@ -111,9 +110,7 @@ impl Plane {
     ) -> Result<R, Error> {
         let group = self.group.clone();
         let blocking = move || group.read(|machine, rows| read(&machine.state, rows));
-        tokio::task::spawn_blocking(blocking).await.map_err(|error| {
-            Error::Task(TaskError::Panicked { name: "control read", message: error.to_string() })
-        })
+        gitstratum_process::blocking(blocking).await.map_err(Error::Task)
     }
 
     /// Waits until this replica holds whatever was acknowledged before the call.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use gitstratum_consensus::ProposeError;
 use gitstratum_core::{ClusterId, NodeId, ProcessRole, Token};
-use gitstratum_process::{Drain, TaskError};
+use gitstratum_process::Drain;
 use gitstratum_proto::control::v1 as wire;
 use gitstratum_state::command::{Change, Origin, Restore};
 use gitstratum_state::record::{Node, NodeState, Scope};
@@ -131,14 +131,10 @@ async fn begin(plane: &Plane, records: &Records) -> Result<(u16, Option<[u8; 32]
     }
     let record = plane.loss.record.get().map(Arc::clone).ok_or(Error::NoRecord)?;
     let known = u16::try_from(records.version.0 >> 48).unwrap_or(u16::MAX);
-    let raising = tokio::task::spawn_blocking(move || {
+    let raising = gitstratum_process::blocking(move || {
         record.raise_generation(known).map(|generation| (generation, record.join_token()))
     });
-    let panicked = |panic: tokio::task::JoinError| {
-        let message = panic.to_string();
-        Error::Task(TaskError::Panicked { name: "generation", message })
-    };
-    let raised = raising.await.map_err(panicked)?.map_err(Error::Generation)?;
+    let raised = raising.await.map_err(Error::Task)?.map_err(Error::Generation)?;
     if !is_begun {
         plane.group.initialize(&plane.config.present()).await.map_err(Error::Log)?;
     }

@@ -10,6 +10,7 @@ use gitstratum_state::{Refusal, Subject, Verb};
 use crate::call::{Call, Intent};
 use crate::emptying::{self, Fenced};
 use crate::error::Error;
+use crate::standing;
 
 /// What is to become of segments that are on no other node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +42,10 @@ pub(crate) async fn prepare(call: &Call, node: NodeId, loss: Loss) -> Result<Cha
     call.try_out(&remove(String::new())).await?;
     if call.plane.group.status().voters.contains(&node) {
         return Err(votes(node));
+    }
+    let partitions = standing::votes(&call.plane, node).await?;
+    if partitions > 0 {
+        return Err(votes_yet(node, partitions));
     }
     if !asked.has_segments {
         return Ok(remove("it stores no segments".to_owned()));
@@ -125,6 +130,12 @@ async fn give_up(call: &Call, asked: Asked) -> Result<usize, Error> {
 fn votes(node: NodeId) -> Error {
     let problem = format!("node {node} is a voter of the control plane");
     Error::InUse { problem, remedy: REPLACE }
+}
+
+/// The layout has its votes elsewhere, the groups have yet to follow.
+fn votes_yet(node: NodeId, partitions: usize) -> Error {
+    let problem = format!("node {node} may still vote in {partitions} partitions");
+    Error::InUse { problem, remedy: "its votes are on their way: ask again" }
 }
 
 fn in_use(node: NodeId, found: &Emptying) -> Error {

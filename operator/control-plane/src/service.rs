@@ -17,6 +17,7 @@ use crate::membership;
 use crate::plane::Plane;
 use crate::recovery::{self, Record};
 use crate::rpc::{self, Leaders};
+use crate::standing;
 use crate::voter::Voter;
 
 /// What a control plane needs.
@@ -42,7 +43,7 @@ pub struct Doors {
     /// Those who have no certificate yet: they can enrol, and nothing else.
     pub guests: Guests,
     /// People on this machine: `DIR/control.sock`, mode 0600. They need a token all the same.
-    pub people: UnixListener,
+    pub people: Option<UnixListener>,
 }
 
 /// One voter of the control plane.
@@ -115,18 +116,17 @@ impl Service {
             Arc::clone(leaders),
             drain.clone(),
         ));
-        tasks.spawn(rpc::serve_people(
-            Arc::clone(plane),
-            people,
-            Arc::clone(leaders),
-            drain.clone(),
-        ));
+        if let Some(people) = people {
+            let leaders = Arc::clone(leaders);
+            tasks.spawn(rpc::serve_people(Arc::clone(plane), people, leaders, drain.clone()));
+        }
         let kept = housekeeping::run(Arc::clone(&self.plane), drain.clone());
         let emptied = emptying::run(Arc::clone(&self.plane), drain.clone());
         let found = recovery::watch(Arc::clone(&self.plane), drain.clone());
-        let voters = membership::run(Arc::clone(&self.plane), drain);
+        let voters = membership::run(Arc::clone(&self.plane), drain.clone());
+        let placed = standing::run(Arc::clone(&self.plane), drain);
         tasks.spawn(async move {
-            tokio::join!(kept, emptied, found, voters);
+            tokio::join!(kept, emptied, found, voters, placed);
             Ok(())
         });
         let mut result = Ok(());

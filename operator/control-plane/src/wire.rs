@@ -136,6 +136,7 @@ pub(crate) fn layout(state: &State) -> wire::Layout {
         partition: placement.partition.0,
         voters: placement.voters.iter().map(|id| id.0).collect(),
         preferred_leader: placement.preferred_leader.0,
+        epoch: placement.epoch.0,
     };
     wire::Layout {
         epoch: epoch.0,

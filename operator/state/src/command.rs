@@ -21,7 +21,8 @@ pub use directory::{
     UndeleteRepository,
 };
 pub use node::{
-    DrainNode, EnterRing, NodeEndpoint, RegisterNode, RemoveNode, SetNodeState, UndrainNode,
+    DrainNode, EnterRing, NodeEndpoint, PlacePartition, RegisterNode, RemoveNode, SetNodeState,
+    UndrainNode,
 };
 
 use gitstratum_core::{ErrorKind, UnixMillis};
@@ -49,7 +50,7 @@ pub struct Command {
     #[prost(
         oneof = "Change",
         tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, \
-                31, 32, 33, 34, 35, 40, 41, 42"
+                31, 32, 33, 34, 35, 36, 40, 41, 42"
     )]
     pub change: Option<Change>,
 }

@@ -3,6 +3,7 @@ mod enrol;
 mod grant;
 mod names;
 mod node;
+mod place;
 mod repository;
 mod restore;
 mod ring;
@@ -150,6 +151,7 @@ fn decide_change(desk: &Desk<'_>, change: &Change) -> Result<Plan, Refusal> {
         Change::DrainNode(drain) => ring::drain(desk, NodeId(drain.id)),
         Change::UndrainNode(undrain) => ring::undrain(desk, NodeId(undrain.id)),
         Change::RemoveNode(remove) => ring::remove(desk, remove),
+        Change::PlacePartition(place) => place::place(desk, place),
         Change::EnrolNode(enrol) => enrol::enrol(desk, enrol),
         Change::SetJoinToken(set) => enrol::set_join_token(desk, set),
         Change::Restore(restore) => restore::restore(desk, restore),

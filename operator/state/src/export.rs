@@ -57,6 +57,7 @@ fn placement(placement: &Placement) -> Value {
         "partition": placement.partition.0,
         "voters": placement.voters.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "preferred_leader": placement.preferred_leader.to_string(),
+        "epoch": placement.epoch.0,
     })
 }
 

@@ -14,7 +14,7 @@ use super::node::NodeVerb;
 use super::rebalance::RebalanceVerb;
 use super::repo::RepoVerb;
 use super::ring::RingVerb;
-use super::role_args::{ControlArgs, FrontendArgs, ObjectArgs};
+use super::role_args::{ControlArgs, FrontendArgs, MetadataArgs, ObjectArgs};
 use super::setting::{ConfigVerb, FlagVerb};
 use super::status::StatusArgs;
 use super::token::TokenVerb;
@@ -144,6 +144,7 @@ pub(crate) enum Verb {
     Credential(CredentialArgs),
     Control(ControlArgs),
     Frontend(FrontendArgs),
+    Metadata(MetadataArgs),
     Object(ObjectArgs),
 }
 
@@ -152,7 +153,11 @@ impl Verb {
     pub(crate) async fn run(self, mut console: Console) -> Result<ExitCode, Failure> {
         let console = &mut console;
         match self {
-            Self::Up(_) | Self::Control(_) | Self::Frontend(_) | Self::Object(_) => {
+            Self::Up(_)
+            | Self::Control(_)
+            | Self::Frontend(_)
+            | Self::Metadata(_)
+            | Self::Object(_) => {
                 return Err(Failure::failed("this is no verb that asks a running system"));
             }
             Self::Repo(verb) => verb.run(console).await?,

@@ -113,6 +113,36 @@ pub(crate) struct FrontendArgs {
     file: ConfigFile,
 }
 
+/// Run a metadata node alone in this process: a new one joins a running cluster
+///
+/// It enrols by the join token, and partitions get a voter on it one by one, until all metadata nodes
+/// have about as many (`gitstratum status` shows the voters). SIGTERM and Ctrl-C hand over what it
+/// leads and stop. `node drain` gives its votes to others, `node remove` takes it out for good.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+The file is YAML. A field that is not listed here is refused.
+  version: 1                            of this format
+  directory: /var/lib/gitstratum        where everything of the node lies; made when it is missing
+  join:
+    tokenFile: /etc/gitstratum/join.token   token and authority, as `up` writes it in its directory
+    control: [10.0.0.1:9090]            control planes, HOST:PORT; any one that answers will do
+  listen:                               IP:PORT each
+    metadata: 0.0.0.0:9100              calls of other nodes [default: this]
+    metadata-raft: 0.0.0.0:9101         messages of other voters [default: this]
+    metrics: 127.0.0.1:9464             probes and metrics [default: this]
+  advertise: 10.0.0.4                   the IP by which others reach it [default: that of `listen`]
+  region: eu                            where it stands [default: nothing]
+  zone: a                               failure domain: voters go to several [default: nothing]
+  offlineGrace: 3600                    seconds that credentials are good without news [default: this]
+  logFilter: info                       what to log [default: warn,openraft=error,gitstratum=info]
+
+Example:
+  gitstratum metadata --config /etc/gitstratum/metadata.yaml")]
+pub(crate) struct MetadataArgs {
+    #[command(flatten)]
+    file: ConfigFile,
+}
+
 #[derive(Args, Debug)]
 struct ConfigFile {
     /// Settings file
@@ -131,6 +161,13 @@ impl FrontendArgs {
     /// What the file says.
     pub(crate) fn settle(self) -> Result<RoleSettings, Failure> {
         read(&self.file.config, ProcessRole::Frontend)
+    }
+}
+
+impl MetadataArgs {
+    /// What the file says.
+    pub(crate) fn settle(self) -> Result<RoleSettings, Failure> {
+        read(&self.file.config, ProcessRole::Metadata)
     }
 }
 

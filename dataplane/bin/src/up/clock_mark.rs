@@ -77,7 +77,7 @@ pub(super) async fn keep(
     loop {
         let is_last = drain.is_started();
         let (files, path, now) = (Arc::clone(&files), path.clone(), clock.wall());
-        let written = tokio::task::spawn_blocking(move || {
+        let written = gitstratum_process::blocking(move || {
             write_atomically(files.as_ref(), &path, render(now).as_bytes(), Permissions::Shared)
         });
         if let Ok(Err(error)) = written.await {

@@ -63,8 +63,9 @@ fn check_roles(plan: &Plan, files: &dyn Files, folder: &Folder) -> Result<()> {
         let path = plan.role(role.as_str());
         let is_made = RoleDirectory::inspect(files, &path, role)?;
         let is_learned = match role {
-            // Their voters ask those of the other nodes, and begin nothing anew (S23, S45).
-            ProcessRole::Control | ProcessRole::Metadata => plan.node.is_some(),
+            // Where all have lost it, it says so, and is brought back (S45).
+            ProcessRole::Control => plan.node.is_some(),
+            // Else the partitions would be begun anew, without what was in them (S23).
             _ => is_elsewhere(plan, files, role)?,
         };
         if !is_made && !is_learned && folder.recorded.is_some() {

@@ -301,7 +301,7 @@ pub(super) async fn finish<T>(task: Task<T>) {
 }
 
 pub(super) async fn close(engines: Vec<Arc<gitstratum_store::RocksEngine>>) {
-    let closing = tokio::task::spawn_blocking(move || {
+    let closing = gitstratum_process::blocking(move || {
         for engine in engines {
             if let Err(error) = engine.close() {
                 tracing::error!(%error, "an engine did not close cleanly");
@@ -357,7 +357,7 @@ pub(super) async fn serve_control(
     let doors = Doors {
         nodes,
         guests,
-        people: sockets::listen(&plan.endpoint_folder().join("control.sock"))?,
+        people: Some(sockets::listen(&plan.endpoint_folder().join("control.sock"))?),
     };
     // Of several nodes each goes on without the control plane (S46).
     if let (Transport::Inside(_), control::Opening::Open(service)) = (&common.transport, &opening) {

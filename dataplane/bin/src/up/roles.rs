@@ -62,7 +62,7 @@ pub(super) async fn watch_directories(
             () = tokio::time::sleep(IN_PLACE_EVERY) => {}
         }
         let looked = Arc::clone(&directories);
-        let missing = tokio::task::spawn_blocking(move || {
+        let missing = gitstratum_process::blocking(move || {
             // One that cannot be looked at fails those who use it.
             let is_gone = |one: &&RoleDirectory| matches!(one.is_in_place(), Ok(false));
             looked.iter().find(is_gone).map(|one| one.path().display().to_string())
@@ -178,7 +178,7 @@ fn is_damage(error: &anyhow::Error) -> bool {
 async fn engine(path: &Path, families: Vec<Family>, common: &Common) -> Result<Arc<RocksEngine>> {
     let memory = common.memory.clone();
     let options = RocksOptions { path: path.to_owned(), families, memory };
-    let opened = tokio::task::spawn_blocking(move || RocksEngine::open(options)).await;
+    let opened = gitstratum_process::blocking(move || RocksEngine::open(options)).await;
     let engine = opened.context("opening an engine did not finish")??;
     for folder in path.ancestors().take(2) {
         common.files.sync_directory(folder)?;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use gitstratum_agent::News;
 use gitstratum_client::cluster::Snapshot;
+use gitstratum_consensus::Host;
 use gitstratum_control_plane::Cluster;
 use gitstratum_core::{Clock, Entropy, NodeId, ProcessRole, SystemClock, SystemEntropy};
 use gitstratum_identity::Peer;
@@ -32,13 +33,13 @@ use super::node::{
 };
 use super::plan::{Https, Place, Plan};
 use super::roles::control::Led;
-use super::roles::{self, agent, control, frontend, object};
+use super::roles::{self, agent, control, frontend, metadata, object};
 use super::secrets;
 use super::transport::{Between, Transport};
 use crate::cli::role_args::{FrontendSettings, KeyFiles, RoleSettings};
 use inspection::inspect;
 
-/// Longest wait for another control plane to take this one's leadership.
+/// Longest wait for others to take what this one leads.
 const HAND_OVER_WITHIN: Duration = Duration::from_secs(3);
 
 /// Runs until a signal asks it to stop.
@@ -116,6 +117,8 @@ struct Opened {
     engine: Option<Arc<RocksEngine>>,
     /// Of a control plane, with what ends the process when it was stalled.
     leads: Option<(Led, StallWatch)>,
+    /// Of a metadata node: where its partitions are led, with the same.
+    partitions: Option<(Arc<Host>, StallWatch)>,
     /// Of a frontend, with the time that its requests may take at the end.
     serves: Option<(gitstratum_frontend::Service, Duration)>,
 }
@@ -155,7 +158,7 @@ impl Alone {
         self.common.health.watch(stopping.clone());
         let (node, directory) = (self.common.node, plan.data.display());
         tracing::info!(%node, %directory, "ready");
-        let Opened { engine, leads, serves } = self.parts;
+        let Opened { engine, leads, partitions, serves } = self.parts;
         let (stop_serving, serving_drain) = Drain::new();
         let serving =
             serves.map(|(service, within)| (spawn("frontend", service.run(serving_drain)), within));
@@ -172,6 +175,10 @@ impl Alone {
         }
         if let Some(handle) = leads.as_ref().and_then(|(led, _)| led.get()) {
             handle.leave(HAND_OVER_WITHIN).await;
+        }
+        if let Some((host, _)) = &partitions {
+            let left = host.leave(HAND_OVER_WITHIN).await;
+            tracing::info!(left, "leaderships of partitions handed over");
         }
         // What waits for a full disk to have room again would wait for ever.
         engine.iter().for_each(|engine| engine.refuse_when_full());
@@ -200,6 +207,11 @@ async fn open(
         (ProcessRole::Object, _) => {
             let started = object::start(plan, common, agent.incarnation, drain, running).await?;
             Ok(Opened { engine: Some(started.engine), ..Opened::default() })
+        }
+        (ProcessRole::Metadata, _) => {
+            let started = metadata::start(plan, common, drain, running).await?;
+            let partitions = Some((started.host, leading::watch_stalls(&common.clock)));
+            Ok(Opened { engine: Some(started.engine), partitions, ..Opened::default() })
         }
         (ProcessRole::Control, _) => {
             let began = (agent.news, snapshot);
@@ -237,7 +249,7 @@ async fn control_plane(
             Ok(())
         });
     }
-    Ok(Opened { engine: Some(opened.engine), leads, serves: None })
+    Ok(Opened { engine: Some(opened.engine), leads, ..Opened::default() })
 }
 
 /// The first state that the control plane streamed, now or before an earlier end.

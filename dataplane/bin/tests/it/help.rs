@@ -64,6 +64,7 @@ const VERBS: &[&str] = &[
     "credential",
     "control",
     "frontend",
+    "metadata",
     "object",
 ];
 
@@ -94,7 +95,7 @@ async fn help_says_what_the_files_say() {
 #[tokio::test]
 async fn verbs_of_later_versions_say_so() {
     let home = tempfile::tempdir().unwrap();
-    for verb in ["compact", "gc", "limit", "metadata", "agent"] {
+    for verb in ["compact", "gc", "limit", "agent"] {
         let mut command = command(home.path());
         command.args([verb, "list", "--dry-run"]);
         let ended = end(command, "").await;

@@ -67,7 +67,7 @@ async fn gs_cp_14_a_failed_login_is_told_until_it_is_taken() {
     let _serving =
         spawn("agent double", server.serve_with_incoming(UnixListenerStream::new(listener)));
     let (_trigger, drain) = Drain::new();
-    let _telling = spawn("telling", tell(log, untold, socket, drain));
+    let _telling = spawn("telling", tell(log, untold, Door::Socket(socket), drain));
     let refused = hearing.recv().await.unwrap();
     let again = hearing.recv().await.unwrap();
     assert_eq!((refused.failed_logins.len(), refused.lost), (TOLD_MAX, 1), "the queue was full");

@@ -1,4 +1,3 @@
-use std::path::PathBuf;
 use std::time::Duration;
 
 use gitstratum_core::{GrantsVersion, ProcessRole};
@@ -8,7 +7,7 @@ use gitstratum_proto::control::v1::{ProcessReport, SnapshotUpdate};
 use tokio::sync::watch;
 
 use super::{News, Publisher, Snapshot};
-use crate::agent::{self, RETRY_FIRST, RETRY_LONGEST};
+use crate::agent::{self, Door, RETRY_FIRST, RETRY_LONGEST};
 
 /// How often a process tells the agent that it is alive, when nothing else is told.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
@@ -25,8 +24,8 @@ pub enum Applied {
 /// Follows the agent of this node for one process.
 #[derive(Debug)]
 pub struct Follow {
-    /// The agent's Unix socket.
-    pub socket: PathBuf,
+    /// Where the agent is found.
+    pub agent: Door,
     /// The process that follows.
     pub role: ProcessRole,
     /// Where snapshots go.
@@ -75,7 +74,7 @@ pub async fn follow(mut following: Follow, drain: Drain) {
 
 /// One connection: the stream of snapshots one way, reports the other.
 async fn session(following: &mut Follow) -> Result<(), tonic::Status> {
-    let mut agent = agent::connect(following.socket.clone());
+    let mut agent = agent::connect(following.agent.clone());
     let role = following.role.as_str().to_owned();
     let from_version = following.publisher.current().version().0;
     // Before anything can be decided by the snapshot: it may be too old for that (S46).

@@ -6,8 +6,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use gitstratum_core::ProcessRole;
-use gitstratum_process::{RequestId, request_span};
-use http::HeaderMap;
+use gitstratum_process::{RequestId, is_in_line, request_span};
+use http::{HeaderMap, HeaderValue};
 use tonic::Status;
 use tonic::metadata::MetadataValue;
 use tonic::service::Interceptor;
@@ -70,9 +70,9 @@ pub(super) struct Taking<S> {
     inner: S,
 }
 
-impl<S, B> tower::Service<http::Request<B>> for Taking<S>
+impl<S, B, R> tower::Service<http::Request<B>> for Taking<S>
 where
-    S: tower::Service<http::Request<B>>,
+    S: tower::Service<http::Request<B>, Response = http::Response<R>>,
     S::Future: Send + 'static,
 {
     type Response = S::Response;
@@ -87,6 +87,17 @@ where
         let id = sent_request_id(request.headers());
         let (role, operation) = (self.role, request.uri().path().to_owned());
         let work = self.inner.call(request);
-        Box::pin(async move { as_part_of(id, (role, &operation), work).await })
+        Box::pin(async move {
+            let answered = as_part_of(id, (role, &operation), work).await;
+            answered.map(|response| if is_in_line() { undated(response) } else { response })
+        })
     }
+}
+
+/// An answer to which no time is added: where a simulation owns the clock, hyper must not read
+/// the machine's.
+fn undated<R>(mut response: http::Response<R>) -> http::Response<R> {
+    const NEVER: HeaderValue = HeaderValue::from_static("Thu, 01 Jan 1970 00:00:00 GMT");
+    response.headers_mut().insert(http::header::DATE, NEVER);
+    response
 }

@@ -1,10 +1,15 @@
-//! Who is asked: the leader as far as it is known, else the voters in turn.
+//! Who is asked: the leader as far as it is known, else the voters in turn. While voters change
+//! (S39) the leader may be a node that the layout names no more, or not yet.
 
 use std::collections::BTreeSet;
 
-use gitstratum_core::{ErrorKind, NodeId, PartitionId};
+use gitstratum_core::{ErrorKind, NodeId, PartitionId, ProcessRole};
+use gitstratum_proto::control::v1::Node;
 
 use super::{Error, Partitions};
+
+/// State of a node that is gone for good, on the wire.
+const REMOVED: u32 = 6;
 
 impl Partitions {
     /// Follows a hint at a voter; without one the next voter is tried. Voters that named no
@@ -20,7 +25,7 @@ impl Partitions {
             return;
         }
         let voters = self.voters(partition);
-        let hint = error.leader_hint().filter(|node| voters.contains(node));
+        let hint = error.leader_hint().filter(|node| self.may_lead(&voters, *node));
         if hint.is_none() {
             silent.insert(asked);
         }
@@ -42,7 +47,20 @@ impl Partitions {
     pub(super) fn leader_node(&self, partition: PartitionId) -> Option<NodeId> {
         let known = self.inner.leaders.lock().get(&partition).copied();
         let voters = self.voters(partition);
-        known.filter(|node| voters.contains(node)).or_else(|| voters.first().copied())
+        known.filter(|node| self.may_lead(&voters, *node)).or_else(|| voters.first().copied())
+    }
+
+    /// Whether the node can be a voter: by the layout, or because its voters are about to be
+    /// those.
+    fn may_lead(&self, voters: &[NodeId], node: NodeId) -> bool {
+        let is_known = |known: &Node| {
+            known.id == node.0
+                && known.state != REMOVED
+                && known.roles.iter().any(|role| role == ProcessRole::Metadata.as_str())
+        };
+        let snapshot = self.inner.feed.current();
+        voters.contains(&node)
+            || (!voters.is_empty() && snapshot.layout().nodes.iter().any(is_known))
     }
 
     /// The partition's voters, the preferred leader first.

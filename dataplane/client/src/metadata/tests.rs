@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 use gitstratum_core::{ClusterId, ProcessRole, SegmentId};
 use gitstratum_identity::{LocalNetwork, Peer};
 use gitstratum_process::{Drain, DrainTrigger, Task, spawn};
-use gitstratum_proto::control::v1::{Layout, PartitionPlacement, SnapshotUpdate};
+use gitstratum_proto::control::v1::{Layout, Node, PartitionPlacement, SnapshotUpdate};
 use gitstratum_proto::metadata::v1::{SegmentStatesRequest, UpdateRefsRequest};
 use tonic::body::Body;
 use tonic::server::NamedService;
@@ -66,6 +66,10 @@ impl World {
     }
 
     fn of(answers: [Option<Status>; 3]) -> Self {
+        Self::placed(answers, layout())
+    }
+
+    fn placed(answers: [Option<Status>; 3], snapshot: Snapshot) -> Self {
         let (network, calls) = (LocalNetwork::new(), Arc::new(Mutex::new(Vec::new())));
         let (trigger, drain) = Drain::new();
         let serve = |(node, answer): (NodeId, Option<Status>)| {
@@ -79,7 +83,7 @@ impl World {
         let peer =
             Peer { cluster: ClusterId([1; 16]), role: ProcessRole::Frontend, node: NODES[0] };
         let (publisher, feed) = Feed::channel();
-        publisher.publish(layout());
+        publisher.publish(snapshot);
         let partitions = Partitions::new(network.dialer(peer), feed);
         Self { partitions, calls, _trigger: trigger, _serving: serving }
     }
@@ -96,8 +100,12 @@ impl World {
 
 fn layout() -> Snapshot {
     let voters = NODES.map(|node| node.0).to_vec();
-    let placement =
-        |partition| PartitionPlacement { partition, voters: voters.clone(), preferred_leader: 1 };
+    let placement = |partition| PartitionPlacement {
+        partition,
+        voters: voters.clone(),
+        preferred_leader: 1,
+        ..PartitionPlacement::default()
+    };
     let partitions = (0..PARTITIONS).map(placement).collect();
     let layout = Layout { partitions, ..Layout::default() };
     Snapshot::empty().apply(&SnapshotUpdate {
@@ -164,6 +172,26 @@ async fn a_hint_at_a_node_that_is_no_voter_is_not_followed() {
     let world = World::new([not_leading(Some(9)), answered(), answered()]);
     assert_eq!(world.ask().await, ErrorKind::NotFound);
     assert_eq!(world.calls(), [1, 2]);
+}
+
+/// While voters change one leads that the layout names no more, or not yet.
+#[tokio::test(start_paused = true)]
+async fn s39_a_hint_at_a_metadata_node_that_is_about_to_vote_or_to_leave_is_followed() {
+    let snapshot = |roles: &[&str]| {
+        let mut layout = layout().layout().clone();
+        layout.partitions.iter_mut().for_each(|placement| placement.voters = vec![1, 2]);
+        let roles = roles.iter().map(|role| (*role).to_owned()).collect();
+        layout.nodes = vec![Node { id: 3, roles, state: 2, ..Node::default() }];
+        let update = SnapshotUpdate { version: 1, layout: Some(layout), ..Default::default() };
+        Snapshot::empty().apply(&update)
+    };
+    let answers = || [not_leading(Some(3)), not_leading(Some(3)), answered()].map(Some);
+    let world = World::placed(answers(), snapshot(&["metadata"]));
+    assert_eq!(world.ask().await, ErrorKind::NotFound);
+    assert_eq!(world.calls(), [1, 3]);
+    let world = World::placed(answers(), snapshot(&["object"]));
+    assert_eq!(world.ask().await, ErrorKind::Unavailable);
+    assert!(!world.calls().contains(&3));
 }
 
 #[tokio::test(start_paused = true)]

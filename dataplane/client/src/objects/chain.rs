@@ -44,7 +44,7 @@ impl Reader {
             if plan.entries.contains_key(&entry) || plan.held.contains_key(&entry) {
                 continue;
             }
-            if let Some(object) = self.objects.get(&entry).await {
+            if let Some(object) = self.objects.get(&entry) {
                 plan.held.insert(entry, object);
                 continue;
             }

@@ -19,7 +19,7 @@ pub(super) async fn decode(
     plan: ChainPlan,
     read: BTreeMap<EntryKey, Bytes>,
 ) -> Result<Vec<Decoded>, Error> {
-    let decoding = tokio::task::spawn_blocking(move || Decoder::new(&plan, &read).run());
+    let decoding = gitstratum_process::blocking(move || Decoder::new(&plan, &read).run());
     decoding.await.map_err(|_| Error::Interrupted)?
 }
 

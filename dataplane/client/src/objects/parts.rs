@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::fmt::Display;
 use std::sync::Arc;
 
@@ -5,7 +6,9 @@ use bytes::{Bytes, BytesMut};
 use gitstratum_core::{PackId, SegmentId};
 use gitstratum_git::part::{Kind, Piece};
 use gitstratum_git::{graph, index, table};
-use moka::future::Cache;
+use moka::sync::Cache;
+use parking_lot::Mutex;
+use tokio::sync::OnceCell;
 
 use super::{Error, Reader};
 use crate::bulk::Span;
@@ -19,13 +22,58 @@ enum Loaded {
     Table(Arc<table::Reader>),
 }
 
+type Key = (PackId, Kind);
+/// A part and its bytes.
+type Weighed = (Loaded, u32);
+/// One read of a part, for all who ask meanwhile.
+type Flight = Arc<OnceCell<Result<Weighed, Error>>>;
+
 /// Parts by pack and kind. Concurrent askers of one part share its read.
-pub(super) struct PartCache(Cache<(PackId, Kind), (Loaded, u32)>);
+pub(super) struct PartCache {
+    held: Cache<Key, Weighed>,
+    /// As many as there are askers at most.
+    flights: Mutex<HashMap<Key, Flight>>,
+}
 
 impl PartCache {
     pub(super) fn new(capacity: u64) -> Self {
-        let weigh = |_: &(PackId, Kind), held: &(Loaded, u32)| held.1;
-        Self(Cache::builder().max_capacity(capacity).weigher(weigh).build())
+        let weigh = |_: &Key, held: &Weighed| held.1;
+        let held = Cache::builder().max_capacity(capacity).weigher(weigh).build();
+        Self { held, flights: Mutex::default() }
+    }
+
+    /// What is held as `key`, or what `load` gives to all who ask for it now.
+    async fn get(
+        &self,
+        key: Key,
+        load: impl Future<Output = Result<Weighed, Error>>,
+    ) -> Result<Loaded, Error> {
+        if let Some((loaded, _)) = self.held.get(&key) {
+            return Ok(loaded);
+        }
+        let flight = Arc::clone(self.flights.lock().entry(key).or_default());
+        let seat = Seat { cache: self, key, flight };
+        let weighed = seat.flight.get_or_init(|| load).await.clone()?;
+        self.held.insert(key, weighed.clone());
+        Ok(weighed.0)
+    }
+}
+
+/// The place of one asker in a flight, which is forgotten with its last one.
+struct Seat<'a> {
+    cache: &'a PartCache,
+    key: Key,
+    flight: Flight,
+}
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        let mut flights = self.cache.flights.lock();
+        let is_same = |held: &Flight| Arc::ptr_eq(held, &self.flight);
+        let is_over = self.flight.initialized() || Arc::strong_count(&self.flight) <= 2;
+        if is_over && flights.get(&self.key).is_some_and(is_same) {
+            flights.remove(&self.key);
+        }
     }
 }
 
@@ -89,8 +137,7 @@ impl Reader {
             let weight = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
             Ok::<_, Error>((open(bytes)?, weight))
         };
-        let held = self.parts.0.try_get_with((pack.id, kind), load).await;
-        held.map(|(loaded, _)| loaded).map_err(|error| error.as_ref().clone())
+        self.parts.get((pack.id, kind), load).await
     }
 
     async fn part_bytes(&self, pack: &Arc<Pack>, kind: Kind) -> Result<Bytes, Error> {
@@ -129,4 +176,44 @@ fn broken(pack: &Pack, kind: Kind, error: impl Display) -> Error {
 
 fn mixed_up(pack: &Pack) -> Error {
     Error::Manifest { pack: pack.id, problem: "holds one part under another's kind" }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+    use futures::future::join;
+    use gitstratum_core::ObjectFormat;
+
+    use super::*;
+
+    const KEY: Key = (PackId([1; 16]), Kind::Graph);
+
+    fn graph() -> Weighed {
+        let part = graph::Builder::new(KEY.0, ObjectFormat::Sha1).finish().unwrap();
+        (Loaded::Graph(Arc::new(graph::Reader::open(KEY.0, part).unwrap())), 1)
+    }
+
+    #[tokio::test]
+    async fn askers_share_a_read_and_its_failure_and_the_next_one_reads_anew() {
+        let cache = PartCache::new(1_000);
+        let fails = async {
+            tokio::task::yield_now().await;
+            Err(Error::Interrupted)
+        };
+        let other = async { panic!("one read is under way") };
+        let (one, two) = join(cache.get(KEY, fails), cache.get(KEY, other)).await;
+        assert!(one.is_err() && two.is_err());
+        assert!(cache.get(KEY, async { Ok(graph()) }).await.is_ok());
+        let none = async { panic!("it is held") };
+        assert!(cache.get(KEY, none).await.is_ok());
+        assert!(cache.flights.lock().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_read_that_nobody_waits_for_any_more_is_forgotten() {
+        let cache = PartCache::new(1_000);
+        let never = std::future::pending();
+        assert!(cache.get(KEY, never).now_or_never().is_none());
+        assert!(cache.flights.lock().is_empty());
+    }
 }

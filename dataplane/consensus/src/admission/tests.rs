@@ -38,6 +38,24 @@ fn s23_an_empty_disk_beside_a_group_that_has_begun_is_sound_only_if_all_say_so()
     assert_eq!(judge(own(0, 1), &[word(0, 0)], VOTERS), shown, "it has had a start");
 }
 
+#[test]
+fn s23_a_replica_that_others_made_room_for_is_a_later_one_from_the_first() {
+    let renewed = |own: Own, words: &[Word]| match judge_placed(own, words, VOTERS, Place::Later) {
+        Verdict::Renew { life } => life,
+        verdict => panic!("{verdict:?}"),
+    };
+    assert_eq!(renewed(Own::default(), &[word(0, 0), word(0, 0)]), 1);
+    assert_eq!(renewed(Own::default(), &[]), 1, "others may be as new as this one");
+    assert_eq!(renewed(Own::default(), &[word(3, 1)]), 4);
+    assert_eq!(renewed(Own { holds: false, ..own(5, 0) }, &[word(3, 1)]), 6);
+    for (disk, place) in [(Own::default(), Place::Founding), (own(1, 3), Place::Later)] {
+        for words in [&[][..], &[word(0, 0)], &[word(1, 1), word(0, 0)]] {
+            let judged = judge(disk, words, VOTERS);
+            assert_eq!(judge_placed(disk, words, VOTERS, place), judged, "{disk:?}");
+        }
+    }
+}
+
 /// One step of what can happen to three replicas.
 #[derive(Clone, Copy, Debug)]
 enum Step {
@@ -116,10 +134,7 @@ impl World {
                 self.destroy(node, life);
                 Start { life, number: 1 }
             }
-            Verdict::Renew { life } => {
-                self.0[node].is_struck = false;
-                Start { life, number: 1 }
-            }
+            Verdict::Renew { life } => Start { life, number: 1 },
         };
         if steps == 0 {
             self.0[node].disk.own.start = Start { number: next.number - 1, ..next };
@@ -136,6 +151,8 @@ impl World {
         if steps > 1 {
             self.0[node].disk.own.holds = true;
         }
+        // One that begins anew knows what it was shown, once all have shown it.
+        self.0[node].is_struck &= !(steps == 3 && next.life > 0);
         let disk = self.0[node].disk;
         self.0[node].copies.push(disk);
         match (steps > 1, had_lost) {
@@ -150,7 +167,7 @@ impl World {
         let replica = &mut self.0[node];
         (replica.disk, replica.copies) = (Disk::default(), Vec::new());
         replica.disk.own.start = Start { life, number: 0 };
-        replica.is_struck = false;
+        replica.is_struck = true;
     }
 
     /// Both note each other's start.
@@ -296,4 +313,20 @@ fn s23_peers_that_were_emptied_in_turn_still_know_the_last_one() {
     let step = Step::Start { node: 2, steps: 3, first: 0, heard: 2 };
     assert_eq!(world.take(step), [Outcome::Sound]);
     assert_eq!(world.0[2].disk.own.start.life, 1);
+}
+
+/// The bound, once found by a property that did not know it: who was emptied and has yet to
+/// begin anew cannot tell of another's disk that is rolled back meanwhile.
+#[test]
+fn s23_two_disks_lost_before_either_has_begun_anew_are_beyond_help() {
+    let mut world = World(Default::default());
+    let start = |node, steps| Step::Start { node, steps, first: 0, heard: 2 };
+    for step in [start(1, 1), start(1, 1), start(2, 3), Step::Empty { node: 2 }, start(2, 0)] {
+        world.take(step);
+    }
+    assert!(!world.is_beyond_help(), "one of them is lost");
+    world.take(Step::Restore { node: 1, back: 0 });
+    assert!(world.is_beyond_help());
+    let outcomes = world.take(Step::AllStart);
+    assert_eq!(outcomes[1], Outcome::TrustedOld, "nobody is left who knew");
 }

@@ -27,7 +27,7 @@ impl<M: StateMachine> Applier<M> {
         work: impl FnOnce(&Applied<M>) -> Result<T, Error> + Send + 'static,
     ) -> io::Result<T> {
         let applied = Arc::clone(&self.0);
-        let done = tokio::task::spawn_blocking(move || work(&applied)).await;
+        let done = gitstratum_process::blocking(move || work(&applied)).await;
         let result = done.unwrap_or_else(|panic| {
             Err(Error::Task { group: self.0.group, what: format!("state machine: {panic}") })
         });

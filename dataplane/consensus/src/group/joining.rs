@@ -15,7 +15,7 @@ use super::steering::standing_of;
 use crate::error::Error;
 use crate::machine::StateMachine;
 use crate::peer::Peers;
-use crate::raft::{Metrics, Place, Raft, is_joint};
+use crate::raft::{Metrics, Place, Raft, is_joint, node_of};
 
 /// Entries that a learner may be behind and still be given a vote.
 const BEHIND_MAX: u64 = 64;
@@ -55,10 +55,7 @@ impl<M: StateMachine> Joining<M> {
     pub(crate) fn begin(&self, node: NodeId, replica: u64) -> Result<(), Error> {
         let group = self.peers.group;
         self.check_leads()?;
-        // Members that came later are known by the membership alone.
-        let (others, is_member, _) = self.members(node, replica);
-        let is_known = is_member || !others.is_empty();
-        if !is_known && !self.voters.lock().contains(&node) {
+        if !self.may_ask(node) {
             let what = format!("node {node} has no voter of it");
             return Err(Error::Membership { group, what });
         }
@@ -74,6 +71,23 @@ impl<M: StateMachine> Joining<M> {
         };
         spawn("replica joining", taking).detach();
         Ok(())
+    }
+
+    /// Whether a replica of `node` is taken in because it asks: where one that votes is to be
+    /// replaced, or voters are missing. One that is to take another's place comes in by the change
+    /// that leaves the other out. Members that came later are known by the membership alone.
+    fn may_ask(&self, node: NodeId) -> bool {
+        let metrics = self.driver.metrics();
+        let metrics = metrics.borrow_watched();
+        if self.peers.voter_on(&metrics, node).is_some() {
+            return true;
+        }
+        let membership = metrics.membership_config.membership();
+        let voters = self.voters.lock();
+        if voters.contains(&node) {
+            return membership.voter_ids().count() < voters.len();
+        }
+        membership.nodes().any(|(_, place)| place.node == node.0)
     }
 
     /// The right to change the members.
@@ -151,9 +165,14 @@ impl<M: StateMachine> Joining<M> {
         let asking = nodes.iter().map(|node| async {
             (*node, standing_of(&self.peers, *node).await.map(|standing| standing.replica))
         });
-        let mut added = BTreeMap::new();
+        let (mut added, mut ready) = (BTreeMap::new(), BTreeSet::new());
         for (node, asked) in join_all(asking).await {
             let turn = self.take_turn()?;
+            if self.peers.voter_on(&self.driver.metrics().borrow_watched(), node).is_some() {
+                // Taken in meanwhile, perhaps with a later replica than it answered for.
+                ready.insert(node);
+                continue;
+            }
             let taken = match asked {
                 Ok(replica) => self.add_learner(node, replica).await.map(|()| replica),
                 Err(why) => Err(why),
@@ -167,7 +186,8 @@ impl<M: StateMachine> Joining<M> {
         let waiting = added.iter().map(|(node, replica)| async {
             self.wait_caught_up(*replica, within).await.is_ok().then_some(*node)
         });
-        Ok(join_all(waiting).await.into_iter().flatten().collect())
+        ready.extend(join_all(waiting).await.into_iter().flatten());
+        Ok(ready)
     }
 
     /// The replicas that may vote for `nodes`.
@@ -190,6 +210,15 @@ impl<M: StateMachine> Joining<M> {
             })
         };
         nodes.iter().map(ready).collect()
+    }
+
+    /// Learners on other nodes than these.
+    pub(crate) fn learners_beside(&self, nodes: &BTreeSet<NodeId>) -> BTreeSet<u64> {
+        let metrics = self.driver.metrics();
+        let metrics = metrics.borrow_watched();
+        let membership = metrics.membership_config.membership();
+        let is_beside = |replica: &u64| !nodes.contains(&node_of(&metrics, *replica));
+        membership.learner_ids().filter(is_beside).collect()
     }
 
     /// Waits until a learner has all but the last entries.

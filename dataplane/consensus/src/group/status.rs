@@ -6,7 +6,7 @@ use openraft::async_runtime::watch::WatchReceiver as _;
 use tokio::sync::watch;
 
 use crate::id::LogIndex;
-use crate::raft::{Metrics, Types, is_joint, node_of};
+use crate::raft::{Metrics, Types, has_settled, is_joint, node_of};
 
 /// What this node does in the group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,8 +50,12 @@ pub struct Status {
     /// The voters. Empty before [`crate::Group::initialize`]. While [`Status::is_joint`], those
     /// of both sets.
     pub voters: BTreeSet<NodeId>,
+    /// Nodes with a replica that has the log and no vote.
+    pub learners: BTreeSet<NodeId>,
     /// Whether a change of the voters is between its two steps: a majority of each set is needed.
     pub is_joint: bool,
+    /// Whether the voters are committed, as far as is known here, and no change is under way.
+    pub is_settled: bool,
     /// Why the group stopped, unless it was told to.
     pub failed: Option<String>,
 }
@@ -64,8 +68,10 @@ impl Status {
 
     pub(crate) fn of(metrics: &Metrics) -> Self {
         let term = metrics.current_term;
-        let voters = metrics.membership_config.voter_ids().map(|id| node_of(metrics, id)).collect();
-        let is_joint = is_joint(metrics.membership_config.membership());
+        let membership = metrics.membership_config.membership();
+        let voters = membership.voter_ids().map(|id| node_of(metrics, id)).collect();
+        let learners = membership.learner_ids().map(|id| node_of(metrics, id)).collect();
+        let is_joint = is_joint(membership);
         let (role, failed) = match (&metrics.running_state, metrics.state) {
             (Err(openraft::errors::Fatal::Stopped), _) => (Role::Stopped, None),
             (Err(fatal), _) => (Role::Stopped, Some(fatal.to_string())),
@@ -84,7 +90,9 @@ impl Status {
             last_log: LogIndex(metrics.last_log_index.unwrap_or_default()),
             purged: metrics.purged.map(|id| LogIndex(id.index)),
             voters,
+            learners,
             is_joint,
+            is_settled: has_settled(metrics),
             failed,
         }
     }

@@ -7,7 +7,9 @@ use openraft::async_runtime::watch::WatchReceiver as _;
 
 use super::Host;
 use super::showing::{Unshown, show_all};
-use crate::admission::{Own, Start, Verdict, Word, answers_needed, is_doubtful, judge};
+use crate::admission::{
+    Own, Place, Start, Verdict, Word, answers_needed, is_doubtful, judge_placed,
+};
 use crate::error::Error;
 use crate::group::{Driver, has_vote};
 use crate::id::GroupId;
@@ -46,6 +48,7 @@ impl Host {
         &self,
         group: GroupId,
         voters: &BTreeSet<NodeId>,
+        place: Place,
     ) -> Result<Admitted, Error> {
         let disk = self.starts.disk(group).await?;
         let own = disk.own;
@@ -60,8 +63,11 @@ impl Host {
         let peers = self.peers(group, disk.replica);
         // This node counts too, whether it is named among them or not.
         let voters = others.len() + 1;
-        let words = ask_until_clear(&peers, &others, own).await;
-        let (start, replica) = match judge(own, &words, voters) {
+        let words = match place {
+            Place::Later => ask_all(&peers, &others).await,
+            Place::Founding => ask_until_clear(&peers, &others, own).await,
+        };
+        let (start, replica) = match judge_placed(own, &words, voters, place) {
             Verdict::Wait => return Err(not_admitted(group, words.len(), voters)),
             Verdict::Admit(start) => (start, disk.replica),
             Verdict::Destroy { life } => {
@@ -71,7 +77,7 @@ impl Host {
             }
             Verdict::Renew { life } => {
                 let replica = self.starts.renew(group, life).await?;
-                tracing::warn!(%group, "not all have said that this replica is new: it joins anew");
+                tracing::info!(%group, "this replica is taken for a later one: it joins");
                 (Start { life, number: 1 }, replica)
             }
         };
@@ -86,6 +92,10 @@ impl Host {
         let noted = shown.noted;
         self.starts.note_all(group, &noted).await?;
         if noted.len() < answers_needed(voters) {
+            if place == Place::Later {
+                // The next try may be one of a later life.
+                tokio::time::sleep(AGAIN_AFTER).await;
+            }
             return Err(not_admitted(group, noted.len(), voters));
         }
         let joins = start.life > 0;

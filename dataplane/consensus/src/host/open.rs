@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use super::admit::{Admitted, join};
 use super::showing::Showing;
 use super::{Host, Registration};
+use crate::admission::Place;
 use crate::applier::{Applied, Applier};
 use crate::error::Error;
 use crate::group::{
@@ -54,6 +55,30 @@ impl Host {
         machine: M,
         voters: &BTreeSet<NodeId>,
     ) -> Result<Group<M>, Error> {
+        self.open_as(Place::Founding, group, machine, voters).await
+    }
+
+    /// The same for a group that was begun by others than `voters`: what is not here was never
+    /// here, or is lost. The leader takes this node's replica in (S39); it begins no group.
+    ///
+    /// # Errors
+    /// As [`Host::open_among`].
+    pub async fn open_later<M: StateMachine>(
+        &self,
+        group: GroupId,
+        machine: M,
+        voters: &BTreeSet<NodeId>,
+    ) -> Result<Group<M>, Error> {
+        self.open_as(Place::Later, group, machine, voters).await
+    }
+
+    async fn open_as<M: StateMachine>(
+        &self,
+        place: Place,
+        group: GroupId,
+        machine: M,
+        voters: &BTreeSet<NodeId>,
+    ) -> Result<Group<M>, Error> {
         {
             let mut open = self.members.open.lock();
             if open.contains_key(&group) {
@@ -61,7 +86,7 @@ impl Host {
             }
             open.insert(group, None);
         }
-        let opened = self.open_registered(group, machine, voters).await;
+        let opened = self.open_registered((group, place), machine, voters).await;
         if opened.is_err() {
             self.members.open.lock().remove(&group);
         }
@@ -70,11 +95,11 @@ impl Host {
 
     async fn open_registered<M: StateMachine>(
         &self,
-        group: GroupId,
+        (group, place): (GroupId, Place),
         machine: M,
         voters: &BTreeSet<NodeId>,
     ) -> Result<Group<M>, Error> {
-        let admitted = self.admit(group, voters).await?;
+        let admitted = self.admit(group, voters, place).await?;
         let replica = admitted.replica;
         let failure = Failure::default();
         let (log, applied) = self.load((group, replica), machine, &failure).await?;
@@ -123,7 +148,7 @@ impl Host {
             let applied = Applied::open(group, engine, failure, chunk_bytes, machine)?;
             Ok((log, Arc::new(applied)))
         };
-        tokio::task::spawn_blocking(load)
+        gitstratum_process::blocking(load)
             .await
             .map_err(|panic| Error::Task { group, what: format!("opening it: {panic}") })?
     }

@@ -118,7 +118,7 @@ impl Starts {
         read: impl FnOnce(&dyn Engine) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let engine = Arc::clone(&self.engine);
-        let reading = tokio::task::spawn_blocking(move || read(&*engine));
+        let reading = gitstratum_process::blocking(move || read(&*engine));
         let panicked = |panic| Error::Task { group: GroupId(0), what: format!("starts: {panic}") };
         reading.await.map_err(panicked)?
     }

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use gitstratum_core::NodeId;
+use openraft::ServerState;
 use openraft::async_runtime::watch::WatchReceiver as _;
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest,
@@ -13,7 +14,7 @@ use crate::error::{Error, ReadError};
 use crate::group::{Contact, Driver, Failure, Joining, Reads, Steering};
 use crate::machine::StateMachine;
 use crate::network::BoxFuture;
-use crate::raft::{Raft, Types, Vote};
+use crate::raft::{Raft, Types, Vote, has_settled};
 use crate::snapshot::{Received, Receiver};
 use crate::wire::{self, Answer, Ask};
 
@@ -87,6 +88,7 @@ impl<M: StateMachine> Member for Served<M> {
                     self.joining.begin(from, ask.replica)?;
                     Ok(Answer::Joining(wire::JoiningAnswer {}))
                 }
+                Ask::Members(wire::MembersAsk {}) => self.members().await,
                 Ask::Known(_) | Ask::Show(_) => {
                     let what = "the host answers that".to_owned();
                     Err(Error::Message { what })
@@ -189,7 +191,7 @@ impl<M: StateMachine> Served<M> {
             let taken = transfer.receiver.take(&chunk);
             (transfer, taken)
         };
-        let (transfer, taken) = tokio::task::spawn_blocking(taking)
+        let (transfer, taken) = gitstratum_process::blocking(taking)
             .await
             .map_err(|panic| Error::Task { group, what: format!("snapshot: {panic}") })?;
         if !self.is_of_the_past(ask.vote) {
@@ -232,7 +234,7 @@ impl<M: StateMachine> Served<M> {
     async fn discard(&self, receiver: Option<Receiver>) -> Result<(), Error> {
         let Some(receiver) = receiver else { return Ok(()) };
         let group = self.applied.group;
-        tokio::task::spawn_blocking(move || receiver.discard())
+        gitstratum_process::blocking(move || receiver.discard())
             .await
             .map_err(|panic| Error::Task { group, what: format!("snapshot: {panic}") })?
     }
@@ -242,6 +244,23 @@ impl<M: StateMachine> Served<M> {
         let handle = |raft: Raft<M>| async move { raft.handle_transfer_leader(request).await };
         let refused = self.call(handle).await?.is_err();
         Ok(Answer::TransferLeader(wire::TransferAnswer { refused }))
+    }
+
+    /// Who the members are, if this replica leads: looked at after it has confirmed that, so
+    /// the membership is not one of a leader of the past.
+    async fn members(&self) -> Result<Answer, Error> {
+        let group = self.applied.group;
+        let confirmed = self.reads.confirm_leadership().await;
+        confirmed.map_err(|error| Error::Membership { group, what: error.to_string() })?;
+        let metrics = self.driver.metrics();
+        let metrics = metrics.borrow_watched();
+        if metrics.state != ServerState::Leader || !has_settled(&metrics) {
+            let what = "its members are about to change".to_owned();
+            return Err(Error::Membership { group, what });
+        }
+        let members = metrics.committed_membership_config.membership().nodes();
+        let replicas = members.map(|(replica, _)| *replica).collect();
+        Ok(Answer::Members(wire::MembersAnswer { replicas }))
     }
 
     async fn read_index(&self) -> Result<Answer, Error> {

@@ -1,6 +1,6 @@
 use bytes::Bytes;
+use gitstratum_process::{Gone, Outlet, Produced, produce};
 use gitstratum_store::{Reader, engine};
-use tokio::sync::mpsc;
 
 use super::{Digest, Source, place, walk};
 use crate::error::Error;
@@ -12,29 +12,27 @@ const CHUNKS_AHEAD: usize = 2;
 
 /// The state as sealed chunks, read on a blocking thread as fast as they are taken. An
 /// error is the last item. Dropping the receiver ends the reading.
-pub(crate) fn stream(source: Source) -> mpsc::Receiver<Result<Bytes, Error>> {
-    let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD);
-    drop(tokio::task::spawn_blocking(move || {
+pub(crate) fn stream(source: Source) -> Produced<Result<Bytes, Error>> {
+    produce(CHUNKS_AHEAD, move |chunks| {
         let group = source.group;
-        let viewed = source.engine.view(&mut |view| send(&source, view, &sender));
+        let viewed = source.engine.view(&mut |view| send(&source, view, chunks));
         if let Err(error) = viewed {
-            drop(sender.blocking_send(Err(Error::Engine { group, source: error })));
+            let _last = chunks.put(Err(Error::Engine { group, source: error }));
         }
-    }));
-    receiver
+    })
 }
 
 fn send(
     source: &Source,
     view: &dyn Reader,
-    sender: &mpsc::Sender<Result<Bytes, Error>>,
+    chunks: &Outlet<Result<Bytes, Error>>,
 ) -> Result<(), engine::Error> {
-    let mut cutter = Cutter { source, sender, sequence: 0, rows: Vec::new(), bytes: 0 };
+    let mut cutter = Cutter { source, chunks, sequence: 0, rows: Vec::new(), bytes: 0 };
     match cutter.run(view) {
         Ok(()) | Err(Stop::Gone) => Ok(()),
         Err(Stop::Engine(error)) => Err(error),
         Err(Stop::Damaged(error)) => {
-            drop(sender.blocking_send(Err(error)));
+            let _last = chunks.put(Err(error));
             Ok(())
         }
     }
@@ -56,7 +54,7 @@ impl From<engine::Error> for Stop {
 
 struct Cutter<'a> {
     source: &'a Source,
-    sender: &'a mpsc::Sender<Result<Bytes, Error>>,
+    chunks: &'a Outlet<Result<Bytes, Error>>,
     sequence: u64,
     rows: Vec<wire::Row>,
     bytes: usize,
@@ -101,6 +99,6 @@ impl Cutter<'_> {
         chunk.sequence = self.sequence;
         let sealed = seal::seal(&place(self.source.group, self.sequence), &chunk);
         self.sequence += 1;
-        self.sender.blocking_send(Ok(sealed)).map_err(|_| Stop::Gone)
+        self.chunks.put(Ok(sealed)).map_err(|Gone| Stop::Gone)
     }
 }

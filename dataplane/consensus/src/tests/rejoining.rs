@@ -14,7 +14,8 @@ use crate::network::BoxFuture;
 use crate::testing::{LocalNetwork, Register};
 use crate::wire::{self, Ask};
 use crate::{
-    Config, Error, Group, GroupId, Host, HostOptions, LogIndex, Network, NetworkError, families,
+    Config, Error, Group, GroupId, Host, HostOptions, LogIndex, Network, NetworkError, Status,
+    families,
 };
 
 const GROUP: GroupId = GroupId(4);
@@ -74,6 +75,32 @@ async fn open(host: &Host) -> Group<Register> {
     let opened = async {
         loop {
             match host.open_among(GROUP, Register::new(), &voters()).await {
+                Err(Error::NotAdmitted { .. }) => tokio::task::yield_now().await,
+                opened => return opened.unwrap(),
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, opened).await.expect("because a majority answers")
+}
+
+/// The one that leads.
+async fn leader(nodes: &[Node]) -> Group<Register> {
+    let leading = async {
+        loop {
+            if let Some(node) = nodes.iter().find(|node| node.group.is_leader()) {
+                return node.group.clone();
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, leading).await.expect("because a majority is up")
+}
+
+/// Opens the group on a node that is to vote in it with those of `voters`.
+async fn open_later(host: &Host, voters: &BTreeSet<NodeId>) -> Group<Register> {
+    let opened = async {
+        loop {
+            match host.open_later(GROUP, Register::new(), voters).await {
                 Err(Error::NotAdmitted { .. }) => tokio::task::yield_now().await,
                 opened => return opened.unwrap(),
             }
@@ -206,12 +233,7 @@ async fn s23_a_replica_whose_disk_was_rolled_back_is_destroyed_and_joins_anew() 
 #[tokio::test(flavor = "multi_thread")]
 async fn s23_gs_cp_36_an_emptied_node_is_made_a_voter_by_its_new_replica() {
     let (network, mut nodes) = of_three().await;
-    let leader = loop {
-        if let Some(node) = nodes.iter().find(|node| node.group.is_leader()) {
-            break node.group.clone();
-        }
-        tokio::task::yield_now().await;
-    };
+    let leader = leader(&nodes).await;
     let place = nodes.iter().position(|node| node.id != leader.node()).unwrap();
     let emptied = BTreeSet::from([nodes[place].id]);
     let rest: BTreeSet<NodeId> = voters().difference(&emptied).copied().collect();
@@ -230,6 +252,104 @@ async fn s23_gs_cp_36_an_emptied_node_is_made_a_voter_by_its_new_replica() {
     };
     tokio::time::timeout(PATIENCE, changing).await.expect("it gets a vote");
     has_a_vote(&network, &nodes, place).await;
+    for node in &nodes {
+        node.host.shutdown().await;
+    }
+}
+
+/// It gives up what it has only once the leader says so, and comes back as a new replica.
+#[tokio::test(flavor = "multi_thread")]
+async fn s39_s23_a_node_that_votes_no_more_forgets_the_group_and_may_come_back() {
+    let (network, mut nodes) = of_three().await;
+    for number in 0..100 {
+        propose(&nodes, &number.to_string()).await;
+    }
+    let leader = leader(&nodes).await;
+    let place = nodes.iter().position(|node| node.id != leader.node()).unwrap();
+    let (leaving, host) = (nodes[place].id, Arc::clone(&nodes[place].host));
+    let rest: BTreeSet<NodeId> = voters().into_iter().filter(|node| *node != leaving).collect();
+    assert!(!host.is_left_out(GROUP, &rest).await.unwrap(), "it has a vote");
+    leader.change_voters(&rest).await.unwrap();
+    network.cut(leaving);
+    assert!(!host.is_left_out(GROUP, &rest).await.unwrap(), "nobody says so");
+    network.heal(leaving);
+    let left_out = async {
+        while !host.is_left_out(GROUP, &rest).await.unwrap() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, left_out).await.expect("because the leader says so");
+    assert!(matches!(host.forget(GROUP).await, Err(Error::Open { .. })), "it is open");
+    nodes[place].group.shutdown().await;
+    assert!(host.holds(GROUP).await.unwrap());
+    host.forget(GROUP).await.unwrap();
+    assert!(!host.holds(GROUP).await.unwrap());
+    propose(&nodes, "without it").await;
+    nodes[place].group = open(&host).await;
+    assert!(!nodes[place].group.is_new(), "it must not begin the group again");
+    has_a_vote(&network, &nodes, place).await;
+    for node in &nodes {
+        node.host.shutdown().await;
+    }
+}
+
+/// Node 4 votes in place of node 1; what 1 and 3 saw of node 2 it never did. Of a node 2 that was
+/// rolled back it must not say that nothing is missing.
+#[tokio::test(flavor = "multi_thread")]
+async fn s23_s39_a_new_voter_vouches_for_nobody_whose_start_it_was_not_shown() {
+    let (network, mut nodes) = of_three().await;
+    nodes[1].host.shutdown().await;
+    let (copy, disk) = (nodes[1].memory.crash(), nodes[1].memory.crash());
+    restart(&network, &mut nodes, 1, disk).await;
+    propose(&nodes, "not in the copy").await;
+    nodes[1].host.shutdown().await;
+    let now: BTreeSet<NodeId> = [2, 3, 4].map(NodeId).into();
+    let fourth = host(&network, NodeId(4), &MemoryEngine::new(&families()));
+    let group = open_later(&fourth, &now).await;
+    assert!(!group.is_new());
+    network.cut(NodeId(3));
+    let rolled_back = host(&network, NodeId(2), &copy);
+    for _ in 0..3 {
+        let opened = rolled_back.open_among(GROUP, Register::new(), &now).await;
+        assert!(matches!(opened, Err(Error::NotAdmitted { .. })), "node 4 does not know");
+    }
+    for host in [&nodes[0].host, &nodes[2].host, &fourth, &rolled_back] {
+        host.shutdown().await;
+    }
+}
+
+/// A learner that is to be no voter after all is gone, and one that takes another's place comes
+/// in by the change that leaves the other out: its asking is no second way.
+#[tokio::test(flavor = "multi_thread")]
+async fn s39_a_change_of_voters_leaves_no_learner_behind_and_is_one_change() {
+    let (network, nodes) = of_three().await;
+    let leader = leader(&nodes).await;
+    let others: Vec<NodeId> = voters().into_iter().filter(|id| *id != leader.node()).collect();
+    let now = BTreeSet::from([leader.node(), others[0], NodeId(4)]);
+    leader.follow_voters(&now);
+    let fourth = host(&network, NodeId(4), &MemoryEngine::new(&families()));
+    let group = open_later(&fourth, &now).await;
+    let learning = async {
+        let new = BTreeSet::from([NodeId(4)]);
+        while leader.add_learners(&new, PATIENCE).await.ok() != Some(new.clone()) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, learning).await.expect("it learns");
+    let mut status = leader.watch();
+    let learns = |status: &Status| status.learners == BTreeSet::from([NodeId(4)]);
+    tokio::time::timeout(PATIENCE, status.wait_for(learns)).await.unwrap().unwrap();
+    // It asks twice a second.
+    for number in 0..20 {
+        propose(&nodes, &number.to_string()).await;
+        assert_eq!(leader.status().voters, voters());
+        tokio::time::sleep(Duration::from_millis(60)).await;
+    }
+    leader.change_voters(&voters()).await.unwrap();
+    let is_gone = |status: &Status| status.learners.is_empty() && status.voters == voters();
+    tokio::time::timeout(PATIENCE, status.wait_for(is_gone)).await.unwrap().unwrap();
+    drop(group);
+    fourth.shutdown().await;
     for node in &nodes {
         node.host.shutdown().await;
     }

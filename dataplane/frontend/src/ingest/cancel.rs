@@ -33,6 +33,6 @@ pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Error> {
     let span = tracing::Span::current();
-    let done = tokio::task::spawn_blocking(move || span.in_scope(work)).await;
+    let done = gitstratum_process::blocking(move || span.in_scope(work)).await;
     done.map_err(|_| Error::Interrupted)
 }

@@ -7,9 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use gitstratum_core::{Clock, ObjectFormat};
 use gitstratum_git::pack::{self, ByteSource as _, Limits, Scanned, Scanner};
-use gitstratum_process::failpoint;
+use gitstratum_process::{Task, TaskError, failpoint, spawn};
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 
 use super::cancel::blocking;
 use super::memory::{FIXED_BYTES, Memory, OBJECT_BYTES};
@@ -67,8 +66,7 @@ pub(super) async fn receive(
         pieces: waiting,
         entries: Arc::clone(&entries),
     };
-    let span = tracing::Span::current();
-    let scanning = tokio::task::spawn_blocking(move || span.in_scope(|| worker.run()));
+    let scanning = spawn("pack scan", worker.run());
     let mut feeder = Feeder {
         spool: &spool,
         pieces,
@@ -105,7 +103,7 @@ async fn expect_end(input: &mut Input) -> Result<(), Error> {
     }
 }
 
-/// The scanner's thread: it checks what it is given, then writes it.
+/// The scanner, which checks what it is given, then writes it.
 struct Worker {
     spool: Arc<Spool>,
     scanner: Scanner,
@@ -116,15 +114,35 @@ struct Worker {
 
 impl Worker {
     /// Ends with the pack, with the stream or with the first bad byte.
-    fn run(mut self) -> Result<Scanned, Error> {
+    async fn run(mut self) -> Result<Scanned, Error> {
         while !self.scanner.is_complete() {
-            let Some(piece) = self.pieces.blocking_recv() else { break };
-            let offset = self.scanner.position();
-            self.scanner.push(&piece).map_err(Error::pack)?;
-            self.entries.store(self.scanner.entries().len() as u64, Ordering::Relaxed);
-            self.spool.write_at(offset, &piece)?;
+            let mut pieces = Vec::with_capacity(PIECES_WAITING_MAX);
+            if self.pieces.recv_many(&mut pieces, PIECES_WAITING_MAX).await == 0 {
+                break;
+            }
+            let (worker, taken) = blocking(move || {
+                let taken = self.take(&pieces);
+                (self, taken)
+            })
+            .await?;
+            taken?;
+            self = worker;
         }
         self.scanner.finish().map_err(Error::pack)
+    }
+
+    /// Pieces behind the pack's end are left: whoever sent them sees that.
+    fn take(&mut self, pieces: &[Bytes]) -> Result<(), Error> {
+        for piece in pieces {
+            if self.scanner.is_complete() {
+                break;
+            }
+            let offset = self.scanner.position();
+            self.scanner.push(piece).map_err(Error::pack)?;
+            self.entries.store(self.scanner.entries().len() as u64, Ordering::Relaxed);
+            self.spool.write_at(offset, piece)?;
+        }
+        Ok(())
     }
 }
 
@@ -140,7 +158,7 @@ async fn begin(input: &mut Input, clock: &dyn Clock) -> Result<Bytes, Error> {
     }
 }
 
-type Scanning = JoinHandle<Result<Scanned, Error>>;
+type Scanning = Task<Result<Scanned, Error>>;
 
 /// Hands the connection's bytes to the scanner.
 struct Feeder<'a> {
@@ -207,9 +225,7 @@ impl Feeder<'_> {
     }
 }
 
-fn finished(
-    done: Result<Result<Scanned, Error>, tokio::task::JoinError>,
-) -> Result<Scanned, Error> {
+fn finished(done: Result<Result<Scanned, Error>, TaskError>) -> Result<Scanned, Error> {
     done.map_err(|_| Error::Interrupted)?
 }
 

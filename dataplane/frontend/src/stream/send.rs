@@ -135,7 +135,7 @@ impl Sending<'_> {
                 let object = object.ok_or_else(|| missing(&location.record.id))?;
                 self.positions.set(self.selection, slot, self.writer.position());
                 let (mut writer, object) = (self.writer.clone(), Arc::clone(object));
-                let encoded = tokio::task::spawn_blocking(move || {
+                let encoded = gitstratum_process::blocking(move || {
                     let bytes = writer.encode(object.kind, &object.data, Deflate::FAST);
                     (writer, bytes)
                 });

@@ -75,6 +75,7 @@ impl World {
             partition,
             voters: vec![NODE.0],
             preferred_leader: NODE.0,
+            ..PartitionPlacement::default()
         };
         let layout =
             Layout { partitions: (0..PARTITIONS).map(placement).collect(), ..Layout::default() };

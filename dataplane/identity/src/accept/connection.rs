@@ -1,3 +1,4 @@
+use std::fmt;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -8,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-use crate::Peer;
+use crate::{BoxStream, Peer};
 
 /// A connection that passed the limits and, where there is TLS, its handshake.
 #[derive(Debug)]
@@ -28,12 +29,23 @@ pub struct Conn {
 }
 
 /// Bytes of a connection, through TLS or not.
-#[derive(Debug)]
 pub enum ConnStream {
     /// As they come.
     Plain(TcpStream),
     /// Decrypted.
     Tls(Box<TlsStream<TcpStream>>),
+    /// Within the process.
+    Inside(BoxStream),
+}
+
+impl fmt::Debug for ConnStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Plain(_) => "Plain",
+            Self::Tls(_) => "Tls",
+            Self::Inside(_) => "Inside",
+        })
+    }
 }
 
 macro_rules! on_either {
@@ -41,6 +53,7 @@ macro_rules! on_either {
         match $stream {
             ConnStream::Plain($io) => $call,
             ConnStream::Tls($io) => $call,
+            ConnStream::Inside($io) => $call,
         }
     };
 }

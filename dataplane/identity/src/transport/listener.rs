@@ -21,7 +21,9 @@ pub struct Listener {
 }
 
 impl Listener {
-    pub(super) fn new(
+    /// Accepts what comes through `incoming`, at most `connections_max` at a time, until `drain`
+    /// starts; `source`, which feeds it, ends with this.
+    pub fn new(
         incoming: mpsc::Receiver<PeerStream>,
         connections_max: usize,
         drain: Drain,

@@ -24,7 +24,8 @@ pub type PeerStream = Accepted<Peer>;
 pub type Guest = Accepted<SocketAddr>;
 
 impl<W: Copy> Accepted<W> {
-    pub(super) fn new(who: W, io: BoxStream) -> Self {
+    /// `io`, at whose other end is `who`: whoever says so has proved it.
+    pub fn new(who: W, io: BoxStream) -> Self {
         Self { who, io, place: None }
     }
 

@@ -1,5 +1,6 @@
 use std::collections::{BTreeSet, HashSet};
 
+use gitstratum_client::objects::{Error, Location};
 use gitstratum_core::ObjectId;
 use gitstratum_git::rows::{EntryBudget, TreeWalk};
 
@@ -10,6 +11,11 @@ use crate::planner::{CheckAnswer, PlanError, RepoView};
 /// Root trees walked at once, and ids looked up at once.
 const ROOTS_AT_ONCE: usize = 4_096;
 const IDS_AT_ONCE: usize = 65_536;
+/// Bytes, inflated, that are read at once.
+const READ_BYTES: u64 = 16 * 1024 * 1024;
+/// The largest object that is inflated. Of a larger one only the blocks are verified, where
+/// its segments lie.
+const INFLATED_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// Most problems told; the rest would be the same.
 const PROBLEMS_MAX: usize = 1_000;
 
@@ -22,7 +28,8 @@ struct Needed {
 
 impl HistoryPlanner {
     /// Walks everything that the refs reach: commits and tags by the graph, trees by their
-    /// content, blobs by the indexes. A read that fails is a problem told, not an error.
+    /// content. Every object is inflated and hashed. A read that fails is a problem told, not
+    /// an error.
     pub(super) async fn check_repository(&self, view: RepoView) -> Result<CheckAnswer, PlanError> {
         let mut answer = CheckAnswer::default();
         let question = match self.question(view).await {
@@ -92,13 +99,61 @@ impl HistoryPlanner {
         for ids in ids.chunks(IDS_AT_ONCE) {
             match self.reader.locate(&question.view.packs, ids).await {
                 Ok(located) => {
-                    let missing = ids.iter().zip(located).filter(|(_, at)| at.is_none());
+                    let missing = ids.iter().zip(&located).filter(|(_, at)| at.is_none());
                     problems.extend(missing.map(|(id, _)| format!("object {id} is missing")));
+                    self.check_content(question, located.into_iter().flatten(), problems).await;
                 }
                 Err(error) => problems.push(words(&super::read(&question.view, "an index", error))),
             }
         }
     }
+
+    /// Has each read, and hashed by that (S29): neighbours together, and one by one those of
+    /// which one cannot be read.
+    async fn check_content(
+        &self,
+        question: &Question,
+        located: impl Iterator<Item = Location>,
+        problems: &mut Vec<String>,
+    ) {
+        let packs = &question.view.packs;
+        for together in batches(located) {
+            if self.reader.read_located(packs, together.clone()).await.is_ok() {
+                continue;
+            }
+            for one in together {
+                if problems.len() >= PROBLEMS_MAX {
+                    return;
+                }
+                match self.reader.read_located(packs, vec![one]).await {
+                    // Its delta chain is longer than a reader may hold: no damage.
+                    Ok(_) | Err(Error::TooLarge { .. }) => {}
+                    Err(error) => {
+                        problems.push(words(&super::read(&question.view, "an object", error)));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What is to be read at once, in the order in which it lies in the packs.
+fn batches(located: impl Iterator<Item = Location>) -> Vec<Vec<Location>> {
+    let mut located: Vec<Location> =
+        located.filter(|at| at.record.size <= INFLATED_BYTES_MAX).collect();
+    located.sort_by_key(|at| (at.pack.id, at.record.offset));
+    let (mut batches, mut bytes) = (Vec::<Vec<Location>>::new(), READ_BYTES);
+    for at in located {
+        bytes = bytes.saturating_add(at.record.size);
+        match batches.last_mut().filter(|_| bytes <= READ_BYTES) {
+            Some(batch) => batch.push(at),
+            None => {
+                bytes = at.record.size;
+                batches.push(vec![at]);
+            }
+        }
+    }
+    batches
 }
 
 impl Question {

@@ -55,7 +55,7 @@ impl HistoryPlanner {
             let graph = self.reader.graph(&pack).await;
             let graph = graph.map_err(|e| read(view, "a commit graph", e))?;
             let (history, live) = (Arc::clone(history), Arc::clone(&live));
-            let absorbing = tokio::task::spawn_blocking(move || {
+            let absorbing = gitstratum_process::blocking(move || {
                 let mut held = history.write();
                 if held.packs().is_subset(&live) {
                     held.absorb(pack.id, &graph);
@@ -79,7 +79,7 @@ impl HistoryPlanner {
     ) -> Result<Option<Vec<Arc<Pack>>>, PlanError> {
         let (history, live) = (Arc::clone(history), Arc::clone(live));
         let packs = Arc::clone(&view.packs);
-        let looking = tokio::task::spawn_blocking(move || {
+        let looking = gitstratum_process::blocking(move || {
             let held = history.read();
             let missing = packs.iter().filter(|pack| !held.packs().contains(&pack.id));
             held.packs().is_subset(&live).then(|| missing.cloned().collect())
@@ -90,7 +90,7 @@ impl HistoryPlanner {
     /// At most as many graphs as are kept are asked, and only when one has grown.
     async fn count_commits(&self, view: &RepoView) -> Result<(), PlanError> {
         let kept: Vec<Shared> = self.histories.iter().map(|(_, history)| history).collect();
-        let counting = tokio::task::spawn_blocking(move || {
+        let counting = gitstratum_process::blocking(move || {
             kept.iter().map(|history| history.read().len()).sum::<usize>()
         });
         let held = counting.await.map_err(|_| unfinished(view.repo))?;

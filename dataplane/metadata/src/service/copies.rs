@@ -104,7 +104,7 @@ impl Service {
         }
         let hosted = self.hosted(partition)?;
         let listed = self.listed_for(&hosted, node).await?;
-        let comparing = tokio::task::spawn_blocking(move || compare(&listed, &request));
+        let comparing = gitstratum_process::blocking(move || compare(&listed, &request));
         comparing.await.map_err(|_| Error::CutOff { partition })
     }
 

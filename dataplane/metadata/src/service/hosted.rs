@@ -149,7 +149,7 @@ impl Hosted {
         let group = self.group.clone();
         let partition = self.partition;
         let reading =
-            tokio::task::spawn_blocking(move || group.read(|_, state| read(&StateRows(state))));
+            gitstratum_process::blocking(move || group.read(|_, state| read(&StateRows(state))));
         let read = reading.await.map_err(|_| Error::CutOff { partition })?;
         read.map_err(|source| self.told(Error::Rows { partition, source }))
     }

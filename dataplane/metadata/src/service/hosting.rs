@@ -6,11 +6,12 @@ use futures::future::join_all;
 use gitstratum_client::cluster::Snapshot;
 use gitstratum_consensus as consensus;
 use gitstratum_core::{ErrorKind, GrantsVersion, NodeId, PartitionId, RepoId};
-use gitstratum_process::{Drain, TaskGroup};
+use gitstratum_process::{Drain, DrainTrigger, TaskGroup};
 use gitstratum_proto::control::v1::{PartitionPlacement, Repository};
 
 use super::hosted::Hosted;
-use super::{Service, keeper, upkeep};
+use super::leaving::{self, Leaving};
+use super::{Service, keeper, placing, upkeep};
 use crate::error::{Error, chain};
 use crate::machine::Machine;
 use crate::partition::entry::{PutRepositories, PutRepository};
@@ -26,54 +27,99 @@ const KEEPER_GRACE: Duration = Duration::from_secs(2);
 /// Versions of the directory records that the rows of each partition are known to have.
 type Known = BTreeMap<PartitionId, BTreeMap<RepoId, u64>>;
 
-/// Follows the feed: opens what the layout places here, then makes the directory's rows.
+/// The partitions that are open here, as far as whoever opened them has to know.
+pub(super) struct Hosting {
+    keepers: TaskGroup,
+    /// Ends the keepers of a partition.
+    closing: BTreeMap<PartitionId, DrainTrigger>,
+    known: Known,
+    pub(super) leaving: Leaving,
+}
+
+impl Hosting {
+    /// Lets the keepers of a partition end.
+    pub(super) fn close(&mut self, partition: PartitionId) {
+        self.known.remove(&partition);
+        if let Some(closing) = self.closing.remove(&partition) {
+            closing.start();
+        }
+    }
+}
+
+/// What is to be seen to once more.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Again {
+    Soon,
+    /// Something waits for another node to say that it may leave.
+    Later,
+    Never,
+}
+
+/// Follows the feed: opens what the layout places here, gives up what it places elsewhere, then
+/// makes the directory's rows.
 pub(super) async fn follow(service: Arc<Service>, drain: Drain) {
     let mut feed = service.deps.feed.clone();
-    let mut keepers = TaskGroup::new("partition keeper");
-    let mut known = Known::new();
+    let keepers = TaskGroup::new("partition keeper");
+    let (closing, known, leaving) = (BTreeMap::new(), Known::new(), Leaving::default());
+    let mut hosting = Hosting { keepers, closing, known, leaving };
     loop {
         let snapshot = feed.current();
-        let done = bring_up_to_date(&service, &snapshot, &mut keepers, &mut known, &drain).await;
+        let again = bring_up_to_date(&service, &snapshot, &mut hosting, &drain).await;
         tokio::select! {
             biased;
             () = drain.started() => break,
             _ = feed.changed() => {}
-            () = tokio::time::sleep(RETRY_PAUSE), if !done => {}
+            () = tokio::time::sleep(RETRY_PAUSE), if again == Again::Soon => {}
+            () = tokio::time::sleep(leaving::ASK_EVERY), if again == Again::Later => {}
         }
     }
-    keepers.drain(KEEPER_GRACE).await;
+    hosting.keepers.drain(KEEPER_GRACE).await;
 }
 
-/// Whether everything that `snapshot` says is done here.
+/// Does what `snapshot` says, as far as that is possible now.
 async fn bring_up_to_date(
     service: &Arc<Service>,
     snapshot: &Snapshot,
-    keepers: &mut TaskGroup,
-    known: &mut Known,
+    hosting: &mut Hosting,
     drain: &Drain,
-) -> bool {
+) -> Again {
+    let staying = leaving::give_up(service, snapshot, hosting).await;
     let mut all_open = true;
-    for (placement, opened) in open_missing(service, snapshot).await {
+    for (placement, opened) in open_missing(service, snapshot, &staying).await {
         match opened {
-            Ok(hosted) => keep(service, hosted, keepers, drain),
+            Ok(hosted) => keep(service, hosted, hosting, drain),
             Err(error) => all_open &= give_up(service, placement, &error),
         }
     }
-    match write_rows(service, snapshot, known).await {
-        _ if !all_open => false,
-        // Pushes work only where somebody leads.
-        Ok(()) if !service.all_led() => false,
-        // What is reported is in all partitions (S42, S43): with one damaged nothing new is.
-        Ok(()) if !service.damaged.read().is_empty() => true,
-        Ok(()) => {
-            advance(service, snapshot.version());
-            true
-        }
-        Err(error) => {
-            tracing::debug!(error = %chain(&error), "directory not yet in every partition");
-            false
-        }
+    let has_rows = has_rows(service, snapshot, &mut hosting.known).await;
+    match (all_open && has_rows && report(service, snapshot), staying.is_empty()) {
+        (false, _) => Again::Soon,
+        (true, false) => Again::Later,
+        (true, true) => Again::Never,
     }
+}
+
+/// Whether the rows of all partitions that are open here say what `snapshot` says.
+async fn has_rows(service: &Service, snapshot: &Snapshot, known: &mut Known) -> bool {
+    let written = write_rows(service, snapshot, known).await;
+    if let Err(error) = &written {
+        tracing::debug!(error = %chain(error), "directory not yet in every partition");
+    }
+    written.is_ok()
+}
+
+/// Whether it is said, or never will be, that the directory of `snapshot` is in all partitions
+/// here (S42, S43).
+fn report(service: &Service, snapshot: &Snapshot) -> bool {
+    // Pushes work only where somebody leads.
+    if !service.all_led() {
+        return false;
+    }
+    // With one damaged nothing new is in all of them.
+    if service.damaged.read().is_empty() {
+        advance(service, snapshot.version());
+    }
+    true
 }
 
 /// Whether there is no use in trying again: damage stays. The other partitions go on.
@@ -113,16 +159,18 @@ fn placed_here(snapshot: &Snapshot, node: NodeId) -> impl Iterator<Item = &Parti
     snapshot.partitions().filter(move |placement| placement.voters.contains(&node.0))
 }
 
-/// Opens what is placed here and neither open nor damaged, all at once: each may have to
-/// wait for other voters (S23).
+/// Opens what is placed here, or has yet to leave, and is neither open nor damaged, all at once:
+/// each may have to wait for other voters (S23).
 async fn open_missing<'a>(
     service: &Service,
     snapshot: &'a Snapshot,
+    staying: &[&'a PartitionPlacement],
 ) -> Vec<(&'a PartitionPlacement, Result<Arc<Hosted>, Error>)> {
     let is_missing = |placement: &&PartitionPlacement| {
         matches!(service.hosted(PartitionId(placement.partition)), Err(Error::NotHere { .. }))
     };
-    let missing = placed_here(snapshot, service.deps.node).filter(is_missing);
+    let here = placed_here(snapshot, service.deps.node).chain(staying.iter().copied());
+    let missing = here.filter(is_missing);
     let opening =
         missing.map(|placement| async move { (placement, open(service, placement).await) });
     join_all(opening).await
@@ -133,24 +181,48 @@ async fn open(service: &Service, placement: &PartitionPlacement) -> Result<Arc<H
     let failed = |source| Error::Group { partition, source };
     let machine = Machine::new(service.metrics.refs_total.clone());
     let voters = placement.voters.iter().copied().map(NodeId).collect();
-    let group = Hosted::group_id(partition);
-    let group = service.deps.host.open_among(group, machine, &voters).await.map_err(failed)?;
-    // One of the voters starts the group; on the others it arrives by the log. A group that
-    // another voter knows was started before (S23).
-    let starts = placement.preferred_leader == service.deps.node.0 || voters.len() == 1;
-    if starts && group.is_new() {
+    let (host, id) = (&service.deps.host, Hosted::group_id(partition));
+    let is_founding = placement.epoch == 0;
+    let group = match is_founding {
+        true => host.open_among(id, machine, &voters).await,
+        false => host.open_later(id, machine, &voters).await,
+    };
+    let group = group.map_err(failed)?;
+    // One of the founding voters starts the group; on the others it arrives by the log. A group
+    // that another voter knows was started before (S23).
+    let is_alone = placement.voters == [service.deps.node.0];
+    let starts = placement.preferred_leader == service.deps.node.0 || is_alone;
+    if is_founding && starts && group.is_new() {
         group.initialize(&voters).await.map_err(failed)?;
     }
     let damage = is_replicated(placement).then(|| service.damage.clone());
     Ok(Hosted::new(group, Arc::clone(&service.deps.clock), (partition, damage)))
 }
 
-fn keep(service: &Service, hosted: Arc<Hosted>, keepers: &mut TaskGroup, drain: &Drain) {
-    service.partitions.write().insert(hosted.partition, Arc::clone(&hosted));
+/// Serves a partition that was opened. Its keepers end with the service, or when it is closed.
+fn keep(service: &Service, hosted: Arc<Hosted>, hosting: &mut Hosting, drain: &Drain) {
+    let partition = hosted.partition;
+    service.partitions.write().insert(partition, Arc::clone(&hosted));
     let (config, deps) = (service.config.clone(), service.deps.clone());
-    keepers.spawn(upkeep::keep(Arc::clone(&hosted), config.clone(), deps.clone(), drain.clone()));
+    let (closing, closed) = Drain::new();
+    hosting.closing.insert(partition, closing);
+    let copies = upkeep::keep(Arc::clone(&hosted), config.clone(), deps.clone(), drain.clone());
+    let context = (config.clone(), deps.clone());
+    let voters = placing::follow(Arc::clone(&hosted), context, drain.clone());
     let context = (config, deps, service.moves.clone());
-    keepers.spawn(keeper::keep(hosted, context, drain.clone()));
+    let rows = keeper::keep(hosted, context, drain.clone());
+    hosting.keepers.spawn(until(closed.clone(), copies));
+    hosting.keepers.spawn(until(closed.clone(), voters));
+    hosting.keepers.spawn(until(closed, rows));
+}
+
+/// Does `work`, unless the partition is closed before.
+async fn until(closed: Drain, work: impl Future<Output = ()>) {
+    tokio::select! {
+        biased;
+        () = closed.started() => {}
+        () = work => {}
+    }
 }
 
 /// Makes the rows of every partition here say what the directory of `snapshot` says (S43).

@@ -143,11 +143,11 @@ impl Service {
     }
 
     /// Figures of every partition here.
-    pub async fn status(&self) -> Vec<PartitionStatus> {
+    pub async fn status(&self, checksums: WithChecksums) -> Vec<PartitionStatus> {
         let all: Vec<_> = self.partitions.read().values().map(Arc::clone).collect();
         let mut found = Vec::with_capacity(all.len());
         for hosted in all {
-            match self.partition_status(&hosted).await {
+            match self.partition_status(&hosted, checksums).await {
                 Ok(status) => found.push(status),
                 Err(error) => tracing::warn!(partition = hosted.partition.0, %error, "no status"),
             }
@@ -155,7 +155,11 @@ impl Service {
         found
     }
 
-    async fn partition_status(&self, hosted: &Hosted) -> Result<PartitionStatus, Error> {
+    async fn partition_status(
+        &self,
+        hosted: &Hosted,
+        checksums: WithChecksums,
+    ) -> Result<PartitionStatus, Error> {
         let group = hosted.read(query::group).await?;
         let state = hosted.group().status();
         Ok(PartitionStatus {
@@ -168,9 +172,13 @@ impl Service {
             refs: group.refs_count,
             sessions: group.sessions_open,
             voters: state.voters.iter().map(|node| node.0).collect(),
-            state_checksum: self.checksum(hosted).await?,
+            state_checksum: match checksums {
+                WithChecksums::Yes => self.checksum(hosted).await?,
+                WithChecksums::No => Bytes::new(),
+            },
             under_replicated: group.repairs_count,
             misplaced: hosted.misplaced() as u64,
+            voters_settled: state.is_settled,
         })
     }
 
@@ -189,6 +197,15 @@ impl Service {
         self.checksums.held.lock().insert(hosted.partition, sum);
         Ok(hash)
     }
+}
+
+/// Whether figures of a partition come with a checksum of its state, which is read for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WithChecksums {
+    /// Yes.
+    Yes,
+    /// No.
+    No,
 }
 
 /// Whether a repository's record comes with its refs.

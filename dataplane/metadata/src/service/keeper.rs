@@ -94,6 +94,10 @@ impl Keeper {
         let placement = snapshot.partitions().find(|each| each.partition == partition.0);
         let Some(preferred) = placement.map(|each| NodeId(each.preferred_leader)) else { return };
         // An attempt counts as a move: it is none while that node is known to be away.
+        if !self.hosted.group().status().voters.contains(&preferred) {
+            // It has yet to learn.
+            return;
+        }
         let is_up = |node: &Node| node.id == preferred.0 && node.state == STATE_UP;
         if !snapshot.layout().nodes.iter().any(is_up)
             || !self.homing.is_due((self.deps.node, preferred), term, now, &self.moves)

@@ -83,7 +83,7 @@ async fn s14_the_state_has_the_same_checksum_after_a_restart() {
     let session = rig.open_session().await;
     rig.push(push(session, 1, vec![command(MAIN, 0, 1)])).await;
     let checksums = async |rig: &Rig| {
-        let status = rig.double.service.status().await;
+        let status = rig.double.service.status(crate::WithChecksums::Yes).await;
         status.into_iter().map(|status| status.state_checksum).collect::<Vec<_>>()
     };
     let before = checksums(&rig).await;

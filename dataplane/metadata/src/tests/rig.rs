@@ -195,6 +195,7 @@ fn directory() -> SnapshotUpdate {
         partition,
         voters: vec![NODE.0],
         preferred_leader: NODE.0,
+        ..PartitionPlacement::default()
     };
     SnapshotUpdate {
         version: 3,

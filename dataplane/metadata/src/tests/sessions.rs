@@ -17,7 +17,7 @@ async fn is_open(rig: &Rig, session: u64) -> bool {
 }
 
 async fn sessions_open(rig: &Rig) -> u64 {
-    let status = rig.double.service.status().await;
+    let status = rig.double.service.status(crate::WithChecksums::Yes).await;
     status.iter().find(|status| status.partition == PARTITION.0).unwrap().sessions
 }
 
@@ -107,7 +107,7 @@ async fn s14_log_time_goes_on_while_a_window_is_open_and_then_rests() {
     rig.push(push(session, 1, vec![command(MAIN, 0, 1)])).await;
     rig.push(push(session, 2, vec![command(MAIN, 1, 2)])).await;
     let applied = async || {
-        let status = rig.double.service.status().await;
+        let status = rig.double.service.status(crate::WithChecksums::Yes).await;
         status.iter().find(|status| status.partition == PARTITION.0).unwrap().applied
     };
     // The replaced tip's grace is a minute: an entry each six seconds of the leader's clock.

@@ -85,7 +85,7 @@ async fn owners(rig: &Rig, id: u8) -> Vec<u64> {
 }
 
 async fn status(rig: &Rig) -> PartitionStatus {
-    let all = rig.double.service.status().await;
+    let all = rig.double.service.status(crate::WithChecksums::Yes).await;
     all.into_iter().find(|status| status.partition == PARTITION.0).unwrap()
 }
 

@@ -100,7 +100,7 @@ async fn tools_list_repositories_status_and_audit_lines() {
     let mut lines = client.audit(audit).await.unwrap().into_inner();
     assert_eq!(lines.message().await.unwrap().unwrap().action, "ref.create");
     assert!(lines.message().await.unwrap().is_none());
-    let status = client.status(wire::StatusRequest {}).await.unwrap().into_inner();
+    let status = client.status(wire::StatusRequest::default()).await.unwrap().into_inner();
     assert_eq!((status.node, status.partitions.len()), (NODE.0, 2));
     assert_eq!(NodeId(status.partitions[0].leader), NODE);
     let incarnation = wire::ShowIncarnationRequest { partition: PARTITION.0, incarnation: 3 };

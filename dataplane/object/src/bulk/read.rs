@@ -1,4 +1,5 @@
 use std::convert::Infallible;
+use std::iter::Peekable;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -20,6 +21,8 @@ use crate::segments::{Segments, blocking};
 
 /// Most bytes of a request: 65,536 ranges of two varints and their frames.
 const REQUEST_BYTES_MAX: usize = RANGES_MAX * 24 + 64;
+/// Most frames read at one go. Each may keep a block in memory until it was taken.
+const BATCH_FRAMES_MAX: usize = 16;
 /// Verified frames waiting for a slow reader at most.
 const FRAMES_WAITING_MAX: usize = 2;
 
@@ -70,25 +73,61 @@ async fn read_all(
     spans: &[Span],
     frames: &mpsc::Sender<Bytes>,
 ) {
-    for span in spans {
-        let mut offset = span.offset;
-        let end = span.offset + span.length;
-        while offset < end {
-            let length = (end - offset).min(FRAME_BYTES_MAX as u64);
-            let (store, span) = (Arc::clone(segments), Span { offset, length });
-            let frame = blocking(move || Ok(framed(store.read(segment, span))));
-            let (frame, ends) = frame.await.unwrap_or_else(|error| framed(Err(error)));
-            for piece in frame {
-                if frames.send(piece).await.is_err() {
-                    return;
-                }
-            }
-            if ends {
+    let mut wanted = spans.iter().copied().flat_map(cut).peekable();
+    while wanted.peek().is_some() {
+        let (store, spans) = (Arc::clone(segments), batch(&mut wanted));
+        let reading = blocking(move || Ok(read_batch(&store, segment, &spans)));
+        let Batch { pieces, ends } = reading.await.unwrap_or_else(|error| {
+            let (pieces, ends) = framed(Err(error));
+            Batch { pieces: pieces.into(), ends }
+        });
+        for piece in pieces {
+            if frames.send(piece).await.is_err() {
                 return;
             }
-            offset += length;
+        }
+        if ends {
+            return;
         }
     }
+}
+
+/// The frames of a range.
+fn cut(span: Span) -> impl Iterator<Item = Span> {
+    let end = span.offset + span.length;
+    let frame = move |offset| Span { offset, length: (end - offset).min(FRAME_BYTES_MAX as u64) };
+    (span.offset..end).step_by(FRAME_BYTES_MAX).map(frame)
+}
+
+/// The next frames to be read at one go: small ones are not worth a change of thread each.
+fn batch(wanted: &mut Peekable<impl Iterator<Item = Span>>) -> Vec<Span> {
+    let (mut batch, mut bytes) = (Vec::new(), 0);
+    while batch.len() < BATCH_FRAMES_MAX {
+        let fits = |span: &Span| bytes + span.length <= FRAME_BYTES_MAX as u64;
+        let Some(span) = wanted.next_if(fits) else { break };
+        bytes += span.length;
+        batch.push(span);
+    }
+    batch
+}
+
+/// Frames that were read, and whether they end the answer.
+struct Batch {
+    pieces: Vec<Bytes>,
+    ends: bool,
+}
+
+/// Blocking.
+fn read_batch(segments: &Arc<Segments>, segment: SegmentId, spans: &[Span]) -> Batch {
+    let mut pieces = Vec::with_capacity(2 * spans.len());
+    for span in spans {
+        let (frame, ends) = framed(segments.read(segment, *span));
+        pieces.extend(frame);
+        if ends {
+            return Batch { pieces, ends };
+        }
+    }
+    Batch { pieces, ends: false }
 }
 
 /// The pieces of a frame, and whether it ends the answer.
@@ -103,4 +142,31 @@ fn framed(read: Result<Bytes, Error>) -> ([Bytes; 2], bool) {
     let length = u32::try_from(payload.len()).expect("because a frame is at most 1 MiB");
     let header = header(length, crc32c::crc32c(&payload)).encode();
     ([Bytes::copy_from_slice(&header), payload], ends)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn span(offset: u64, length: u64) -> Span {
+        Span { offset, length }
+    }
+
+    #[test]
+    fn gs_ob_19_ranges_are_cut_into_frames_and_small_ones_read_together() {
+        let full = FRAME_BYTES_MAX as u64;
+        let asked = [span(5, 0), span(3, 2 * full + 1), span(9, 7), span(0, full), span(1, 1)];
+        let cut_up: Vec<Span> = asked.into_iter().flat_map(cut).collect();
+        let frames = [span(3, full), span(3 + full, full), span(3 + 2 * full, 1), span(9, 7)];
+        assert_eq!(cut_up, [&frames[..], &[span(0, full), span(1, 1)]].concat());
+        let mut wanted = cut_up.into_iter().peekable();
+        let mut sizes = Vec::new();
+        while wanted.peek().is_some() {
+            sizes.push(batch(&mut wanted).len());
+        }
+        assert_eq!(sizes, [1, 1, 2, 1, 1]);
+        let mut small = (0..40).map(|number| span(number, 1)).peekable();
+        assert_eq!(batch(&mut small).len(), BATCH_FRAMES_MAX);
+        assert_eq!(batch(&mut [].into_iter().peekable()), []);
+    }
 }

@@ -2,11 +2,13 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures::StreamExt as _;
 use gitstratum_core::SegmentId;
+use gitstratum_process::{Outlet, produce};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::Response;
 use hyper::body::Frame;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::Bulk;
 use super::answer::AnswerBody;
@@ -26,15 +28,11 @@ pub(super) async fn answer(bulk: Bulk, id: &str) -> Result<Response<AnswerBody>,
     let opening = Arc::clone(&segments);
     let opened = blocking(move || opening.open_to_read(segment)).await?;
     let length = opened.layout.total_len();
-    let (pieces, waiting) = mpsc::channel(PIECES_WAITING_MAX);
-    let reading = tokio::task::spawn_blocking(move || {
-        send_all(&segments, &opened, &pieces, place);
+    let pieces = produce(PIECES_WAITING_MAX, move |pieces| {
+        send_all(&segments, &opened, pieces, place);
     });
-    let stream = futures::stream::unfold((waiting, reading), |(mut waiting, reading)| async {
-        let bytes: Bytes = waiting.recv().await?;
-        Some((Ok::<_, Infallible>(Frame::data(bytes)), (waiting, reading)))
-    });
-    let mut response = Response::new(StreamBody::new(stream).boxed_unsync());
+    let frames = pieces.map(|piece| Ok::<_, Infallible>(Frame::data(piece)));
+    let mut response = Response::new(StreamBody::new(frames).boxed_unsync());
     // An answer that ends before its length breaks the connection: it never looks whole.
     response.headers_mut().insert(http::header::CONTENT_LENGTH, length.into());
     Ok(response)
@@ -44,7 +42,7 @@ pub(super) async fn answer(bulk: Bulk, id: &str) -> Result<Response<AnswerBody>,
 fn send_all(
     segments: &Arc<Segments>,
     opened: &Opened,
-    pieces: &mpsc::Sender<Bytes>,
+    pieces: &Outlet<Bytes>,
     _place: OwnedSemaphorePermit,
 ) {
     let total = opened.layout.total_len();
@@ -59,7 +57,7 @@ fn send_all(
                 return;
             }
         };
-        if pieces.blocking_send(piece).is_err() {
+        if pieces.put(piece).is_err() {
             return;
         }
         offset += length;

@@ -7,7 +7,6 @@ use gitstratum_git::segment::{Header, Layout, Verifier};
 use gitstratum_process::{Task, failpoint, spawn};
 use gitstratum_store::{Batch, Durability, File};
 use tokio::sync::oneshot;
-use tokio::task::spawn_blocking;
 
 use super::fresh::Fresh;
 use super::{Hold, INLINE, Opened, Place, RECORDS, Record, Segments};
@@ -264,5 +263,7 @@ impl Drop for SegmentWrite {
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
-    spawn_blocking(work).await.map_err(|_| Error::Bug("a blocking task did not finish"))?
+    gitstratum_process::blocking(work)
+        .await
+        .map_err(|_| Error::Bug("a blocking task did not finish"))?
 }

@@ -65,6 +65,7 @@ impl Partitions {
             partition,
             voters: vec![VOTER.0],
             preferred_leader: VOTER.0,
+            ..PartitionPlacement::default()
         };
         let partitions = PARTITIONS.into_iter().map(placement).collect();
         let layout = Layout { partitions, ..Layout::default() };

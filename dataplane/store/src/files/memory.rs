@@ -74,6 +74,11 @@ impl MemoryFiles {
         }
     }
 
+    /// Kills the process: locks are free, all else stays.
+    pub fn kill(&self) {
+        self.state.lock().locks.clear();
+    }
+
     fn file(&self, inode: Arc<Mutex<Inode>>, path: &Path) -> Box<dyn File> {
         Box::new(MemoryFile { inode, path: path.to_owned(), state: Arc::clone(&self.state) })
     }

@@ -32,7 +32,8 @@ fn check_arrow(krate: &str, from: Place, dependency: &Dependency, findings: &mut
     if !may_see(from, &dependency.name, to) {
         findings.refuse(format!("{krate}: may not see {}", dependency.name));
     }
-    if dependency.features.iter().any(|feature| feature == DOUBLES) {
+    let takes_doubles = dependency.features.iter().any(|feature| feature == DOUBLES);
+    if takes_doubles && from != Place::Simulation {
         let name = &dependency.name;
         findings.refuse(format!("{krate}: takes doubles of {name} outside dev-dependencies"));
     }

@@ -30,6 +30,7 @@ const ROWS: &[Row] = &[
             "gitstratum-object",
             "gitstratum-client",
             "gitstratum-process",
+            "gitstratum-sim",
             "gitstratum-e2e",
         ],
     },
@@ -51,11 +52,14 @@ const ROWS: &[Row] = &[
             "gitstratum-ctl",
         ],
     },
-    Row { names: &["turmoil"], by: &[] },
+    Row { names: &["turmoil"], by: &["gitstratum-sim"] },
     Row { names: &["fuser"], by: &["lossyfs"] },
     Row { names: &["tikv-jemallocator"], by: &["gitstratum"] },
     // Libraries have typed errors.
-    Row { names: &["anyhow"], by: &["gitstratum", "gitstratum-e2e", "lossyfs", "xtask"] },
+    Row {
+        names: &["anyhow"],
+        by: &["gitstratum", "gitstratum-sim", "gitstratum-e2e", "lossyfs", "xtask"],
+    },
 ];
 
 /// Async runtimes and what cannot live without one.

@@ -15,6 +15,8 @@ pub(crate) enum Place {
     Ctl,
     /// Puts the processes together: sees foundation, rooms, control plane and verbs.
     Root,
+    /// The whole cluster in one process: puts everything together, doubles too.
+    Simulation,
     /// Tests of whole processes: may be seen by dev-dependencies only.
     EndToEnd,
     /// A tool that stands alone: sees nothing of ours.
@@ -39,6 +41,7 @@ const PLACES: &[(&str, Place)] = &[
     ("gitstratum-control-plane", Place::ControlPlane),
     ("gitstratum-ctl", Place::Ctl),
     ("gitstratum", Place::Root),
+    ("gitstratum-sim", Place::Simulation),
     ("gitstratum-e2e", Place::EndToEnd),
     ("lossyfs", Place::Tool),
     ("xtask", Place::Tool),
@@ -61,11 +64,16 @@ pub(crate) fn may_see(from: Place, name: &str, to: Place) -> bool {
             name == "gitstratum-core" || name == "gitstratum-hashring"
         }
         (
-            Place::Room | Place::ControlPlane | Place::Ctl | Place::Root | Place::EndToEnd,
+            Place::Room
+            | Place::ControlPlane
+            | Place::Ctl
+            | Place::Root
+            | Place::Simulation
+            | Place::EndToEnd,
             Place::Foundation(_),
         )
         | (Place::ControlPlane, Place::State)
-        | (Place::Root, Place::Room | Place::ControlPlane | Place::Ctl)
+        | (Place::Root | Place::Simulation, Place::Room | Place::ControlPlane | Place::Ctl)
         | (Place::EndToEnd, Place::Tool) => true,
         _ => false,
     }

@@ -46,6 +46,7 @@ fn placement(layout: &wire::Layout, version: GrantsVersion) -> Result<Layout, Wr
         partition: PartitionId(place.partition),
         voters: place.voters.iter().copied().map(NodeId).collect(),
         preferred_leader: NodeId(place.preferred_leader),
+        epoch: Epoch(place.epoch),
     };
     Ok(Layout {
         epoch: Epoch(layout.epoch),

@@ -147,7 +147,10 @@ async fn take_report(
     let (incarnation, version, awaited) = plane
         .read(move |state| {
             let known = state.node(node).map(|node| node.incarnation.0);
-            let placements = &state.layout().partitions;
+            let layout = state.layout();
+            // What was applied before is not said of partitions that were placed there since.
+            let applied = applied.filter(|version| *version >= layout.version);
+            let placements = &layout.partitions;
             let awaited: Vec<PartitionId> = placements
                 .iter()
                 .filter(|placement| placement.voters.contains(&node))

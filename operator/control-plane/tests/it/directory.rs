@@ -1,8 +1,9 @@
 use std::time::Duration;
 
+use gitstratum_control_plane::Founding;
 use gitstratum_proto::control::v1::{
     CreateRepositoryRequest, DeleteRepositoryRequest, GetRepositoryRequest,
-    ListRepositoriesRequest, RenameRepositoryRequest, UndeleteRepositoryRequest,
+    ListRepositoriesRequest, NodeRequest, RenameRepositoryRequest, UndeleteRepositoryRequest,
 };
 use tonic::Code;
 
@@ -52,6 +53,30 @@ async fn s42_a_path_is_free_once_its_partition_has_confirmed() {
     let made = made.expect("free now");
     assert_ne!(made.id, gone.id);
     drop(following);
+}
+
+/// A node says how far the partitions are that it has. One that got a partition since has not spoken
+/// of that one yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn s42_s39_a_word_from_before_partitions_were_placed_frees_no_path() {
+    let world = World::of(3).await;
+    for node in 2..=3 {
+        world.register_other(Founding::node(node)).await;
+    }
+    world.register(1).await.expect("registered");
+    let delete = DeleteRepositoryRequest { path: "demo/hello".to_owned() };
+    world.admin().delete_repository(delete).await.expect("deleted");
+    let deleted = world.handle.version().await.expect("running").0;
+    let drain = NodeRequest { node: Founding::node(3).0 };
+    let mut admin = world.administration(Some(world.admin.expose()));
+    admin.drain_node(drain).await.expect("the layout changes");
+    world.report(1, deleted).await.expect("reported");
+    let error = world.create("demo/hello").await.expect_err("not free yet");
+    assert!(error.message().contains("not free yet"), "{error}");
+    let placed = world.handle.version().await.expect("running").0;
+    world.report(1, placed).await.expect("reported");
+    let error = world.create("demo/hello").await.expect_err("no frontend has it");
+    assert!(error.message().contains("was made and will appear"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

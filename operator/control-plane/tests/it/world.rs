@@ -153,7 +153,7 @@ impl World {
         let entropy = SeededEntropy::new(5);
         let authority = Authority::create(cluster, clock.wall(), &*entropy).expect("an authority");
         service.sign_with(Arc::new(authority));
-        let doors = Doors { nodes, guests: Guests::none(), people };
+        let doors = Doors { nodes, guests: Guests::none(), people: Some(people) };
         let running = Some(spawn("control plane", service.run(doors, drain)));
         let join = Token::generate(&*entropy);
         let (memory, _directory) = (None, directory);

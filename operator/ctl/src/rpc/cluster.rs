@@ -51,7 +51,7 @@ impl Connection {
             let channel = store.metadata.clone()?;
             Some(async move {
                 let mut client = MetadataClient::new(channel);
-                let request = metadata::v1::StatusRequest {};
+                let request = metadata::v1::StatusRequest::default();
                 (store.node, self.within(CALL_DEADLINE, client.status(request)).await)
             })
         });

@@ -170,6 +170,7 @@ mod tests {
             partition,
             voters: vec![1],
             preferred_leader: 1,
+            ..<_>::default()
         };
         let layout = wire::Layout {
             epoch: 3,

@@ -13,7 +13,9 @@ use super::directory::{
     CreateRepository, DeleteRepository, RenameRepository, SetRepository, SettleRepository,
     UndeleteRepository,
 };
-use super::node::{DrainNode, EnterRing, RegisterNode, RemoveNode, SetNodeState, UndrainNode};
+use super::node::{
+    DrainNode, EnterRing, PlacePartition, RegisterNode, RemoveNode, SetNodeState, UndrainNode,
+};
 use crate::public_key::PublicKey;
 use crate::record::{NodeState, TokenId};
 
@@ -73,6 +75,8 @@ pub enum Change {
     UndrainNode(UndrainNode),
     #[prost(message, tag = "35")]
     RemoveNode(RemoveNode),
+    #[prost(message, tag = "36")]
+    PlacePartition(PlacePartition),
     #[prost(message, tag = "40")]
     EnrolNode(EnrolNode),
     #[prost(message, tag = "41")]
@@ -111,6 +115,7 @@ impl Change {
             Self::DrainNode(_) => "node.drain",
             Self::UndrainNode(_) => "node.undrain",
             Self::RemoveNode(_) => "node.remove",
+            Self::PlacePartition(_) => "partition.place",
             Self::EnrolNode(_) => "node.enrol",
             Self::SetJoinToken(_) => "join-token.set",
             Self::Restore(_) => "cluster.recover",
@@ -154,6 +159,7 @@ impl Change {
                 let state = NodeState::from_wire(*state).map_or("unknown", NodeState::as_str);
                 two(&NodeId(*id).to_string(), state)
             }
+            Self::PlacePartition(place) => placed(place),
             Self::PartitionApplied(applied) => applied.partition.to_string(),
             Self::SetSetting(set) => format!("{}={}", set.key, set.value),
             Self::PruneAudit(prune) => prune.floor.to_string(),
@@ -189,6 +195,12 @@ impl Change {
     pub const fn is_housekeeping(&self) -> bool {
         matches!(self, Self::PartitionApplied(_) | Self::PruneAudit(_))
     }
+}
+
+/// A partition, and who is to vote in it.
+fn placed(place: &PlacePartition) -> String {
+    let voters: Vec<String> = place.voters.iter().map(|id| NodeId(*id).to_string()).collect();
+    format!("{} {}", place.partition, voters.join(","))
 }
 
 /// A key as people name it; nothing of a line that is none.

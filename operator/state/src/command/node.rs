@@ -78,6 +78,23 @@ pub struct UndrainNode {
     pub id: u64,
 }
 
+/// Names a partition's voters anew: one comes, one leaves, or another is to lead (S39).
+#[derive(Clone, PartialEq, Message)]
+pub struct PlacePartition {
+    /// The partition.
+    #[prost(uint32, tag = "1")]
+    pub partition: u32,
+    /// All its voters from now on.
+    #[prost(uint64, repeated, tag = "2")]
+    pub voters: Vec<u64>,
+    /// One of them.
+    #[prost(uint64, tag = "3")]
+    pub preferred_leader: u64,
+    /// Number of the layout that this follows from.
+    #[prost(uint64, tag = "4")]
+    pub epoch: u64,
+}
+
 /// A node is gone for good (GS-CP-40).
 #[derive(Clone, PartialEq, Message)]
 pub struct RemoveNode {

@@ -15,7 +15,7 @@ use crate::state::{Header, Mutation};
 /// Metadata partitions of a cluster.
 const PARTITIONS_MAX: u32 = 1_024;
 /// Voters of a partition.
-const VOTERS_MAX: usize = 3;
+pub(super) const VOTERS_MAX: usize = 3;
 
 pub(super) fn found(desk: &Desk<'_>, found: &Found) -> Result<Plan, Refusal> {
     desk.require_system()?;
@@ -96,7 +96,8 @@ fn found_layout(found: &Found, nodes: &[Node], at: At) -> Result<Layout, Refusal
         let first = usize::try_from(partition).expect("because a u32 fits a usize here");
         let turn = nodes.iter().cycle().skip(first % nodes.len()).map(|node| node.id);
         let voters: Vec<NodeId> = turn.take(voters).collect();
-        Placement { partition: PartitionId(partition), preferred_leader: voters[0], voters }
+        let (partition, preferred_leader) = (PartitionId(partition), voters[0]);
+        Placement { partition, preferred_leader, voters, epoch: Epoch::default() }
     };
     let layout = Layout {
         epoch: Epoch(1),

@@ -1,6 +1,7 @@
 use gitstratum_core::{Epoch, NodeId, ProcessRole};
 use gitstratum_hashring::write_quorum;
 
+use super::cluster::VOTERS_MAX;
 use super::{Desk, Plan};
 use crate::command::RemoveNode;
 use crate::outcome::Reply;
@@ -10,6 +11,12 @@ use crate::{Refusal, Subject, Verb};
 
 /// What to do where a change would leave too few nodes.
 const ADD_FIRST: &str = "add an object node first (`gitstratum rebalance start` lets new ones in)";
+
+/// The same where votes have nowhere to go.
+const ADD_VOTER: &str = "add a metadata node first (`gitstratum metadata --config FILE`)";
+/// What becomes of the votes of a node that leaves.
+const VOTES_MOVE: &str =
+    "they move while three others can vote: add one (`gitstratum metadata --config FILE`)";
 
 /// Lets new segments go to a node (GS-CP-11).
 pub(super) fn enter(desk: &Desk<'_>, id: NodeId) -> Result<Plan, Refusal> {
@@ -41,17 +48,43 @@ pub(super) fn drain(desk: &Desk<'_>, id: NodeId) -> Result<Plan, Refusal> {
     if old.is_draining {
         return Ok(Plan::unchanged(Reply::Node(id)));
     }
-    if stores(old) {
-        require_quorum_without(desk, id, "drain")?;
-    } else if !old.roles.contains(&ProcessRole::Control) {
+    check_can_leave(desk, old)?;
+    let new = Node { in_ring: false, is_draining: true, ..fenced(desk, old) };
+    let relaid = relaid(desk, |placement| pass_lead(desk, placement, id));
+    Ok(Plan::new(Reply::Node(id), vec![Mutation::PutNode(new), relaid]))
+}
+
+/// Whether what the node has can go elsewhere. Votes of one that has more than those stay with it
+/// until others are there.
+fn check_can_leave(desk: &Desk<'_>, node: &Node) -> Result<(), Refusal> {
+    let id = node.id;
+    if stores(node) {
+        return require_quorum_without(desk, id, "drain");
+    }
+    if node.roles.contains(&ProcessRole::Control) {
+        return Ok(());
+    }
+    if !node.roles.contains(&ProcessRole::Metadata) {
         return Err(Refusal::Unsafe {
             problem: format!("node {id} stores no segments"),
             remedy: "nothing has to leave it: `gitstratum node remove` takes it out",
         });
     }
-    let new = Node { in_ring: false, is_draining: true, ..fenced(desk, old) };
-    let relaid = relaid(desk, |placement| pass_lead(desk, placement, id));
-    Ok(Plan::new(Reply::Node(id), vec![Mutation::PutNode(new), relaid]))
+    let takes_votes = |other: &&Node| {
+        let is_metadata = other.roles.contains(&ProcessRole::Metadata);
+        other.id != id && is_metadata && other.state == NodeState::Up && !other.is_draining
+    };
+    let others = desk.state.nodes.values().filter(takes_votes).count();
+    if others >= VOTERS_MAX || votes(desk, id) == 0 {
+        return Ok(());
+    }
+    Err(Refusal::Unsafe {
+        problem: format!(
+            "drain of node {id} would leave {others} metadata nodes that are up; a partition has \
+             {VOTERS_MAX} voters"
+        ),
+        remedy: ADD_VOTER,
+    })
 }
 
 /// Lets a node that was being emptied take segments again.
@@ -71,19 +104,18 @@ pub(super) fn remove(desk: &Desk<'_>, remove: &RemoveNode) -> Result<Plan, Refus
     let id = NodeId(remove.id);
     let old = managed(desk, id)?;
     let has_segments = stores(old);
-    let leaves_something = has_segments || old.roles.contains(&ProcessRole::Control);
+    let votes = votes(desk, id);
+    let leaves_something = has_segments || old.roles.contains(&ProcessRole::Control) || votes > 0;
     if leaves_something && !old.is_draining {
         return Err(Refusal::Unsafe {
             problem: format!("node {id} has not been drained"),
             remedy: "`gitstratum node drain` empties it",
         });
     }
-    let places = &desk.state.layout.partitions;
-    let votes = places.iter().filter(|place| place.voters.contains(&id)).count();
     if votes > 0 {
         return Err(Refusal::Unsafe {
             problem: format!("node {id} is a voter of {votes} partitions"),
-            remedy: "a node can be removed once it holds segments only",
+            remedy: VOTES_MOVE,
         });
     }
     if has_segments && remove.fence != old.fence {
@@ -105,6 +137,12 @@ fn managed<'a>(desk: &Desk<'a>, id: NodeId) -> Result<&'a Node, Refusal> {
     desk.require(Verb::Manage, Subject::Cluster)?;
     let node = desk.state.node(id).filter(|node| node.state != NodeState::Removed);
     node.ok_or_else(|| Refusal::missing("node", id.to_string()))
+}
+
+/// In how many partitions the layout has it vote.
+fn votes(desk: &Desk<'_>, id: NodeId) -> usize {
+    let places = desk.state.layout.partitions.iter();
+    places.filter(|place| place.voters.contains(&id)).count()
 }
 
 fn stores(node: &Node) -> bool {
@@ -139,7 +177,7 @@ fn require_quorum_without(desk: &Desk<'_>, id: NodeId, verb: &str) -> Result<(),
 }
 
 /// The layout under its next number (GS-CP-11), its placements changed.
-fn relaid(desk: &Desk<'_>, change: impl Fn(&mut Placement)) -> Mutation {
+pub(super) fn relaid(desk: &Desk<'_>, change: impl Fn(&mut Placement)) -> Mutation {
     let mut layout: Layout = desk.state.layout.clone();
     layout.epoch = Epoch(layout.epoch.0 + 1);
     layout.version = desk.at.stamp();

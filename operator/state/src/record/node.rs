@@ -113,6 +113,8 @@ pub struct Placement {
     pub voters: Vec<NodeId>,
     /// One of them.
     pub preferred_leader: NodeId,
+    /// Of the layout in which it was placed last; 0: its voters are those of the founding.
+    pub epoch: Epoch,
 }
 
 /// How data is placed. The nodes are records of their own.

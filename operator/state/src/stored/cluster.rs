@@ -65,6 +65,8 @@ pub(crate) struct PlacementMessage {
     voters: Vec<u64>,
     #[prost(uint64, tag = "3")]
     preferred_leader: u64,
+    #[prost(uint64, tag = "4")]
+    epoch: u64,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -87,6 +89,7 @@ impl Stored for Layout {
             partition: placement.partition.0,
             voters: placement.voters.iter().map(|id| id.0).collect(),
             preferred_leader: placement.preferred_leader.0,
+            epoch: placement.epoch.0,
         };
         LayoutMessage {
             epoch: self.epoch.0,
@@ -101,6 +104,7 @@ impl Stored for Layout {
             partition: PartitionId(placement.partition),
             voters: placement.voters.into_iter().map(NodeId).collect(),
             preferred_leader: NodeId(placement.preferred_leader),
+            epoch: Epoch(placement.epoch),
         };
         Ok(Self {
             epoch: Epoch(message.epoch),

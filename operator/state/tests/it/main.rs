@@ -10,5 +10,6 @@ mod enrolment;
 mod format;
 mod founding;
 mod nodes;
+mod placing;
 mod restoring;
 mod users;

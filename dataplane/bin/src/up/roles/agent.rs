@@ -72,6 +72,7 @@ pub(in super::super) async fn start(
             Transport::Inside(_) => None,
             Transport::Between(between) => between.certificates.enrolment(),
         },
+        inside: None,
     };
     let mut config = Config::new(plan.role(ProcessRole::Agent.as_str()));
     config.offline_grace = plan.offline_grace.unwrap_or(config.offline_grace);

@@ -92,7 +92,7 @@ pub(in super::super) async fn open(
 async fn told(plan: &Plan, common: &Common) -> Result<BTreeSet<NodeId>> {
     let files = Arc::clone(&common.files);
     let directory = plan.role(ProcessRole::Agent.as_str());
-    let reading = tokio::task::spawn_blocking(move || gitstratum_agent::held(files, &directory));
+    let reading = gitstratum_process::blocking(move || gitstratum_agent::held(files, &directory));
     let held = reading.await.context("reading the node's snapshot did not finish")??;
     let nodes = held.layout().nodes.iter().filter(|node| has_control(node));
     Ok(nodes.map(|node| NodeId(node.id)).collect())

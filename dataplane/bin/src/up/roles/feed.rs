@@ -1,6 +1,5 @@
-use std::path::PathBuf;
-
 use anyhow::{Context, Result};
+use gitstratum_client::agent::Door;
 use gitstratum_client::cluster::{Applied, Feed, Follow, Publisher, StoreUse, follow};
 use gitstratum_core::{GrantsVersion, ProcessRole};
 use gitstratum_process::{Drain, TaskGroup};
@@ -30,8 +29,7 @@ pub(super) fn stored(
 ) -> Feed {
     let (publisher, feed) = Feed::channel();
     let (role, applied) = (ProcessRole::Object, Applied::Published);
-    let follow =
-        Follow { socket: agent_socket(plan), role, publisher, applied, store: Some(store) };
+    let follow = Follow { agent: agent(plan), role, publisher, applied, store: Some(store) };
     start(follow, drain, running);
     feed
 }
@@ -43,8 +41,8 @@ pub(super) fn told(
     drain: &Drain,
     running: &mut TaskGroup<Result<()>>,
 ) {
-    let socket = agent_socket(plan);
-    start(Follow { socket, role, publisher, applied, store: None }, drain, running);
+    let agent = agent(plan);
+    start(Follow { agent, role, publisher, applied, store: None }, drain, running);
 }
 
 fn start(follows: Follow, drain: &Drain, running: &mut TaskGroup<Result<()>>) {
@@ -56,8 +54,8 @@ fn start(follows: Follow, drain: &Drain, running: &mut TaskGroup<Result<()>>) {
 }
 
 /// Where the agent of the node listens.
-pub(super) fn agent_socket(plan: &Plan) -> PathBuf {
-    plan.role(ProcessRole::Agent.as_str()).join("agent.sock")
+pub(super) fn agent(plan: &Plan) -> Door {
+    Door::Socket(plan.role(ProcessRole::Agent.as_str()).join("agent.sock"))
 }
 
 /// Waits for the first snapshot.

@@ -38,7 +38,7 @@ pub(in super::super) async fn open(
         _ => Config { close_after: std::time::Duration::ZERO, ..config },
     };
     let (audit, untold) = AuditLog::channel(Arc::clone(&common.clock));
-    let telling = tell(audit.clone(), untold, super::feed::agent_socket(plan), drain.clone());
+    let telling = tell(audit.clone(), untold, super::feed::agent(plan), drain.clone());
     running.spawn(async move {
         telling.await;
         Ok(())

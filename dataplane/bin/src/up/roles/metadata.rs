@@ -80,7 +80,7 @@ pub(in super::super) async fn start(
         Ok(())
     });
     let socket = sockets::listen(&directory.join("admin.sock"))?;
-    let dialer = common.dialer(ProcessRole::Control)?;
+    let dialer = common.admin_dialer(ProcessRole::Metadata)?;
     let piped = sockets::pipe(socket, dialer, (common.node, Port::Metadata), drain.clone());
     running.spawn(async move {
         piped.await;

@@ -80,7 +80,11 @@ mod tests {
     #[test]
     fn a_directory_of_another_role_or_of_up_is_refused() {
         let agent = "/data/agent";
-        for role in [ProcessRole::Object, ProcessRole::Control, ProcessRole::Frontend] {
+        let (stores, others) = (
+            [ProcessRole::Object, ProcessRole::Metadata],
+            [ProcessRole::Control, ProcessRole::Frontend],
+        );
+        for role in stores.into_iter().chain(others) {
             assert_eq!(refusal(&*with(&[agent]), role), None, "{role}");
             for other in ["control", "metadata", "object", "nodes"] {
                 let path = format!("/data/{other}");

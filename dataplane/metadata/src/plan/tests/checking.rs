@@ -11,6 +11,15 @@ fn problems(repo: &Repo) -> (Vec<String>, u64) {
     (answer.problems, answer.objects_checked)
 }
 
+/// The repository with one pack in which `id` names other content.
+fn spoiled(repo: &Repo, id: ObjectId) -> Repo {
+    let mut repo = repo.clone();
+    let ids = repo.members().into_iter().collect();
+    repo.objects.spoil(&id);
+    repo.packs = vec![repo.store(&Push { ids, ..Push::default() })];
+    repo
+}
+
 /// The repository with one pack that lacks `without`.
 fn lacking(repo: &Repo, without: ObjectId) -> Repo {
     let mut repo = repo.clone();
@@ -23,7 +32,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
     #[test]
-    fn p_i1_a_check_looks_at_all_that_refs_reach_and_misses_no_gap(
+    fn p_i1_a_check_hashes_all_that_refs_reach_and_misses_no_gap(
         recipe in recipes(),
         gap in any::<u8>(),
     ) {
@@ -32,6 +41,8 @@ proptest! {
         prop_assert_eq!(problems(&repo), (Vec::new(), reachable.len() as u64));
         if let Some(without) = reachable.get(usize::from(gap) % reachable.len().max(1)) {
             prop_assert!(!problems(&lacking(&repo, *without)).0.is_empty());
+            let (told, spoiled) = (problems(&spoiled(&repo, *without)).0, without.to_string());
+            prop_assert!(told.iter().any(|problem| problem.contains(&spoiled)), "{told:?}");
         }
     }
 }

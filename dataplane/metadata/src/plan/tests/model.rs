@@ -71,6 +71,15 @@ impl Objects {
         id
     }
 
+    /// Gives it other content under its old id.
+    pub(super) fn spoil(&mut self, id: &ObjectId) {
+        let object = self.all.get_mut(id).unwrap();
+        match object.content.last_mut() {
+            Some(last) => *last ^= 1,
+            None => object.content.push(0),
+        }
+    }
+
     pub(super) fn get(&self, id: &ObjectId) -> &Object {
         &self.all[id]
     }

@@ -48,6 +48,19 @@ fn a_control_plane_has_the_authority_and_no_segments() {
 }
 
 #[test]
+fn gs_cp_49_a_metadata_node_shows_where_it_is_called_and_where_its_voters_are() {
+    let text = WHOLE.replace("  object: 0.0.0.0:9110\n  bulk: 127.0.0.1:7\n", "");
+    let text = text.replace("listen:\n", "listen:\n  metadata-raft: 0.0.0.0:7\n");
+    let metadata =
+        |text: &str| parse(text, ProcessRole::Metadata).map_err(|error| format!("{error:#}"));
+    assert!(metadata(&text).unwrap_err().contains("`scrubEvery` is for role object"));
+    let settings = metadata(&text.replace("scrubEvery: 60\n", "")).unwrap();
+    let shown = |service: Service| settings.shown[&service].to_string();
+    assert_eq!(shown(Service::Metadata), "10.0.0.4:9100");
+    assert_eq!(shown(Service::MetadataRaft), "10.0.0.4:7");
+}
+
+#[test]
 fn gs_fe_20_a_frontend_serves_no_tokens_in_clear_unless_it_was_said() {
     let frontend = |more: &str| {
         let text = "version: 1\ndirectory: /srv\njoin: {tokenFile: /t, control: ['c:1']}\n";

@@ -1,0 +1,202 @@
+//! A git client: reads refs, fetches, pushes one commit on top of what it read.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::{Bytes, BytesMut};
+use gitstratum_core::{NodeId, ObjectFormat, ObjectId, ObjectKind};
+use gitstratum_git::pktline::{self, Decoder, Limits, Packet};
+use gitstratum_git::testing::{PackBuilder, id_of, tree};
+use gitstratum_process::spawn;
+use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use turmoil::net::TcpStream;
+
+use crate::network::{HTTP, host};
+
+const SHA1: ObjectFormat = ObjectFormat::Sha1;
+/// Longest wait for one answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+
+/// The refs of a repository.
+pub(crate) type Refs = BTreeMap<String, ObjectId>;
+
+/// What became of a push.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Pushed {
+    /// `ok` for the ref.
+    Acked,
+    /// `ng`, or refused before: it must never become visible.
+    Refused(String),
+    /// Nobody said: it may have happened.
+    Unknown(String),
+}
+
+/// A commit that was made here.
+#[derive(Clone, Debug)]
+pub(crate) struct Commit {
+    pub(crate) id: ObjectId,
+    pub(crate) pack: Vec<u8>,
+}
+
+/// One commit with one file on top of `parent`.
+pub(crate) fn commit(parent: Option<ObjectId>, text: &str) -> Commit {
+    let blob = id_of(SHA1, ObjectKind::Blob, text.as_bytes());
+    let tree = tree(&[("100644", b"file", blob)]);
+    let root = id_of(SHA1, ObjectKind::Tree, &tree);
+    let parent = parent.map(|id| format!("parent {id}\n")).unwrap_or_default();
+    let who = "S <s@example.org> 1700000000 +0000";
+    let content = format!("tree {root}\n{parent}author {who}\ncommitter {who}\n\n{text}\n");
+    let id = id_of(SHA1, ObjectKind::Commit, content.as_bytes());
+    let pack = PackBuilder::new(SHA1)
+        .object(ObjectKind::Commit, content.as_bytes())
+        .object(ObjectKind::Tree, &tree)
+        .object(ObjectKind::Blob, text.as_bytes())
+        .build();
+    Commit { id, pack }
+}
+
+/// Speaks to frontends as one user.
+#[derive(Clone, Debug)]
+pub(crate) struct Client {
+    authorization: String,
+    repository: String,
+}
+
+impl Client {
+    pub(crate) fn new(token: &str, repository: &str) -> Self {
+        let authorization = format!("Basic {}", STANDARD.encode(format!("admin:{token}")));
+        Self { authorization, repository: repository.to_owned() }
+    }
+
+    /// The refs as the frontend of `node` shows them.
+    pub(crate) async fn refs(&self, node: NodeId) -> Result<Refs> {
+        let mut body = BytesMut::new();
+        pktline::data(&mut body, b"command=ls-refs\n")?;
+        pktline::data(&mut body, b"object-format=sha1\n")?;
+        pktline::delim(&mut body);
+        pktline::data(&mut body, b"ref-prefix refs/\n")?;
+        pktline::flush(&mut body);
+        let answer = self.post(node, "git-upload-pack", body.freeze()).await?;
+        let mut refs = Refs::new();
+        for packet in packets(&answer)? {
+            let Packet::Data(line) = packet else { continue };
+            let line = std::str::from_utf8(&line)?.trim_end();
+            let (id, name) = line.split_once(' ').with_context(|| format!("ref line {line}"))?;
+            refs.insert(name.to_owned(), parsed(id)?);
+        }
+        Ok(refs)
+    }
+
+    /// Fetches all that `tip` reaches; returns the pack.
+    pub(crate) async fn fetch(&self, node: NodeId, tip: &ObjectId) -> Result<Vec<u8>> {
+        let mut body = BytesMut::new();
+        pktline::data(&mut body, b"command=fetch\n")?;
+        pktline::data(&mut body, b"object-format=sha1\n")?;
+        pktline::delim(&mut body);
+        pktline::data(&mut body, b"no-progress\n")?;
+        pktline::data(&mut body, format!("want {tip}\n").as_bytes())?;
+        pktline::data(&mut body, b"done\n")?;
+        pktline::flush(&mut body);
+        let answer = self.post(node, "git-upload-pack", body.freeze()).await?;
+        let mut pack = Vec::new();
+        let mut is_pack = false;
+        for packet in packets(&answer)? {
+            let Packet::Data(line) = packet else { continue };
+            match line.split_first() {
+                _ if !is_pack => is_pack = line.starts_with(b"packfile"),
+                Some((1, bytes)) => pack.extend_from_slice(bytes),
+                Some((3, words)) => bail!("{}", String::from_utf8_lossy(words)),
+                _ => {}
+            }
+        }
+        ensure!(is_pack, "an answer without a pack: {}", answer.escape_ascii());
+        Ok(pack)
+    }
+
+    /// Moves `name` from `old` to `commit`.
+    pub(crate) async fn push(
+        &self,
+        node: NodeId,
+        (name, old): (&str, Option<ObjectId>),
+        commit: &Commit,
+    ) -> Pushed {
+        let old = old.unwrap_or_else(|| ObjectId::null(SHA1));
+        let command = format!("{old} {} {name}\0 report-status side-band-64k", commit.id);
+        let mut body = BytesMut::new();
+        if let Err(error) = pktline::data(&mut body, command.as_bytes()) {
+            return Pushed::Refused(error.to_string());
+        }
+        pktline::flush(&mut body);
+        body.extend_from_slice(&commit.pack);
+        let answer = match self.post(node, "git-receive-pack", body.freeze()).await {
+            Ok(answer) => answer,
+            Err(error) => return Pushed::Unknown(format!("{error:#}")),
+        };
+        report(&answer).unwrap_or_else(|error| Pushed::Unknown(format!("{error:#}")))
+    }
+
+    async fn post(&self, node: NodeId, service: &str, body: Bytes) -> Result<Bytes> {
+        let asked = self.post_now(node, service, body);
+        tokio::time::timeout(ANSWER_WITHIN, asked).await.context("no answer in time")?
+    }
+
+    async fn post_now(&self, node: NodeId, service: &str, body: Bytes) -> Result<Bytes> {
+        let stream = TcpStream::connect((host(node), HTTP)).await?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        let _connection = spawn("connection", connection);
+        let request = http::Request::post(format!("/{}.git/{service}", self.repository))
+            .header("host", "git.example.org")
+            .header("authorization", &self.authorization)
+            .header("git-protocol", "version=2")
+            .header("content-type", format!("application/x-{service}-request"))
+            .body(Full::new(body))?;
+        let response = sender.send_request(request).await?;
+        let status = response.status();
+        let body = response.into_body().collect().await?.to_bytes();
+        ensure!(status.is_success(), "{status}: {}", String::from_utf8_lossy(&body));
+        Ok(body)
+    }
+}
+
+fn parsed(id: &str) -> Result<ObjectId> {
+    ObjectId::from_hex(SHA1, id.as_bytes()).context("an id of a ref")
+}
+
+fn packets(bytes: &[u8]) -> Result<Vec<Packet>> {
+    let (mut buffer, mut decoder) = (BytesMut::from(bytes), Decoder::new(Limits::default()));
+    let mut packets = Vec::new();
+    while let Some(packet) = decoder.decode(&mut buffer)? {
+        packets.push(packet);
+    }
+    decoder.finish(&buffer)?;
+    Ok(packets)
+}
+
+/// What the report on band 1 says of the one ref.
+fn report(answer: &[u8]) -> Result<Pushed> {
+    let (mut inner, mut told) = (Vec::new(), String::new());
+    for packet in packets(answer)? {
+        let Packet::Data(line) = packet else { continue };
+        match line.split_first() {
+            Some((1, bytes)) => inner.extend_from_slice(bytes),
+            Some((2 | 3, words)) => told.push_str(&String::from_utf8_lossy(words)),
+            _ => {}
+        }
+    }
+    for packet in packets(&inner)? {
+        let Packet::Data(line) = packet else { continue };
+        let line = String::from_utf8_lossy(&line).trim_end().to_owned();
+        if line.starts_with("ok ") {
+            return Ok(Pushed::Acked);
+        }
+        if let Some(why) = line.strip_prefix("ng ") {
+            return Ok(Pushed::Refused(why.to_owned()));
+        }
+    }
+    bail!("no report: {told}")
+}

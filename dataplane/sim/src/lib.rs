@@ -1,0 +1,22 @@
+//! The whole cluster in one process on one thread: control plane, agents, metadata, object
+//! nodes and frontends on memory engines, connected by turmoil's network. Clock, random
+//! numbers, messages and disk calls follow from one seed, so that a run can be had again.
+//!
+//! This crate must never be part of what is shipped. Its one invariant: two runs of one seed,
+//! in any two processes, are the same events in the same order.
+
+mod checks;
+mod clock;
+mod disk;
+mod events;
+mod faults;
+mod git;
+mod network;
+mod node;
+mod roles;
+mod workload;
+mod world;
+
+pub use events::Digest;
+pub use faults::{Fault, Plan};
+pub use world::{Outcome, Settings, Verdict, run};

@@ -1,0 +1,148 @@
+//! What the partitions' leaders say of their voters, and the moves that follow (S39).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use gitstratum_client::metadata::Partitions;
+use gitstratum_core::{NodeId, PartitionId};
+use gitstratum_process::Drain;
+use gitstratum_proto::metadata::v1::{PartitionStatus, StatusResponse};
+use gitstratum_state::command::{Change, Origin};
+
+use crate::emptying;
+use crate::error::Error;
+use crate::placement::{Ground, Standing};
+use crate::plane::Plane;
+
+/// How often it is looked whether a vote is to move.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// What became of a look.
+#[derive(Debug, PartialEq, Eq)]
+enum Look {
+    /// A vote was moved, or all are where they should be.
+    Done,
+    /// A vote is to move, once these have followed the layout.
+    Waits(Vec<PartitionId>),
+}
+
+/// Moves votes where this voter leads, until `drain` starts.
+pub(crate) async fn run(plane: Arc<Plane>, drain: Drain) {
+    let mut told: Option<String> = None;
+    let mut waited = Look::Done;
+    loop {
+        tokio::select! {
+            biased;
+            () = drain.started() => return,
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
+        if plane.leading().is_err() {
+            continue;
+        }
+        let moved = tokio::select! {
+            biased;
+            () = drain.started() => return,
+            moved = look(&plane) => moved,
+        };
+        // What stays as it is is told once.
+        let failed = moved.as_ref().err().map(ToString::to_string);
+        if let Some(error) = failed.as_ref().filter(|_| failed != told) {
+            tracing::warn!(error, "voters of partitions were not placed");
+        }
+        told = failed;
+        let look = moved.unwrap_or(Look::Done);
+        if let Look::Waits(partitions) = &look
+            && look != waited
+        {
+            tracing::info!(?partitions, "votes move once these are as the layout says");
+        }
+        waited = look;
+    }
+}
+
+/// Names one partition's voters anew, if that is due. The partitions are asked only if there is
+/// anything to move.
+async fn look(plane: &Plane) -> Result<Look, Error> {
+    let ground = plane.read(Ground::of).await?;
+    let settled = ground.settled();
+    if ground.next(&settled).is_none() {
+        return Ok(Look::Done);
+    }
+    let standings = ask(plane, &ground).await?;
+    let Some(step) = ground.next(&standings) else {
+        let is_behind =
+            |partition: &PartitionId| standings.get(partition) != settled.get(partition);
+        return Ok(Look::Waits(settled.keys().copied().filter(is_behind).collect()));
+    };
+    let (partition, voters) = (step.partition, step.voters.clone());
+    let outcome = plane.propose(Origin::system(), Change::PlacePartition(step)).await?;
+    outcome.result.map_err(Error::Refused)?;
+    let voters: Vec<String> = voters.iter().map(|voter| NodeId(*voter).to_string()).collect();
+    tracing::info!(partition, ?voters, "a partition's voters are placed anew");
+    Ok(Look::Done)
+}
+
+/// In how many partitions `node` still votes, or may, for the leader has not said.
+///
+/// # Errors
+/// When the state cannot be read.
+pub(crate) async fn votes(plane: &Plane, node: NodeId) -> Result<usize, Error> {
+    let ground = plane.read(Ground::of).await?;
+    if !ground.seats.iter().any(|seat| seat.node == node) {
+        return Ok(0);
+    }
+    let standings = ask(plane, &ground).await?;
+    let is_free = |partition: &PartitionId| {
+        standings.get(partition).is_some_and(|found| !found.voters.contains(&node))
+    };
+    Ok(ground.places.iter().filter(|place| !is_free(&place.partition)).count())
+}
+
+/// What those say that lead. One that is held to be down may answer yet.
+async fn ask(plane: &Plane, ground: &Ground) -> Result<BTreeMap<PartitionId, Standing>, Error> {
+    emptying::publish(plane).await?;
+    let partitions: &Partitions = plane.emptier.partitions();
+    let asked = ground.seats.iter().map(|seat| partitions.brief_status(seat.node));
+    let known = join_all(asked).await.into_iter().flatten().fold(BTreeMap::new(), heard);
+    Ok(known.into_iter().map(|(partition, (_, standing))| (partition, standing)).collect())
+}
+
+/// Of two that say they lead the one of the later term does.
+fn heard(
+    mut known: BTreeMap<PartitionId, (u64, Standing)>,
+    answer: StatusResponse,
+) -> BTreeMap<PartitionId, (u64, Standing)> {
+    let leads = |status: &&PartitionStatus| status.leader == answer.node;
+    for status in answer.partitions.iter().filter(leads) {
+        let partition = PartitionId(status.partition);
+        if known.get(&partition).is_some_and(|(term, _)| *term > status.term) {
+            continue;
+        }
+        let voters = status.voters.iter().copied().map(NodeId).collect();
+        let standing = Standing { voters, is_settled: status.voters_settled };
+        known.insert(partition, (status.term, standing));
+    }
+    known
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s39_of_two_leaders_the_later_one_is_believed_and_followers_are_not() {
+        let says = |node: u64, leader: u64, term: u64, voters: &[u64]| {
+            let voters = voters.to_vec();
+            let status =
+                PartitionStatus { partition: 1, leader, term, voters, ..Default::default() };
+            StatusResponse { node, partitions: vec![status] }
+        };
+        let answers =
+            [says(1, 1, 7, &[1, 2, 4]), says(2, 2, 6, &[1, 2, 3]), says(3, 1, 9, &[1, 2, 3])];
+        let known = answers.into_iter().fold(BTreeMap::new(), heard);
+        let (_, standing) = &known[&PartitionId(1)];
+        assert_eq!(standing.voters, [1, 2, 4].map(NodeId).into());
+    }
+}
