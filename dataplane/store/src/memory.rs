@@ -53,6 +53,20 @@ impl MemoryEngine {
         state.unsynced.clear();
     }
 
+    /// What a power cut now would leave of a row.
+    ///
+    /// # Errors
+    /// For a family that it was not opened with.
+    pub fn durable(&self, family: Family, key: &[u8]) -> Result<Option<Bytes>, Error> {
+        Reader::get(&self.state.read().durable, family, key)
+    }
+
+    /// A sync has failed: what was not synced is there as long as the power is, and no later
+    /// sync makes it durable (P-D5).
+    pub fn fail_sync(&self) {
+        self.state.write().unsynced.clear();
+    }
+
     /// Cuts the power: this handle refuses everything from now on, the new one has what
     /// was synced.
     pub fn crash(&self) -> Arc<Self> {
