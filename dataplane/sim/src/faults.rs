@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::disk::Store;
+use crate::disk::{STORES, Store};
 use crate::world::Draw;
 
 /// Something that goes wrong, and for how long. Nodes are counted from 0.
@@ -122,9 +122,9 @@ pub(crate) struct Plan(pub(crate) Vec<Planned>);
 const CALM: Duration = Duration::from_secs(4);
 /// Pause between two at most, and how long one lasts at most, in milliseconds.
 const PAUSE_MAX: u64 = 3_500;
-const LASTS_MAX: u64 = 6_000;
+const LASTS_MAX: u64 = 4_500;
 /// One in so many lasts long enough for sessions to end (S10).
-const LONG_EVERY: u64 = 10;
+const LONG_EVERY: u64 = 14;
 const LONG: Duration = Duration::from_secs(12);
 
 impl Plan {
@@ -149,7 +149,8 @@ fn one(draw: &Draw, nodes: usize) -> Fault {
     match draw.below(26) {
         0..=4 => Fault::Kill(node),
         5..=6 => Fault::PowerCut(node),
-        7..=8 => Fault::PowerCutAll,
+        7 => Fault::PowerCutAll,
+        8 => Fault::Hold(node, other),
         9..=10 => Fault::Pause(node),
         11..=12 => Fault::Cut(node, other),
         13 => Fault::CutOneWay(node, other),
@@ -157,10 +158,12 @@ fn one(draw: &Draw, nodes: usize) -> Fault {
         15..=16 => Fault::Isolate(node),
         17 => Fault::Swizzle(vec![node, other]),
         18 => Fault::SlowDisk(node, 1 + draw.below(400)),
-        19 => Fault::FailSync(node, if draw.below(2) == 0 { Store::Object } else { Store::Metadata }),
+        19 => Fault::FailSync(node, STORES[draw.index(STORES.len())]),
         20..=21 => Fault::Damage(node, 1 + draw.index(4)),
         22 => Fault::SlowLink(node, other, 1 + draw.below(300)),
-        23 if draw.below(2) == 0 => Fault::Drift(node, 900_000 + u32::from(draw.small(201)) * 1_000),
+        23 if draw.below(2) == 0 => {
+            Fault::Drift(node, 900_000 + u32::from(draw.small(201)) * 1_000)
+        }
         23 => Fault::ClockJump(node, 3_600_000 - i64::try_from(draw.below(7_200_000)).unwrap_or(0)),
         24 => Fault::ControlAway,
         _ => Fault::Night(1 + draw.below(8)),

@@ -67,7 +67,8 @@ impl Late {
     fn take_due(&self) -> Vec<(PartitionId, UpdateRefsRequest)> {
         let now = elapsed();
         let mut waiting = self.waiting.lock();
-        let (due, later) = std::mem::take(&mut *waiting).into_iter().partition(|(at, ..)| *at <= now);
+        let (due, later) =
+            std::mem::take(&mut *waiting).into_iter().partition(|(at, ..)| *at <= now);
         *waiting = later;
         let due: Vec<_> = due;
         due.into_iter().map(|(_, partition, request)| (partition, request)).collect()
@@ -81,7 +82,9 @@ impl Late {
                 let (session, number) = (request.session, request.push_number);
                 let answer = partitions.update_refs_late(partition, request).await;
                 let answer = answer.map(|answer| (answer.refusal, answer.message));
-                events::story(|| format!("push {number} of session {session} came late: {answer:?}"));
+                events::story(|| {
+                    format!("push {number} of session {session} came late: {answer:?}")
+                });
             }
         }
     }

@@ -70,7 +70,8 @@ impl Cluster {
         let other = leads.leaders.insert((status.partition, status.term), node.0);
         if let Some(other) = other.filter(|other| *other != node.0) {
             let (partition, term) = (status.partition, status.term);
-            let what = format!("of partition {partition}, term {term}: {} and {node}", NodeId(other));
+            let what =
+                format!("of partition {partition}, term {term}: {} and {node}", NodeId(other));
             leads.broken.get_or_insert(Broken::new("a-term-has-one-leader", what));
         }
         leads.statuses.insert(status.partition, status);

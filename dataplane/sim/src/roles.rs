@@ -237,6 +237,7 @@ impl Process {
         let routes = metadata::rpc::routes(Arc::clone(&service));
         let served = grpc::serve(listener, ProcessRole::Metadata, routes, self.drain.clone());
         self.running.spawn(async move { served.await.context("serving the partitions") });
+        self.running.spawn(ends_with(Arc::clone(&host), "partitions"));
         self.running.spawn(note_leads(Arc::clone(&service), node));
         let kept = service.run(self.drain.clone());
         self.running.spawn(async move {
@@ -340,6 +341,12 @@ impl Process {
     }
 }
 
+/// Ends the process once a log of `host` has failed, as the program does (S23).
+async fn ends_with(host: Arc<Host>, what: &'static str) -> Result<()> {
+    let cause = host.failed().await;
+    anyhow::bail!("the log of {what} has failed: {cause}")
+}
+
 /// Notes what this node leads, for as long as it runs.
 async fn note_leads(service: Arc<metadata::Service>, node: Arc<SimNode>) -> Result<()> {
     loop {
@@ -376,10 +383,18 @@ async fn serve_control(
             tokio::time::sleep(JOIN_PAUSE).await;
         }
     };
+    let failed = ends_with(handle.host(), "the control plane");
     let served = service.run(doors, drain);
-    let (served, founded) = tokio::join!(served, founding);
-    founded?;
-    Ok(served?)
+    let served = async {
+        let (served, founded) = tokio::join!(served, founding);
+        founded?;
+        Ok(served?)
+    };
+    tokio::select! {
+        biased;
+        served = served => served,
+        failed = failed => failed,
+    }
 }
 
 /// Takes people's connections.
@@ -392,7 +407,11 @@ async fn accept_people(
     let local = SocketAddr::from((Ipv4Addr::LOCALHOST, HTTP));
     loop {
         let (stream, client) = listener.accept().await?;
-        let io = ConnStream::Inside(Box::new(Told { name: format!("{node} < {client}"), stream, away: None }));
+        let io = ConnStream::Inside(Box::new(Told {
+            name: format!("{node} < {client}"),
+            stream,
+            away: None,
+        }));
         let conn = Conn { io, client, local, alpn: None, peer: None, drain: drain.clone() };
         spawn("people", handler(conn)).detach();
     }

@@ -16,7 +16,7 @@ const ACKED_MIN: u64 = 200;
 const ACKED_PERCENT_MIN: u64 = 30;
 const LEADERS_MIN: usize = 2;
 const CHANGES_MIN: usize = 1;
-const LOOKS_MIN: u64 = 5;
+const LOOKS_MIN: u64 = 3;
 const FAULTS_MIN: usize = 8;
 
 /// What is run.

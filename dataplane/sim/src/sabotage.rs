@@ -15,17 +15,29 @@ const fn switch(name: &'static str, wrong: &'static str) -> Switch {
 
 /// Every wrong that has a place in the sources.
 pub const SWITCHES: &[Switch] = &[
-    switch("ack-before-fsync", "an object node acknowledges a segment that is not synced (P-D1, S4)"),
-    switch("ack-before-log-fsync", "a voter acknowledges log entries that are not synced (P-D1, S13)"),
+    switch(
+        "ack-before-fsync",
+        "an object node acknowledges a segment that is not synced (P-D1, S4)",
+    ),
+    switch(
+        "ack-before-log-fsync",
+        "a voter acknowledges log entries that are not synced (P-D1, S13)",
+    ),
     switch("go-on-after-failed-sync", "an object node goes on after a sync failed (P-D5)"),
     switch("ack-at-w1", "one owner is enough for a push (P-D1, S19)"),
     switch("accept-closed-session", "a push of a closed session is applied (S10, S11)"),
     switch("accept-below-floor", "a push whose number is below the floor is applied (S10, S11)"),
-    switch("accept-lower-incarnation", "an owner is listed under an incarnation that is over (S23)"),
+    switch(
+        "accept-lower-incarnation",
+        "an owner is listed under an incarnation that is over (S23)",
+    ),
     switch("serve-local-read", "reads are answered without asking who leads (P-C4, P-C5)"),
     switch("held-refs-not-revalidated", "refs are answered as they were held (P-C5, S31)"),
     switch("skip-hash-check", "bytes are served that nothing vouches for (P-D4, P-I1, S29)"),
-    switch("owners-from-ring", "a pack is listed with the ring's owners, not with those that have it (S19)"),
+    switch(
+        "owners-from-ring",
+        "a pack is listed with the ring's owners, not with those that have it (S19)",
+    ),
     switch("apply-twice", "a repeated push is applied again (P-C3, S11)"),
     switch("ok-then-drop", "a ref is answered ok and not moved (P-D1)"),
     switch("partial-atomic", "what can be done of an atomic push is done (P-C2)"),

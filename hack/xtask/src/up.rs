@@ -11,15 +11,8 @@ use crate::stage::Verdict;
 use crate::workspace::Workspace;
 
 /// How the program is built for users: without the simulation, whose features would come with it.
-const BUILD: [&str; 7] = [
-    "build",
-    "--workspace",
-    "--exclude",
-    "gitstratum-sim",
-    "--bin",
-    "gitstratum",
-    "--locked",
-];
+const BUILD: [&str; 7] =
+    ["build", "--workspace", "--exclude", "gitstratum-sim", "--bin", "gitstratum", "--locked"];
 
 /// Builds `gitstratum` and becomes `gitstratum up ARGS`, so that signals reach it directly.
 pub(crate) fn run(workspace: &Workspace, args: &[OsString]) -> Result<Verdict> {
@@ -56,7 +49,8 @@ mod tests {
     fn no_wrong_on_purpose_is_in_a_program_for_users() {
         let all = features(&["--workspace"]);
         assert!(all.contains("feature \"sabotage\""), "the simulation has them: {all}");
-        let packages = BUILD.iter().copied().filter(|word| !["build", "--bin", "--locked"].contains(word));
+        let packages =
+            BUILD.iter().copied().filter(|word| !["build", "--bin", "--locked"].contains(word));
         let packages: Vec<&str> = packages.filter(|word| *word != "gitstratum").collect();
         for packages in [&packages[..], &["--package", "gitstratum"]] {
             let shipped = features(packages);

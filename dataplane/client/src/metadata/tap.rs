@@ -40,10 +40,7 @@ fn ask(partition: PartitionId, request: &UpdateRefsRequest) -> Fate {
 }
 
 /// Waits for what becomes of `request`.
-pub(super) async fn pass(
-    partition: PartitionId,
-    request: &UpdateRefsRequest,
-) -> Result<(), Error> {
+pub(super) async fn pass(partition: PartitionId, request: &UpdateRefsRequest) -> Result<(), Error> {
     match ask(partition, request) {
         Fate::Sent => return Ok(()),
         Fate::Lost => {}

@@ -80,7 +80,8 @@ impl Segments {
 impl Segments {
     /// See [`SegmentWrite::refuse_from_now`].
     pub(super) fn refuse_from_now(&self, error: Error) -> Error {
-        if error.kind() != gitstratum_core::ErrorKind::Busy && !sabotage!("go-on-after-failed-sync") {
+        if error.kind() != gitstratum_core::ErrorKind::Busy && !sabotage!("go-on-after-failed-sync")
+        {
             tracing::error!(%error, "a sync failed: writes are refused from now on");
             *self.refusing.lock() = Some(error.to_string());
             self.unsound.send_replace(Some(super::Unsound::Sync(error.to_string())));

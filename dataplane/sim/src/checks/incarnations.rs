@@ -22,11 +22,7 @@ pub(super) fn shown(change: &Change<'_>, key: &[u8]) -> Result<(), Broken> {
 }
 
 /// A segment is listed with `node` under `incarnation`.
-pub(super) fn listed(
-    change: &Change<'_>,
-    node: NodeId,
-    incarnation: u64,
-) -> Result<(), Broken> {
+pub(super) fn listed(change: &Change<'_>, node: NodeId, incarnation: u64) -> Result<(), Broken> {
     let shown = query::incarnation(change.before, node).unwrap_or_default();
     if incarnation < shown {
         let what =

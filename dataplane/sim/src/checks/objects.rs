@@ -138,7 +138,7 @@ mod tests {
             let mut damaged = made.pack.clone();
             damaged[at] ^= 1;
             let read = Cloned::read(&damaged).and_then(|cloned| cloned.check([made.id]));
-            assert!(read.is_err() || at < 8 , "byte {at}");
+            assert!(read.is_err() || at < 8, "byte {at}");
         }
     }
 }

@@ -11,7 +11,7 @@ use super::Broken;
 
 const REFS: &str = "refs-are-linearizable";
 /// States looked at until a history counts as too hard to judge.
-const STATES_MAX: usize = 400_000;
+const STATES_MAX: usize = 100_000;
 
 /// A ref and its value; none is a ref that is not there.
 pub(crate) type Values = BTreeMap<String, ObjectId>;
@@ -60,7 +60,10 @@ pub(crate) fn check(history: &[Operation], prefix: &str) -> Option<Result<(), Br
         Found::TooMany => None,
         Found::None => {
             let (explained, stuck) = search.furthest;
-            let what = format!("no order explains more than {explained} of {} calls: {stuck}", calls.len());
+            let what = format!(
+                "no order explains more than {explained} of {} calls: {stuck}",
+                calls.len()
+            );
             Some(Err(Broken::new(REFS, what)))
         }
     }
@@ -185,13 +188,18 @@ impl Search<'_> {
         if count < self.furthest.0 {
             return;
         }
-        let left = self.calls.iter().zip(done).filter(|(call, done)| !**done && call.ended.is_some());
+        let left =
+            self.calls.iter().zip(done).filter(|(call, done)| !**done && call.ended.is_some());
         let next = left.map(|(call, _)| call).min_by_key(|call| call.ended);
         self.furthest = (count, format!("then {values:?}, and {next:?}"));
     }
 
     /// Calls that may come next: no other has to come before them.
-    fn open<'b>(&self, done: &'b [bool], first: usize) -> impl Iterator<Item = usize> + use<'_, 'b> {
+    fn open<'b>(
+        &self,
+        done: &'b [bool],
+        first: usize,
+    ) -> impl Iterator<Item = usize> + use<'_, 'b> {
         let left = (first..self.calls.len()).filter(|at| !done[*at]);
         let ends = left.clone().filter_map(|at| self.calls[at].ended);
         let until = ends.min().unwrap_or(Duration::MAX);

@@ -36,7 +36,11 @@ impl SimEngine {
             self.is_poisoned.store(true, Ordering::Relaxed);
             self.inner.fail_sync();
             let source = std::io::Error::from_raw_os_error(5);
-            return Err(Error::Io { attempt: Attempt::Sync, place: place(), source: Arc::new(source) });
+            return Err(Error::Io {
+                attempt: Attempt::Sync,
+                place: place(),
+                source: Arc::new(source),
+            });
         }
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! Refs that are forced, deleted and made again, one by one and several in one push.
 
+use std::time::Duration;
+
 use gitstratum_core::ObjectId;
 
 use super::Worker;
@@ -46,7 +48,7 @@ impl Worker {
 
     async fn send(&self, commands: Vec<Command>, pack: &[u8]) -> bool {
         let (began, to) = (elapsed(), self.node());
-        self.history.lock().begun += 1;
+        let at = self.begin(began, commands.iter().cloned().map(step).collect());
         let is_atomic = commands.len() > 1;
         let outcomes = self.client.push(to, (&commands, is_atomic), pack).await;
         let name = &self.name;
@@ -55,11 +57,18 @@ impl Worker {
         let is_refused = outcomes.iter().any(|outcome| matches!(outcome, Pushed::Refused(_)));
         let mut history = self.history.lock();
         history.acked += u64::from(acked.is_some());
-        if !is_refused {
-            let steps = commands.into_iter().map(step).collect();
-            history.operations.push(Operation::Push { began, acked, steps });
-        }
+        // What was refused must not show: as if nobody had ever asked for it.
+        let steps = if is_refused { Vec::new() } else { commands.into_iter().map(step).collect() };
+        history.operations[at] = Operation::Push { began, acked, steps };
         acked.is_some()
+    }
+
+    /// A push that nobody knows of yet, and its place in the history.
+    fn begin(&self, began: Duration, steps: Vec<Step>) -> usize {
+        let mut history = self.history.lock();
+        history.begun += 1;
+        history.operations.push(Operation::Push { began, acked: None, steps });
+        history.operations.len() - 1
     }
 
     /// Has a ref that nobody else knows point at `new`, or be gone; whether that is known.

@@ -32,16 +32,24 @@ impl World {
     pub(super) fn end(&mut self) -> Result<()> {
         let before = self.history.lock().acked;
         let last = self.worker("last", Part::Chain, 3);
-        self.until(BACK_WITHIN, "pushes after the last fault", last, |history| {
+        let back = self.until(BACK_WITHIN, "pushes after the last fault", last, |history| {
             history.acked >= before + PUSHES
-        })?;
+        });
+        // What clients saw says more than that something takes too long.
+        self.judge_history()?;
+        back?;
         let tip = self.read_everywhere()?;
         self.converge()?;
+        checks::chain(&self.history.lock(), tip)?;
+        self.judge_history()
+    }
+
+    fn judge_history(&self) -> Result<()> {
         let history = self.history.lock();
-        checks::chain(&history, tip)?;
         for prefix in [SINGLE, ATOMIC] {
             let judged = checks::refs(&history.operations, prefix);
-            judged.ok_or_else(|| anyhow::anyhow!("the history of {prefix} is too hard to judge"))??;
+            judged
+                .ok_or_else(|| anyhow::anyhow!("the history of {prefix} is too hard to judge"))??;
         }
         Ok(())
     }
@@ -108,9 +116,7 @@ impl World {
     /// Whether a listed segment has too few copies.
     fn lacking(&self) -> Result<(), Broken> {
         let of = |id: NodeId| self.places.iter().find(|place| place.node.id == id);
-        let durable = |id: NodeId, segment| {
-            Some(of(id)?.node.disk.durable(segment)?.len() as u64)
-        };
+        let durable = |id: NodeId, segment| Some(of(id)?.node.disk.durable(segment)?.len() as u64);
         for (number, status) in self.cluster.statuses() {
             let Some(leader) = of(NodeId(status.leader)) else { continue };
             let mut groups = checks::groups(leader.node.disk.state());

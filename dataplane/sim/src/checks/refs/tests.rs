@@ -99,7 +99,8 @@ fn p_c1_refs_of_other_names_are_left_out() {
 fn drawn(seed: u64) -> Vec<Operation> {
     let mut state = seed;
     let mut below = |end: u64| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) % end
     };
     let (mut values, mut history) = (BTreeMap::<String, String>::new(), Vec::new());
@@ -122,7 +123,11 @@ fn drawn(seed: u64) -> Vec<Operation> {
                 let new = number.to_string();
                 let steps = [step(name, old.as_deref(), Some(&new))];
                 values.insert(name.to_owned(), new);
-                history.push(if below(8) == 0 { unknown(times.0, &steps) } else { push(times, &steps) });
+                history.push(if below(8) == 0 {
+                    unknown(times.0, &steps)
+                } else {
+                    push(times, &steps)
+                });
             }
         }
     }
