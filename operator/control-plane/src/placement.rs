@@ -71,13 +71,13 @@ impl Ground {
         standings: &BTreeMap<PartitionId, Standing>,
     ) -> Option<PlacePartition> {
         let view = View::new(self, standings);
-        view.emptied().or_else(|| view.evened()).or_else(|| view.led()).map(|placed| {
-            PlacePartition {
-                partition: placed.partition.0,
-                voters: placed.voters.iter().map(|voter| voter.0).collect(),
-                preferred_leader: placed.preferred_leader.0,
-                epoch: self.epoch,
-            }
+        let moved = || view.emptied().or_else(|| view.evened()).or_else(|| view.led());
+        view.followed().or_else(moved).map(|placed| PlacePartition {
+            partition: placed.partition.0,
+            voters: placed.voters.iter().map(|voter| voter.0).collect(),
+            preferred_leader: placed.preferred_leader.0,
+            epoch: self.epoch,
+            is_followed: view.settled.contains(&placed.partition),
         })
     }
 }
@@ -126,6 +126,11 @@ impl<'a> View<'a> {
             }
         }
         Self { ground, settled, moving, given_up }
+    }
+
+    /// A group that votes as the layout says: who left need not be asked any more.
+    fn followed(&self) -> Option<Placement> {
+        self.places().find(|place| !place.leaving.is_empty()).cloned()
     }
 
     /// Votes of nodes that are being emptied go elsewhere; so does the third vote to come where

@@ -137,6 +137,7 @@ pub(crate) fn layout(state: &State) -> wire::Layout {
         voters: placement.voters.iter().map(|id| id.0).collect(),
         preferred_leader: placement.preferred_leader.0,
         epoch: placement.epoch.0,
+        leaving: placement.leaving.iter().map(|id| id.0).collect(),
     };
     wire::Layout {
         epoch: epoch.0,

@@ -14,7 +14,7 @@ use crate::network::BoxFuture;
 use crate::testing::{LocalNetwork, Register};
 use crate::wire::{self, Ask};
 use crate::{
-    Config, Error, Group, GroupId, Host, HostOptions, LogIndex, Network, NetworkError, Status,
+    Config, Electorate, Error, Group, GroupId, Host, HostOptions, LogIndex, Network, NetworkError, Status,
     families,
 };
 
@@ -96,11 +96,17 @@ async fn leader(nodes: &[Node]) -> Group<Register> {
     tokio::time::timeout(PATIENCE, leading).await.expect("because a majority is up")
 }
 
-/// Opens the group on a node that is to vote in it with those of `voters`.
-async fn open_later(host: &Host, voters: &BTreeSet<NodeId>) -> Group<Register> {
+/// Those of a group whose voters change: `voters` are to be, `leaving` vote until then.
+fn electorate(voters: &[u64], leaving: &[u64]) -> Electorate {
+    let nodes = |of: &[u64]| of.iter().copied().map(NodeId).collect();
+    Electorate { voters: nodes(voters), leaving: nodes(leaving) }
+}
+
+/// Opens the group on a node where its voters are not those of the founding any more.
+async fn open_later(host: &Host, electorate: &Electorate) -> Group<Register> {
     let opened = async {
         loop {
-            match host.open_later(GROUP, Register::new(), voters).await {
+            match host.open_later(GROUP, Register::new(), electorate).await {
                 Err(Error::NotAdmitted { .. }) => tokio::task::yield_now().await,
                 opened => return opened.unwrap(),
             }
@@ -293,29 +299,113 @@ async fn s39_s23_a_node_that_votes_no_more_forgets_the_group_and_may_come_back()
     }
 }
 
-/// Node 4 votes in place of node 1; what 1 and 3 saw of node 2 it never did. Of a node 2 that was
-/// rolled back it must not say that nothing is missing.
-#[tokio::test(flavor = "multi_thread")]
-async fn s23_s39_a_new_voter_vouches_for_nobody_whose_start_it_was_not_shown() {
+/// Whether the newcomer has opened the group yet.
+#[derive(PartialEq, Eq)]
+enum Newcomer {
+    Open,
+    Virgin,
+}
+
+/// Node 4 is to vote in place of node 1; what 1 and 3 saw of node 2 it never did. Of a node 2 that
+/// was rolled back it must not say that nothing is missing.
+async fn vouches_for_nobody(newcomer: Newcomer) {
     let (network, mut nodes) = of_three().await;
     nodes[1].host.shutdown().await;
     let (copy, disk) = (nodes[1].memory.crash(), nodes[1].memory.crash());
     restart(&network, &mut nodes, 1, disk).await;
     propose(&nodes, "not in the copy").await;
     nodes[1].host.shutdown().await;
-    let now: BTreeSet<NodeId> = [2, 3, 4].map(NodeId).into();
+    let now = electorate(&[2, 3, 4], &[1]);
     let fourth = host(&network, NodeId(4), &MemoryEngine::new(&families()));
-    let group = open_later(&fourth, &now).await;
-    assert!(!group.is_new());
+    if newcomer == Newcomer::Open {
+        assert!(!open_later(&fourth, &now).await.is_new());
+    }
+    // Either of them knows better.
+    network.cut(NodeId(1));
     network.cut(NodeId(3));
     let rolled_back = host(&network, NodeId(2), &copy);
     for _ in 0..3 {
-        let opened = rolled_back.open_among(GROUP, Register::new(), &now).await;
+        let opened = rolled_back.open_later(GROUP, Register::new(), &now).await;
         assert!(matches!(opened, Err(Error::NotAdmitted { .. })), "node 4 does not know");
     }
     for host in [&nodes[0].host, &nodes[2].host, &fourth, &rolled_back] {
         host.shutdown().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s23_s39_a_new_voter_vouches_for_nobody_whose_start_it_was_not_shown() {
+    vouches_for_nobody(Newcomer::Open).await;
+}
+
+/// The same before it has even opened the group: nothing on its disk says that it came later.
+#[tokio::test(flavor = "multi_thread")]
+async fn s23_s39_a_new_voter_that_has_not_opened_yet_vouches_for_nobody() {
+    vouches_for_nobody(Newcomer::Virgin).await;
+}
+
+/// Nodes 1 to 3 vote, 4 is to take the place of 1 and has only just started. All of 1 to 3 have
+/// ended.
+async fn before_a_move() -> (Arc<LocalNetwork>, Vec<Node>) {
+    let (network, nodes) = of_three().await;
+    let last = propose(&nodes, "before").await;
+    equal(&nodes, last).await;
+    for node in &nodes {
+        node.host.shutdown().await;
+    }
+    (network, nodes)
+}
+
+/// Starts a node of a group whose voters change: all hosts first, for they answer each other.
+async fn start_moving(
+    network: &Arc<LocalNetwork>,
+    disks: &[&Node],
+    moving: &Electorate,
+) -> Vec<Node> {
+    let hosts: Vec<_> = disks
+        .iter()
+        .map(|node| (node.id, Arc::clone(&node.memory), host(network, node.id, &node.memory)))
+        .collect();
+    let opening = hosts.into_iter().map(|(id, memory, host)| async move {
+        let group = open_later(&host, moving).await;
+        Node { id, memory, host, group }
+    });
+    join_all(opening).await
+}
+
+/// The group is as it was before the move, and one of its voters is down: the newcomer knows
+/// nobody, and the two that are left are a majority.
+#[tokio::test(flavor = "multi_thread")]
+async fn s23_s39_who_leaves_and_one_other_voter_are_admitted_while_one_is_down() {
+    let (network, nodes) = before_a_move().await;
+    network.cut(NodeId(3));
+    let fourth = host(&network, NodeId(4), &MemoryEngine::new(&families()));
+    let started =
+        start_moving(&network, &[&nodes[0], &nodes[1]], &electorate(&[4, 2, 3], &[1])).await;
+    propose(&started, "by 1 and 2").await;
+    for host in started.iter().map(|node| &node.host).chain([&fourth]) {
+        host.shutdown().await;
+    }
+}
+
+/// The newcomer is dead and another voter is down: who is to leave vouches for who stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn s23_s39_who_stays_is_admitted_by_the_word_of_who_leaves() {
+    let (network, nodes) = before_a_move().await;
+    network.cut(NodeId(3));
+    network.cut(NodeId(4));
+    // It only answers: its own group is not open.
+    let leaving = host(&network, NodeId(1), &nodes[0].memory);
+    let moving = electorate(&[4, 2, 3], &[1]);
+    let started = start_moving(&network, &[&nodes[1]], &moving).await;
+    // A majority of no membership, alone: without the word of who leaves it is not admitted.
+    started[0].host.shutdown().await;
+    leaving.shutdown().await;
+    network.cut(NodeId(1));
+    let alone = host(&network, NodeId(2), &started[0].memory);
+    let opened = alone.open_later(GROUP, Register::new(), &moving).await;
+    assert!(matches!(opened.err(), Some(Error::NotAdmitted { answers: 0, needed: 1, .. })));
+    alone.shutdown().await;
 }
 
 /// A learner that is to be no voter after all is gone, and one that takes another's place comes
@@ -328,7 +418,7 @@ async fn s39_a_change_of_voters_leaves_no_learner_behind_and_is_one_change() {
     let now = BTreeSet::from([leader.node(), others[0], NodeId(4)]);
     leader.follow_voters(&now);
     let fourth = host(&network, NodeId(4), &MemoryEngine::new(&families()));
-    let group = open_later(&fourth, &now).await;
+    let group = open_later(&fourth, &Electorate { voters: now, ..Electorate::default() }).await;
     let learning = async {
         let new = BTreeSet::from([NodeId(4)]);
         while leader.add_learners(&new, PATIENCE).await.ok() != Some(new.clone()) {

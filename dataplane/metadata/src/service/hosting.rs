@@ -180,12 +180,12 @@ async fn open(service: &Service, placement: &PartitionPlacement) -> Result<Arc<H
     let partition = PartitionId(placement.partition);
     let failed = |source| Error::Group { partition, source };
     let machine = Machine::new(service.metrics.refs_total.clone());
-    let voters = placement.voters.iter().copied().map(NodeId).collect();
+    let electorate = electorate(placement);
     let (host, id) = (&service.deps.host, Hosted::group_id(partition));
     let is_founding = placement.epoch == 0;
     let group = match is_founding {
-        true => host.open_among(id, machine, &voters).await,
-        false => host.open_later(id, machine, &voters).await,
+        true => host.open_among(id, machine, &electorate.voters).await,
+        false => host.open_later(id, machine, &electorate).await,
     };
     let group = group.map_err(failed)?;
     // One of the founding voters starts the group; on the others it arrives by the log. A group
@@ -193,10 +193,16 @@ async fn open(service: &Service, placement: &PartitionPlacement) -> Result<Arc<H
     let is_alone = placement.voters == [service.deps.node.0];
     let starts = placement.preferred_leader == service.deps.node.0 || is_alone;
     if is_founding && starts && group.is_new() {
-        group.initialize(&voters).await.map_err(failed)?;
+        group.initialize(&electorate.voters).await.map_err(failed)?;
     }
     let damage = is_replicated(placement).then(|| service.damage.clone());
     Ok(Hosted::new(group, Arc::clone(&service.deps.clock), (partition, damage)))
+}
+
+/// Who may vote in the partition's group.
+fn electorate(placement: &PartitionPlacement) -> consensus::Electorate {
+    let nodes = |of: &[u64]| of.iter().copied().map(NodeId).collect();
+    consensus::Electorate { voters: nodes(&placement.voters), leaving: nodes(&placement.leaving) }
 }
 
 /// Serves a partition that was opened. Its keepers end with the service, or when it is closed.

@@ -107,6 +107,7 @@ fn placed(version: u64, voters: &[u64], epoch: u64) -> SnapshotUpdate {
         voters: voters.to_vec(),
         preferred_leader: voters[0],
         epoch,
+        ..PartitionPlacement::default()
     };
     let layout = Layout { epoch, partitions: vec![placement], ..Layout::default() };
     let repositories = vec![repository(1, "ann/x")];

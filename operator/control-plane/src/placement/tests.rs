@@ -17,18 +17,22 @@ fn ground(seats: Vec<Seat>, partitions: u32) -> Ground {
         let voters: Vec<NodeId> = (0..3).map(|at| NodeId((first + at) % 3 + 1)).collect();
         let preferred_leader = voters[0];
         let partition = PartitionId(partition);
-        Placement { partition, voters, preferred_leader, epoch: Epoch(0) }
+        Placement { partition, voters, preferred_leader, epoch: Epoch(0), leaving: Vec::new() }
     };
     Ground { seats, places: (0..partitions).map(place).collect(), epoch: 1 }
 }
 
 /// Makes the change, as the state does.
 fn apply(ground: &mut Ground, step: &PlacePartition) {
+    assert_eq!(step.epoch, ground.epoch);
     ground.epoch += 1;
     let mut places = ground.places.iter_mut();
     let place = places.find(|place| place.partition.0 == step.partition).unwrap();
-    place.voters = step.voters.iter().copied().map(NodeId).collect();
-    place.preferred_leader = NodeId(step.preferred_leader);
+    *place = place.placed(step).unwrap();
+}
+
+fn leaving(ground: &Ground) -> Vec<u64> {
+    ground.places.iter().flat_map(|place| &place.leaving).map(|node| node.0).collect()
 }
 
 /// All moves, each made before the next is looked for.
@@ -83,6 +87,11 @@ fn s39_a_node_moves_one_vote_at_a_time_and_a_silent_partition_holds_its_voters()
     let next = four.next(&silent);
     assert_eq!(next, None, "who comes and goes there is not known");
     let next = four.next(&four.settled()).unwrap();
+    assert_eq!((next.partition, next.is_followed), (step.partition, true), "it has followed");
+    assert_eq!(leaving(&four), [1]);
+    apply(&mut four, &next);
+    assert_eq!(leaving(&four), [0_u64; 0]);
+    let next = four.next(&four.settled()).unwrap();
     assert_ne!(next.partition, step.partition);
 }
 
@@ -93,6 +102,7 @@ fn s39_a_node_that_never_came_is_given_up_once_it_is_drained() {
     let before = five.settled();
     five.places[0].voters = [4, 2, 3].map(NodeId).to_vec();
     five.places[0].preferred_leader = NodeId(4);
+    five.places[0].leaving = vec![NodeId(1)];
     five.seats[3].is_up = false;
     assert_eq!(five.next(&before), None, "it may come yet");
     five.seats[3].is_leaving = true;
@@ -101,8 +111,9 @@ fn s39_a_node_that_never_came_is_given_up_once_it_is_drained() {
     // Who was to leave is still to leave.
     five.seats[0].is_leaving = true;
     let step = five.next(&before).unwrap();
-    assert_eq!(step.voters, [5, 2, 3]);
+    assert_eq!((&step.voters[..], step.is_followed), (&[5, 2, 3][..], false));
     apply(&mut five, &step);
+    assert_eq!(leaving(&five), [1, 4], "whoever may vote yet");
     let found = five.next(&before);
     assert_eq!(found, None, "nodes 1 and 5 are moving");
 }
@@ -122,7 +133,11 @@ fn s39_a_move_that_cannot_be_made_is_taken_back() {
     let step = four.next(&before).unwrap();
     assert_eq!(step.voters, [1, 2, 3]);
     apply(&mut four, &step);
-    assert_eq!(four.next(&before), None);
+    assert_eq!(leaving(&four), [4], "it may have come after all");
+    let step = four.next(&before).unwrap();
+    assert!(step.is_followed, "it did not");
+    apply(&mut four, &step);
+    assert_eq!((four.next(&before), leaving(&four).len()), (None, 0));
 }
 
 #[test]
@@ -187,6 +202,7 @@ proptest! {
         let mut moves = 0;
         while let Some(step) = ground.next(&ground.settled()) {
             let place = ground.places.iter().find(|place| place.partition.0 == step.partition);
+            prop_assert!(place.unwrap().placed(&step).is_ok(), "{step:?}");
             let old: BTreeSet<u64> = place.unwrap().voters.iter().map(|voter| voter.0).collect();
             let new: BTreeSet<u64> = step.voters.iter().copied().collect();
             prop_assert_eq!((new.len(), step.voters.len()), (3, 3), "never fewer than three");

@@ -47,6 +47,7 @@ fn placement(layout: &wire::Layout, version: GrantsVersion) -> Result<Layout, Wr
         voters: place.voters.iter().copied().map(NodeId).collect(),
         preferred_leader: NodeId(place.preferred_leader),
         epoch: Epoch(place.epoch),
+        leaving: place.leaving.iter().copied().map(NodeId).collect(),
     };
     Ok(Layout {
         epoch: Epoch(layout.epoch),
