@@ -206,11 +206,6 @@ impl Service {
         Ok(self.deps.planner.plan(viewed.view, request).await?)
     }
 
-    /// Whether every partition here has a leader, as far as this node knows.
-    fn all_led(&self) -> bool {
-        self.partitions.read().values().all(|hosted| hosted.group().status().leader.is_some())
-    }
-
     fn hosted(&self, partition: PartitionId) -> Result<Arc<Hosted>, Error> {
         let found = self.partitions.read().get(&partition).map(Arc::clone);
         found.ok_or_else(|| match self.damaged.read().get(&partition).cloned() {
