@@ -202,6 +202,17 @@ impl<M: StateMachine> Group<M> {
         self.inner.status.clone()
     }
 
+    /// The same on the leader, once a majority has confirmed that it leads: nothing that a leader
+    /// after it has committed is missing.
+    ///
+    /// # Errors
+    /// [`ReadError`]; [`ReadError::NoLeader`] on any other.
+    pub async fn confirmed_status(&self) -> Result<Status, ReadError> {
+        self.inner.reads.confirm_leadership().await?;
+        // What `status` says may be older than the confirmation.
+        Ok(Status::of(&self.inner.driver.metrics().borrow_watched()))
+    }
+
     /// The index applied last on this replica, with changes told at once.
     pub fn watch_applied(&self) -> watch::Receiver<Option<LogIndex>> {
         self.inner.applied.watch()

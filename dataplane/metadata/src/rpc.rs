@@ -234,11 +234,11 @@ impl Metadata for Rpc {
 
     async fn status(&self, request: Request<wire::StatusRequest>) -> Answer<wire::StatusResponse> {
         anyone(&request)?;
-        let checksums = match request.into_inner().brief {
-            true => WithChecksums::No,
-            false => WithChecksums::Yes,
+        let partitions = match request.into_inner() {
+            wire::StatusRequest { confirm: true, .. } => self.service.confirmed_status().await,
+            wire::StatusRequest { brief: true, .. } => self.service.status(WithChecksums::No).await,
+            wire::StatusRequest { .. } => self.service.status(WithChecksums::Yes).await,
         };
-        let partitions = self.service.status(checksums).await;
         let node = self.service.node().0;
         Ok(Response::new(wire::StatusResponse { node, partitions }))
     }

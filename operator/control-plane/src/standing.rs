@@ -10,6 +10,7 @@ use gitstratum_core::{NodeId, PartitionId};
 use gitstratum_process::Drain;
 use gitstratum_proto::metadata::v1::{PartitionStatus, StatusResponse};
 use gitstratum_state::command::{Change, Origin};
+use gitstratum_state::record::Placement;
 
 use crate::emptying;
 use crate::error::Error;
@@ -94,25 +95,31 @@ pub(crate) async fn votes(plane: &Plane, node: NodeId) -> Result<usize, Error> {
         return Ok(0);
     }
     let standings = ask(plane, &ground).await?;
-    let is_free = |partition: &PartitionId| {
-        standings.get(partition).is_some_and(|found| !found.voters.contains(&node))
-    };
-    Ok(ground.places.iter().filter(|place| !is_free(&place.partition)).count())
+    Ok(ground.places.iter().filter(|place| may_vote(&standings, place, node)).count())
 }
 
-/// What those say that lead. One that is held to be down may answer yet.
+/// Whether `node` may be one of the voters. A membership that is not committed may be taken back.
+fn may_vote(standings: &BTreeMap<PartitionId, Standing>, place: &Placement, node: NodeId) -> bool {
+    let found = standings.get(&place.partition);
+    !found.is_some_and(|found| found.is_settled && !found.voters.contains(&node))
+}
+
+/// What those say that lead, and have confirmed it. One that is held to be down may answer yet.
 async fn ask(plane: &Plane, ground: &Ground) -> Result<BTreeMap<PartitionId, Standing>, Error> {
     emptying::publish(plane).await?;
     let partitions: &Partitions = plane.emptier.partitions();
-    let asked = ground.seats.iter().map(|seat| partitions.brief_status(seat.node));
-    let known = join_all(asked).await.into_iter().flatten().fold(BTreeMap::new(), heard);
+    let asked = ground.seats.iter().map(|seat| partitions.confirmed_status(seat.node));
+    let hear = |known, answer| heard(known, answer, &ground.places);
+    let known = join_all(asked).await.into_iter().flatten().fold(BTreeMap::new(), hear);
     Ok(known.into_iter().map(|(partition, (_, standing))| (partition, standing)).collect())
 }
 
-/// Of two that say they lead the one of the later term does.
+/// Of two that say they lead the one of the later term does. Nothing is settled by the word of one
+/// that has not confirmed it, or that goes by a layout of before: it may yet do what that said.
 fn heard(
     mut known: BTreeMap<PartitionId, (u64, Standing)>,
     answer: StatusResponse,
+    places: &[Placement],
 ) -> BTreeMap<PartitionId, (u64, Standing)> {
     let leads = |status: &&PartitionStatus| status.leader == answer.node;
     for status in answer.partitions.iter().filter(leads) {
@@ -121,7 +128,11 @@ fn heard(
             continue;
         }
         let voters = status.voters.iter().copied().map(NodeId).collect();
-        let standing = Standing { voters, is_settled: status.voters_settled };
+        let goes_by = |place: &Placement| {
+            place.partition == partition && place.epoch.0 <= status.placement_epoch
+        };
+        let is_known = status.confirmed && places.iter().any(goes_by);
+        let standing = Standing { voters, is_settled: status.voters_settled && is_known };
         known.insert(partition, (status.term, standing));
     }
     known
@@ -129,7 +140,49 @@ fn heard(
 
 #[cfg(test)]
 mod tests {
+    use gitstratum_core::Epoch;
+
     use super::*;
+
+    fn place(voters: &[u64], epoch: u64) -> Placement {
+        let voters: Vec<NodeId> = voters.iter().copied().map(NodeId).collect();
+        let (partition, preferred_leader) = (PartitionId(1), voters[0]);
+        Placement { partition, voters, preferred_leader, epoch: Epoch(epoch), leaving: Vec::new() }
+    }
+
+    /// Node 1 leads, by its word and that of a majority.
+    fn leads(voters: &[u64], placement_epoch: u64) -> PartitionStatus {
+        PartitionStatus {
+            partition: 1,
+            leader: 1,
+            term: 7,
+            voters: voters.to_vec(),
+            voters_settled: true,
+            confirmed: true,
+            placement_epoch,
+            ..Default::default()
+        }
+    }
+
+    /// Node 3 is out by an entry that is not committed, by the word of a leader of the past, and by
+    /// that of one that does not know the layout yet: it may have to vote.
+    #[test]
+    fn s39_gs_cp_40_a_node_votes_until_a_leader_has_confirmed_that_it_does_not() {
+        let place = place(&[1, 2, 4], 6);
+        let votes = |status: PartitionStatus| {
+            let answer = StatusResponse { node: 1, partitions: vec![status] };
+            let heard = heard(BTreeMap::new(), answer, std::slice::from_ref(&place));
+            let standings = heard.into_iter().map(|(id, (_, standing))| (id, standing)).collect();
+            may_vote(&standings, &place, NodeId(3))
+        };
+        let now = || leads(&[1, 2, 4], 6);
+        assert!(!votes(now()));
+        assert!(votes(PartitionStatus { voters_settled: false, ..now() }), "not committed");
+        assert!(votes(PartitionStatus { confirmed: false, ..now() }), "a leader of the past");
+        assert!(votes(PartitionStatus { placement_epoch: 5, ..now() }), "by an older layout");
+        assert!(votes(leads(&[1, 2, 3], 6)));
+        assert!(may_vote(&BTreeMap::new(), &place, NodeId(3)), "nobody says so");
+    }
 
     #[test]
     fn s39_of_two_leaders_the_later_one_is_believed_and_followers_are_not() {
@@ -141,7 +194,8 @@ mod tests {
         };
         let answers =
             [says(1, 1, 7, &[1, 2, 4]), says(2, 2, 6, &[1, 2, 3]), says(3, 1, 9, &[1, 2, 3])];
-        let known = answers.into_iter().fold(BTreeMap::new(), heard);
+        let hear = |known, answer| heard(known, answer, &[]);
+        let known = answers.into_iter().fold(BTreeMap::new(), hear);
         let (_, standing) = &known[&PartitionId(1)];
         assert_eq!(standing.voters, [1, 2, 4].map(NodeId).into());
     }
