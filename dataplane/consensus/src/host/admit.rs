@@ -5,8 +5,8 @@ use futures::future::join_all;
 use gitstratum_core::NodeId;
 use openraft::async_runtime::watch::WatchReceiver as _;
 
+use super::showing::{Begun, show_all};
 use super::{Electorate, Host};
-use super::showing::{Unshown, show_all};
 use crate::admission::{
     Own, Place, Start, Verdict, Word, answers_needed, is_doubtful, judge_placed,
 };
@@ -34,8 +34,8 @@ pub(crate) struct Admitted {
     pub(crate) is_new: bool,
     /// Whether it took the place of one that was destroyed, and has to be taken in.
     pub(crate) joins: bool,
-    /// This start, for those that have not noted it yet.
-    pub(crate) unshown: Unshown,
+    /// This start, and who has noted it.
+    pub(crate) begun: Begun,
 }
 
 impl Host {
@@ -56,8 +56,8 @@ impl Host {
         if others.is_empty() {
             let joins = own.start.life > 0;
             let is_new = !own.holds && !joins;
-            let unshown = Unshown { start: own.start, missed: Vec::new() };
-            return Ok(Admitted { replica: disk.replica, is_new, joins, unshown });
+            let begun = Begun { start: own.start, noted: BTreeSet::new() };
+            return Ok(Admitted { replica: disk.replica, is_new, joins, begun });
         }
         let peers = self.peers(group, disk.replica);
         let voters = match place {
@@ -103,9 +103,8 @@ impl Host {
         }
         let joins = start.life > 0;
         let is_new = !joins && !own.holds && !words.iter().any(|word| word.holds);
-        let is_missed = |node: &NodeId| !noted.iter().any(|(noted, _)| noted == node);
-        let missed = others.into_iter().filter(is_missed).collect();
-        Ok(Admitted { replica, is_new, joins, unshown: Unshown { start, missed } })
+        let noted = noted.into_iter().map(|(node, _)| node).collect();
+        Ok(Admitted { replica, is_new, joins, begun: Begun { start, noted } })
     }
 }
 

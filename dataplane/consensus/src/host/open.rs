@@ -15,7 +15,7 @@ use crate::admission::Place;
 use crate::applier::{Applied, Applier};
 use crate::error::Error;
 use crate::group::{
-    self, Compactor, Contact, Driver, Failure, Group, Joining, Limits, Reads, Room, Status,
+    self, Compactor, Contact, Driver, Failure, Group, Joining, Limits, Named, Reads, Room, Status,
     Steering,
 };
 use crate::id::GroupId;
@@ -230,21 +230,23 @@ impl Host {
         let leaving = Arc::clone(&self.leaving);
         let steering = Steering { driver: driver.clone(), peers: peers.clone(), leaving };
         if admitted.joins {
-            let asked = (admitted.unshown.start.life, electorate.beside(self.node));
+            let asked = (admitted.begun.start.life, electorate.beside(self.node));
             driver.run_beside("replica", join(driver.clone(), peers.clone(), asked));
         }
+        let named = watch::Sender::new(electorate.clone());
         let showing = Showing {
             starts: self.starts.clone(),
             peers: peers.clone(),
             driver: driver.clone(),
             failure: failure.clone(),
+            electorate: named.subscribe(),
         };
         // Not beside the group: it may have to end it, and see to what comes after.
-        gitstratum_process::spawn("replica start", showing.run(admitted.unshown)).detach();
+        gitstratum_process::spawn("replica start", showing.run(admitted.begun)).detach();
         let joining = Joining {
             driver: driver.clone(),
             peers,
-            voters: Arc::new(Mutex::new(electorate.voters)),
+            voters: Arc::new(Mutex::new(Named::Opened(electorate.voters))),
             turn: Arc::default(),
         };
         let compactor = Compactor {
@@ -281,6 +283,7 @@ impl Host {
             steering,
             joining,
             is_new: admitted.is_new,
+            named,
             registration: Registration { group, members: Arc::clone(&self.members) },
         })
     }

@@ -9,13 +9,14 @@ use futures::future::join_all;
 use gitstratum_core::{NodeId, SystemClock};
 use gitstratum_store::MemoryEngine;
 use prost::Message as _;
+use tokio::sync::watch;
 
 use crate::network::BoxFuture;
 use crate::testing::{LocalNetwork, Register};
 use crate::wire::{self, Ask};
 use crate::{
-    Config, Electorate, Error, Group, GroupId, Host, HostOptions, LogIndex, Network, NetworkError, Status,
-    families,
+    Config, Electorate, Error, Group, GroupId, Host, HostOptions, LogIndex, Network, NetworkError,
+    Status, families,
 };
 
 const GROUP: GroupId = GroupId(4);
@@ -58,6 +59,36 @@ fn host_on(
     .unwrap();
     network.join(id, &host);
     host
+}
+
+/// A way on which refused wishes to be taken in are counted.
+struct Joins {
+    way: Arc<dyn Network>,
+    refused: watch::Sender<u32>,
+}
+
+impl Network for Joins {
+    fn send(
+        &self,
+        group: GroupId,
+        target: NodeId,
+        message: Bytes,
+    ) -> BoxFuture<'static, Result<Bytes, NetworkError>> {
+        let request = wire::Request::decode(message.clone()).unwrap();
+        let sent = self.way.send(group, target, message);
+        if !matches!(request.ask, Some(Ask::Join(_))) {
+            return sent;
+        }
+        let refused = self.refused.clone();
+        Box::pin(async move {
+            let answer = sent.await?;
+            let response = wire::Response::decode(answer.clone()).unwrap();
+            if matches!(response.answer, Some(wire::Answer::Refused(_))) {
+                refused.send_modify(|refused| *refused += 1);
+            }
+            Ok(answer)
+        })
+    }
 }
 
 /// Starts all hosts first: they ask each other.
@@ -415,10 +446,13 @@ async fn s39_a_change_of_voters_leaves_no_learner_behind_and_is_one_change() {
     let (network, nodes) = of_three().await;
     let leader = leader(&nodes).await;
     let others: Vec<NodeId> = voters().into_iter().filter(|id| *id != leader.node()).collect();
-    let now = BTreeSet::from([leader.node(), others[0], NodeId(4)]);
+    let voters_now = BTreeSet::from([leader.node(), others[0], NodeId(4)]);
+    let now = Electorate { voters: voters_now, leaving: [others[1]].into() };
     leader.follow_voters(&now);
-    let fourth = host(&network, NodeId(4), &MemoryEngine::new(&families()));
-    let group = open_later(&fourth, &Electorate { voters: now, ..Electorate::default() }).await;
+    let (refused, mut refusals) = watch::channel(0);
+    let way = Arc::new(Joins { way: network.from(NodeId(4)), refused });
+    let fourth = host_on(&network, way, NodeId(4), &MemoryEngine::new(&families()));
+    let group = open_later(&fourth, &now).await;
     let learning = async {
         let new = BTreeSet::from([NodeId(4)]);
         while leader.add_learners(&new, PATIENCE).await.ok() != Some(new.clone()) {
@@ -429,12 +463,12 @@ async fn s39_a_change_of_voters_leaves_no_learner_behind_and_is_one_change() {
     let mut status = leader.watch();
     let learns = |status: &Status| status.learners == BTreeSet::from([NodeId(4)]);
     tokio::time::timeout(PATIENCE, status.wait_for(learns)).await.unwrap().unwrap();
-    // It asks twice a second.
-    for number in 0..20 {
-        propose(&nodes, &number.to_string()).await;
-        assert_eq!(leader.status().voters, voters());
-        tokio::time::sleep(Duration::from_millis(60)).await;
-    }
+    // It asks all three again and again, the leader too; the entry is behind what that has begun.
+    let before = *refusals.borrow();
+    let asked = refusals.wait_for(|refusals| *refusals >= before + 6);
+    tokio::time::timeout(PATIENCE, asked).await.unwrap().unwrap();
+    propose(&nodes, "after it has asked").await;
+    assert_eq!(leader.status().voters, voters());
     leader.change_voters(&voters()).await.unwrap();
     let is_gone = |status: &Status| status.learners.is_empty() && status.voters == voters();
     tokio::time::timeout(PATIENCE, status.wait_for(is_gone)).await.unwrap().unwrap();
@@ -442,6 +476,62 @@ async fn s39_a_change_of_voters_leaves_no_learner_behind_and_is_one_change() {
     fourth.shutdown().await;
     for node in &nodes {
         node.host.shutdown().await;
+    }
+}
+
+/// A node that started by the layout of before, when node 4 had been named already, is shown to it
+/// once it is told: else node 4 would know an older start of it, and vouch for that.
+#[tokio::test(flavor = "multi_thread")]
+async fn s23_s39_a_start_is_shown_to_who_is_named_later() {
+    let (network, nodes) = of_three().await;
+    let fourth = host(&network, NodeId(4), &MemoryEngine::new(&families()));
+    let knows = async || {
+        let ask = Some(Ask::Known(wire::KnownAsk { is_later: true }));
+        let request = wire::Request { group: GROUP.0, from: 2, to: 4, to_replica: 0, ask };
+        let answer = fourth.receive(NodeId(2), request.encode_to_vec().into()).await.unwrap();
+        let answer = wire::Response::decode(answer).unwrap().answer;
+        matches!(answer, Some(wire::Answer::Known(known)) if known.number == 1)
+    };
+    assert!(!knows().await);
+    nodes[1].group.follow_voters(&electorate(&[4, 2, 3], &[1]));
+    let shown = async {
+        while !knows().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, shown).await.expect("it is shown");
+    for host in nodes.iter().map(|node| &node.host).chain([&fourth]) {
+        host.shutdown().await;
+    }
+}
+
+/// It is a learner yet, and the layout has given it up: that it asks makes it no fourth voter. Where
+/// no layout says who votes, a member that came later may ask.
+#[tokio::test(flavor = "multi_thread")]
+async fn s39_s23_a_learner_that_was_given_up_is_not_taken_in_because_it_asks() {
+    let (network, nodes) = of_three().await;
+    let leader = leader(&nodes).await;
+    let asked = nodes.iter().find(|node| node.id == leader.node()).unwrap();
+    let fourth = host(&network, NodeId(4), &MemoryEngine::new(&families()));
+    // Of the founding, and one besides: it does not ask to be taken in by itself.
+    let opened = fourth.open_among(GROUP, Register::new(), &voters()).await.unwrap();
+    assert!(!opened.has_vote());
+    let new = BTreeSet::from([NodeId(4)]);
+    let learning = async {
+        while leader.add_learners(&new, PATIENCE).await.ok() != Some(new.clone()) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, learning).await.expect("it learns");
+    leader.follow_voters(&Electorate { voters: voters(), ..Electorate::default() });
+    let ask = Some(Ask::Join(wire::JoinAsk { replica: 4, life: 1 }));
+    let (from, to) = (4, asked.id.0);
+    let request = wire::Request { group: GROUP.0, from, to, to_replica: 0, ask };
+    let answer = asked.host.receive(NodeId(4), request.encode_to_vec().into()).await.unwrap();
+    let answer = wire::Response::decode(answer).unwrap().answer;
+    assert!(matches!(answer, Some(wire::Answer::Refused(_))), "{answer:?}");
+    for host in nodes.iter().map(|node| &node.host).chain([&fourth]) {
+        host.shutdown().await;
     }
 }
 

@@ -14,6 +14,7 @@ use gitstratum_proto::control::v1::PartitionPlacement;
 
 use super::Deps;
 use super::hosted::Hosted;
+use super::hosting::electorate;
 use crate::config::Config;
 
 /// Silence of the control plane after which nothing is changed by what it said.
@@ -70,7 +71,7 @@ impl Placing {
         let Some(placement) = placement else { return Ok(()) };
         let group = self.hosted.group();
         let wanted = voters(placement);
-        group.follow_voters(&wanted);
+        group.follow_voters(&electorate(placement));
         if !is_fresh(self.deps.feed.news()) {
             return Ok(());
         }
