@@ -33,6 +33,7 @@ enum Look {
 pub(crate) async fn run(plane: Arc<Plane>, drain: Drain) {
     let mut told: Option<String> = None;
     let mut waited = Look::Done;
+    let mut rest = Rest::default();
     loop {
         tokio::select! {
             biased;
@@ -45,7 +46,7 @@ pub(crate) async fn run(plane: Arc<Plane>, drain: Drain) {
         let moved = tokio::select! {
             biased;
             () = drain.started() => return,
-            moved = look(&plane) => moved,
+            moved = look(&plane, &mut rest) => moved,
         };
         // What stays as it is is told once.
         let failed = moved.as_ref().err().map(ToString::to_string);
@@ -63,14 +64,30 @@ pub(crate) async fn run(plane: Arc<Plane>, drain: Drain) {
     }
 }
 
+/// Layout and nodes as they were when nothing was to be moved.
+#[derive(Default)]
+struct Rest(Option<Ground>);
+
+impl Rest {
+    /// Whether there is nothing to move. Looked for only where something has changed since.
+    fn is_at(&mut self, ground: &Ground) -> bool {
+        if self.0.as_ref() == Some(ground) {
+            return true;
+        }
+        let is_at_rest = ground.next(&ground.settled()).is_none();
+        self.0 = is_at_rest.then(|| ground.clone());
+        is_at_rest
+    }
+}
+
 /// Names one partition's voters anew, if that is due. The partitions are asked only if there is
 /// anything to move.
-async fn look(plane: &Plane) -> Result<Look, Error> {
+async fn look(plane: &Plane, rest: &mut Rest) -> Result<Look, Error> {
     let ground = plane.read(Ground::of).await?;
-    let settled = ground.settled();
-    if ground.next(&settled).is_none() {
+    if rest.is_at(&ground) {
         return Ok(Look::Done);
     }
+    let settled = ground.settled();
     let standings = ask(plane, &ground).await?;
     let Some(step) = ground.next(&standings) else {
         let is_behind =
@@ -143,6 +160,7 @@ mod tests {
     use gitstratum_core::Epoch;
 
     use super::*;
+    use crate::placement::Seat;
 
     fn place(voters: &[u64], epoch: u64) -> Placement {
         let voters: Vec<NodeId> = voters.iter().copied().map(NodeId).collect();
@@ -162,6 +180,19 @@ mod tests {
             placement_epoch,
             ..Default::default()
         }
+    }
+
+    #[test]
+    fn s39_what_is_at_rest_is_looked_at_again_once_layout_or_nodes_change() {
+        let seat =
+            |node| Seat { node: NodeId(node), zone: String::new(), is_up: true, is_leaving: false };
+        let seats = (1..=3).map(seat).collect();
+        let mut ground = Ground { seats, places: vec![place(&[1, 2, 3], 0)], epoch: 1 };
+        let mut rest = Rest::default();
+        assert!(rest.is_at(&ground) && rest.0.is_some() && rest.is_at(&ground));
+        ground.seats.push(seat(4));
+        ground.seats[0].is_leaving = true;
+        assert!(!rest.is_at(&ground) && rest.0.is_none(), "node 4 takes the vote of node 1");
     }
 
     /// Node 3 is out by an entry that is not committed, by the word of a leader of the past, and by
