@@ -42,13 +42,42 @@ pub(super) struct Lanes {
     storage: Arc<dyn Storage>,
     /// Owners that failed lately.
     out: BTreeSet<NodeId>,
+    /// All that was sent, as long as it is little: to an owner whose connection breaks it is
+    /// sent again.
+    sent: Option<Vec<Bytes>>,
 }
 
 /// One owner. It ends with its lane: what it has then is not durable and will not be.
 struct Lane {
     node: NodeId,
     pieces: mpsc::Sender<Bytes>,
-    writing: Task<Result<Written, bulk::Error>>,
+    writing: Writing,
+    is_second: bool,
+}
+
+type Writing = Task<Result<Written, bulk::Error>>;
+type Ended = Result<Result<Written, bulk::Error>, TaskError>;
+
+impl Lane {
+    /// Begins to write to `node`; `again` is what was sent to it before.
+    fn begin(
+        storage: &Arc<dyn Storage>,
+        (node, segment): (NodeId, SegmentId),
+        again: Option<Vec<Bytes>>,
+    ) -> Self {
+        let is_second = again.is_some();
+        let (pieces, mut waiting) = mpsc::channel(LAG_BYTES_MAX / PIECE_BYTES);
+        let body = futures::stream::poll_fn(move |cx| waiting.poll_recv(cx));
+        let body = futures::stream::iter(again.unwrap_or_default()).chain(body).boxed();
+        let writing = spawn("segment write", storage.write(node, segment, body));
+        Self { node, pieces, writing, is_second }
+    }
+
+    /// Its end, now that all was sent.
+    async fn ending(self) -> (NodeId, bool, Ended) {
+        drop(self.pieces);
+        (self.node, self.is_second, self.writing.await)
+    }
 }
 
 impl Lanes {
@@ -64,14 +93,11 @@ impl Lanes {
         let out = owners.iter().copied().filter(|node| storage.is_out(*node)).collect();
         let lane = |node: &NodeId| {
             begun.note(*node, segment);
-            let (pieces, mut waiting) = mpsc::channel(LAG_BYTES_MAX / PIECE_BYTES);
-            let body = futures::stream::poll_fn(move |cx| waiting.poll_recv(cx)).boxed();
-            let writing = spawn("segment write", storage.write(*node, segment, body));
-            Lane { node: *node, pieces, writing }
+            Lane::begin(storage, (*node, segment), None)
         };
         let lanes = owners.iter().map(lane).collect();
-        let storage = Arc::clone(storage);
-        Self { segment, lanes, quorum, last_failure: None, storage, out }
+        let (storage, sent) = (Arc::clone(storage), Some(Vec::new()));
+        Self { segment, lanes, quorum, last_failure: None, storage, out, sent }
     }
 
     /// Hands the next piece to every owner. Waits while fewer than W have room for it; those
@@ -101,7 +127,26 @@ impl Lanes {
             }
         }
         drop(sending);
+        self.remember(piece);
         self.keep(&taken).await
+    }
+
+    fn remember(&mut self, piece: Bytes) {
+        let Some(sent) = &mut self.sent else { return };
+        let length: usize = sent.iter().map(Bytes::len).sum();
+        if length + piece.len() <= LAG_BYTES_MAX {
+            sent.push(piece);
+        } else {
+            self.sent = None;
+        }
+    }
+
+    /// What is sent to an owner that failed with `done`, if it is tried once more: when only its
+    /// connection broke, and all is still at hand. An idle connection whose other end is gone
+    /// looks well until it is used.
+    fn again(&self, done: &Ended, is_second: bool) -> Option<Vec<Bytes>> {
+        let is_broken = matches!(done, Ok(Err(error)) if error.is_broken_connection());
+        if is_broken && !is_second { self.sent.clone() } else { None }
     }
 
     /// Drops all lanes but those of `nodes`.
@@ -109,12 +154,18 @@ impl Lanes {
         let (kept, dropped): (Vec<Lane>, Vec<Lane>) =
             std::mem::take(&mut self.lanes).into_iter().partition(|l| nodes.contains(&l.node));
         self.lanes = kept;
-        for Lane { node, pieces, writing } in dropped {
+        for Lane { node, pieces, writing, is_second } in dropped {
             let segment = self.segment;
             // Whoever takes nothing any more is about to say why.
             let ended = pieces.is_closed().then(|| timeout(ENDING_MAX, writing));
             match OptionFuture::from(ended).await {
-                Some(Ok(done)) => self.note_failure(node, done),
+                Some(Ok(done)) => match self.again(&done, is_second) {
+                    Some(sent) => {
+                        let lane = Lane::begin(&self.storage, (node, segment), Some(sent));
+                        self.lanes.push(lane);
+                    }
+                    None => self.note_failure(node, done),
+                },
                 Some(Err(_)) | None => {
                     tracing::warn!(%node, %segment, "owner is too slow: dropped from a segment");
                     self.storage.note_slow(node);
@@ -132,13 +183,7 @@ impl Lanes {
     pub(super) async fn finish(mut self, length: u64) -> Result<Vec<Written>, Error> {
         let lanes = std::mem::take(&mut self.lanes);
         let mut pending: BTreeSet<NodeId> = lanes.iter().map(|lane| lane.node).collect();
-        let mut writing: FuturesUnordered<_> = lanes
-            .into_iter()
-            .map(|Lane { node, pieces, writing }| {
-                drop(pieces);
-                async move { (node, writing.await) }
-            })
-            .collect();
+        let mut writing: FuturesUnordered<_> = lanes.into_iter().map(Lane::ending).collect();
         let mut durable: Vec<Written> = Vec::new();
         let (start, mut enough) = (Instant::now(), None);
         loop {
@@ -148,7 +193,12 @@ impl Lanes {
                 None => start + self.stall_max(behind),
             };
             let ended = timeout_at(deadline, writing.next()).await;
-            let Ok(Some((node, done))) = ended else { break };
+            let Ok(Some((node, is_second, done))) = ended else { break };
+            if let Some(sent) = self.again(&done, is_second) {
+                let lane = Lane::begin(&self.storage, (node, self.segment), Some(sent));
+                writing.push(lane.ending());
+                continue;
+            }
             pending.remove(&node);
             match done {
                 Ok(Ok(written)) if written.length == length && written.node == node => {
@@ -182,11 +232,7 @@ impl Lanes {
         if nodes.all(|node| self.out.contains(&node)) { OUT_STALL_MAX } else { STALL_MAX }
     }
 
-    fn note_failure(
-        &mut self,
-        node: NodeId,
-        done: Result<Result<Written, bulk::Error>, TaskError>,
-    ) {
+    fn note_failure(&mut self, node: NodeId, done: Ended) {
         let segment = self.segment;
         match done {
             Ok(Err(error)) => {

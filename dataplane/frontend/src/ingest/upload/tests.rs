@@ -78,6 +78,45 @@ async fn s13_w_owners_suffice_when_one_refuses() {
     assert_eq!(stock.row().segments[0].owners, nodes(&[1, 3]));
 }
 
+/// P-A8: an idle connection whose other end is gone looks well until it is used. The third owner
+/// is away, so this one cannot be spared, and the client does not wait for the third.
+#[tokio::test(start_paused = true)]
+async fn p_a8_an_owner_whose_connection_breaks_is_tried_once_more() {
+    for breaks_after in [0, 200] {
+        let rig = Rig::new();
+        rig.nodes.set_mood(1, Mood::BreaksOnceAfter(breaks_after));
+        rig.nodes.set_mood(3, Mood::Hangs);
+        let taken = take(&rig).await;
+        let begun = begin(&rig);
+        let stock = store(&rig, &taken, &begun, 3).await.unwrap();
+        assert_eq!(stock.row().segments[0].owners, nodes(&[1, 2]), "after {breaks_after}");
+        let history = History::line(3);
+        assert_eq!(rig.nodes.entries(stock.row()), history.pack().slice(12..history.pack().len() - 20));
+    }
+}
+
+/// More than is kept was sent: the owner is left behind, and the push goes on with the others.
+#[tokio::test(start_paused = true)]
+async fn s18_an_owner_that_breaks_late_in_a_large_segment_is_left_behind() {
+    let rig = Rig::with(|config| config.spool_bytes_max = 64 * 1024 * 1024);
+    rig.nodes.set_mood(1, Mood::BreaksOnceAfter(5 * 1024 * 1024));
+    let taken = take_large(&rig).await;
+    let begun = begin(&rig);
+    let stock = store(&rig, &taken, &begun, 3).await.unwrap();
+    assert_eq!(stock.row().segments[0].owners, nodes(&[2, 3]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_owner_whose_connections_all_break_is_tried_twice_and_no_more() {
+    let rig = Rig::new();
+    rig.nodes.set_mood(1, Mood::Breaks);
+    let taken = take(&rig).await;
+    let begun = begin(&rig);
+    let stock = store(&rig, &taken, &begun, 3).await.unwrap();
+    assert_eq!(stock.row().segments[0].owners, nodes(&[2, 3]));
+    assert_eq!(rig.nodes.calls().writes, 4);
+}
+
 #[tokio::test(start_paused = true)]
 async fn s18_an_owner_that_hangs_is_dropped_and_the_push_goes_on() {
     for mood in [Mood::Hangs, Mood::NeverAcks] {
