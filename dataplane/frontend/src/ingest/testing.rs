@@ -384,6 +384,12 @@ impl Taken {
     pub(crate) fn ids(&self) -> BTreeSet<ObjectId> {
         self.intake.checked.resolved.iter().map(|object| object.id).collect()
     }
+
+    /// The same, of a pack that has none of them twice (S8).
+    pub(crate) fn ids_each_once(&self) -> BTreeSet<ObjectId> {
+        assert!(self.intake.checked.resolved.duplicates().is_empty(), "an object came twice");
+        self.ids()
+    }
 }
 
 impl Rig {

@@ -92,10 +92,7 @@ impl GuestDialer {
 impl Dialer for GuestDialer {
     fn dial(&self, _: NodeId, _: Service) -> BoxFuture<'static, io::Result<BoxStream>> {
         let (tls, address) = (self.tls.client(), self.address.clone());
-        async move {
-            connect(address, &tls).await
-        }
-        .boxed()
+        async move { connect(address, &tls).await }.boxed()
     }
 }
 

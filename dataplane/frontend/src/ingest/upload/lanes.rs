@@ -16,11 +16,14 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{Begun, Storage};
 use crate::ingest::Error;
+use crate::ingest::placement::Draw;
 
 /// Bytes of one piece of a segment.
 pub(super) const PIECE_BYTES: usize = 512 * 1024;
 /// Bytes that an owner may be behind (S18).
 const LAG_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bytes that are kept to be sent once more: most pushes are smaller.
+const KEPT_BYTES_MAX: usize = 1024 * 1024;
 /// Time that an owner may be behind those that suffice (S18).
 const LAG_MAX: Duration = Duration::from_secs(2);
 /// The same for an owner that failed lately: enough to show that it is well again.
@@ -81,21 +84,25 @@ impl Lane {
 }
 
 impl Lanes {
-    /// Begins to write `segment` at each of `owners`, of whom `quorum` suffice.
+    /// Begins to write a segment at each of its owners, of whom `quorum` suffice. Those that are
+    /// said to be down are tried as well, unless they failed lately, and not waited for: after a
+    /// cut has healed the control plane may not have heard of them yet, when the next one fails.
     pub(super) fn begin(
         storage: &Arc<dyn Storage>,
         begun: &Begun,
-        segment: SegmentId,
-        owners: &[NodeId],
+        draw: &Draw,
         quorum: usize,
     ) -> Self {
+        let (segment, is_out) = (draw.segment, |node: &NodeId| storage.is_out(*node));
         // Looked at before the writes begin: one of them may be what shows whether it is well.
-        let out = owners.iter().copied().filter(|node| storage.is_out(*node)).collect();
+        let tried: Vec<NodeId> = draw.down.iter().copied().filter(|node| !is_out(node)).collect();
+        let known = draw.owners.iter().copied().filter(is_out);
+        let out = known.chain(tried.iter().copied()).collect();
         let lane = |node: &NodeId| {
             begun.note(*node, segment);
             Lane::begin(storage, (*node, segment), None)
         };
-        let lanes = owners.iter().map(lane).collect();
+        let lanes = draw.owners.iter().chain(&tried).map(lane).collect();
         let (storage, sent) = (Arc::clone(storage), Some(Vec::new()));
         Self { segment, lanes, quorum, last_failure: None, storage, out, sent }
     }
@@ -134,7 +141,7 @@ impl Lanes {
     fn remember(&mut self, piece: Bytes) {
         let Some(sent) = &mut self.sent else { return };
         let length: usize = sent.iter().map(Bytes::len).sum();
-        if length + piece.len() <= LAG_BYTES_MAX {
+        if length + piece.len() <= KEPT_BYTES_MAX {
             sent.push(piece);
         } else {
             self.sent = None;
