@@ -55,7 +55,15 @@ struct Lane {
     node: NodeId,
     pieces: mpsc::Sender<Bytes>,
     writing: Writing,
-    is_second: bool,
+    attempt: Attempt,
+}
+
+/// Which time a segment is written to one owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Attempt {
+    First,
+    /// The connection of the first broke; there is no third.
+    Second,
 }
 
 type Writing = Task<Result<Written, bulk::Error>>;
@@ -68,18 +76,18 @@ impl Lane {
         (node, segment): (NodeId, SegmentId),
         again: Option<Vec<Bytes>>,
     ) -> Self {
-        let is_second = again.is_some();
+        let attempt = if again.is_some() { Attempt::Second } else { Attempt::First };
         let (pieces, mut waiting) = mpsc::channel(LAG_BYTES_MAX / PIECE_BYTES);
         let body = futures::stream::poll_fn(move |cx| waiting.poll_recv(cx));
         let body = futures::stream::iter(again.unwrap_or_default()).chain(body).boxed();
         let writing = spawn("segment write", storage.write(node, segment, body));
-        Self { node, pieces, writing, is_second }
+        Self { node, pieces, writing, attempt }
     }
 
     /// Its end, now that all was sent.
-    async fn ending(self) -> (NodeId, bool, Ended) {
+    async fn ending(self) -> (NodeId, Attempt, Ended) {
         drop(self.pieces);
-        (self.node, self.is_second, self.writing.await)
+        (self.node, self.attempt, self.writing.await)
     }
 }
 
@@ -151,9 +159,9 @@ impl Lanes {
     /// What is sent to an owner that failed with `done`, if it is tried once more: when only its
     /// connection broke, and all is still at hand. An idle connection whose other end is gone
     /// looks well until it is used.
-    fn again(&self, done: &Ended, is_second: bool) -> Option<Vec<Bytes>> {
+    fn again(&self, done: &Ended, attempt: Attempt) -> Option<Vec<Bytes>> {
         let is_broken = matches!(done, Ok(Err(error)) if error.is_broken_connection());
-        if is_broken && !is_second { self.sent.clone() } else { None }
+        if is_broken && attempt == Attempt::First { self.sent.clone() } else { None }
     }
 
     /// Drops all lanes but those of `nodes`.
@@ -161,12 +169,12 @@ impl Lanes {
         let (kept, dropped): (Vec<Lane>, Vec<Lane>) =
             std::mem::take(&mut self.lanes).into_iter().partition(|l| nodes.contains(&l.node));
         self.lanes = kept;
-        for Lane { node, pieces, writing, is_second } in dropped {
+        for Lane { node, pieces, writing, attempt } in dropped {
             let segment = self.segment;
             // Whoever takes nothing any more is about to say why.
             let ended = pieces.is_closed().then(|| timeout(ENDING_MAX, writing));
             match OptionFuture::from(ended).await {
-                Some(Ok(done)) => match self.again(&done, is_second) {
+                Some(Ok(done)) => match self.again(&done, attempt) {
                     Some(sent) => {
                         let lane = Lane::begin(&self.storage, (node, segment), Some(sent));
                         self.lanes.push(lane);
@@ -200,8 +208,8 @@ impl Lanes {
                 None => start + self.stall_max(behind),
             };
             let ended = timeout_at(deadline, writing.next()).await;
-            let Ok(Some((node, is_second, done))) = ended else { break };
-            if let Some(sent) = self.again(&done, is_second) {
+            let Ok(Some((node, attempt, done))) = ended else { break };
+            if let Some(sent) = self.again(&done, attempt) {
                 let lane = Lane::begin(&self.storage, (node, self.segment), Some(sent));
                 writing.push(lane.ending());
                 continue;
