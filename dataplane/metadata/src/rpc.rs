@@ -229,6 +229,7 @@ impl Metadata for Rpc {
         Ok(Response::new(wire::CheckRepositoryResponse {
             problems: found.problems,
             objects_checked: found.objects_checked,
+            objects_too_large: found.objects_too_large,
         }))
     }
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 use gitstratum_e2e::now;
 use rustix::process::Signal;
 
@@ -26,8 +26,9 @@ fn gs_op_39_a_rolling_restart_fails_no_push() -> Result<()> {
         while back.is_none_or(|at: std::time::Instant| at.elapsed() < AFTER) {
             ensure!(began.elapsed() < Duration::from_secs(40), "node {restarted} is not back");
             let pushed = now();
-            three.push(restarted + 1 + pushes % 2).with_context(|| {
-                format!("a push while node {restarted} restarts: {}", three.troubles())
+            three.push(restarted + 1 + pushes % 2).map_err(|error| {
+                let troubles = three.troubles();
+                anyhow!("a push while node {restarted} restarts: {error:#}\n{troubles}")
             })?;
             longest = longest.max(pushed.elapsed());
             pushes += 1;

@@ -30,6 +30,8 @@ const BLOCK_BYTES: usize = 64 << 10;
 /// Endings of a data base's files.
 const TABLES: &str = ".sst";
 const LOGS: &str = ".log";
+/// Metadata partitions of `up`.
+const PARTITIONS: f64 = 4.0;
 /// The number of EIO.
 const EIO: i32 = 5;
 
@@ -183,19 +185,23 @@ impl Patient {
         Ok(())
     }
 
-    /// Waits until every node holds a sound copy of all.
+    /// Waits until every node holds a sound copy of all and has all its votes: of three that are
+    /// struck in turn, the one before is else still learning what it lost.
     fn wait_until_sound(&self) -> Result<()> {
         let began = now();
         loop {
             let held: Vec<f64> = (0..3).filter_map(|index| self.held(index).ok()).collect();
-            let same = held.len() == 3 && held.iter().all(|count| *count == held[0]);
+            let votes: Vec<_> = (0..3).filter_map(|index| self.votes(index).ok()).collect();
+            let same = held.len() == 3
+                && held.iter().all(|count| *count == held[0])
+                && votes == [(PARTITIONS, true); 3];
             let state = check(&self.three.stratum)?;
             if same && state.is_ok() {
                 return Ok(());
             }
             ensure!(
                 began.elapsed() < beside_others(HEALED_WITHIN),
-                "not healed, held: {held:?}: {state:?}; its log:\n{}",
+                "not healed, held: {held:?}, votes: {votes:?}: {state:?}; its log:\n{}",
                 self.three.troubles()
             );
             std::thread::sleep(Duration::from_millis(300));
@@ -204,6 +210,13 @@ impl Patient {
 
     fn held(&self, index: usize) -> Result<f64> {
         Ok(Page::at(&self.three.node(index).metrics)?.get("gitstratum_object_segments"))
+    }
+
+    /// In how many partitions the node has a vote, and whether in the control plane.
+    fn votes(&self, index: usize) -> Result<(f64, bool)> {
+        let page = Page::at(&self.three.node(index).metrics)?;
+        let is_in_control = page.get("gitstratum_control_raft_voter") == 1.0;
+        Ok((page.get("gitstratum_metadata_partition_votes"), is_in_control))
     }
 
     /// The node's voters make a majority with those of one other node, and have all.

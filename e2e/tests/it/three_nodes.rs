@@ -163,12 +163,18 @@ impl Three {
         Ok(())
     }
 
-    /// Lines of the log that tell of what did not go well.
+    /// The last lines of the log that tell of what did not go well; not those of git's first try,
+    /// which is without a name.
     pub(crate) fn troubles(&self) -> String {
         let log = self.stratum.log();
-        let lines = log.lines().filter(|line| !line.contains("\"result\":\"ok\""));
-        let lines: Vec<&str> = lines.filter(|line| line.contains("\"level\"")).collect();
-        lines[lines.len().saturating_sub(20)..].join("\n")
+        let is_trouble = |line: &&str| {
+            line.contains("\"level\"")
+                && !line.contains("\"result\":\"ok\"")
+                && !line.contains("\"user\":\"-\"")
+        };
+        let lines: Vec<&str> = log.lines().filter(is_trouble).collect();
+        let shown = lines[lines.len().saturating_sub(20)..].iter();
+        shown.map(|line| line.chars().take(500).collect::<String>() + "\n").collect()
     }
 
     /// Every node gives what the source has.

@@ -36,8 +36,11 @@ pub(crate) struct Placement {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Draw {
     pub(super) segment: SegmentId,
-    /// Owners that are up or only suspected; the others get their copy by repair.
+    /// Owners that are up or only suspected.
     pub(super) owners: Vec<NodeId>,
+    /// Owners that are down, as the control plane knew when it was last heard; who is so in truth
+    /// gets its copy by repair.
+    pub(super) down: Vec<NodeId>,
 }
 
 impl Placement {
@@ -74,12 +77,12 @@ impl Placement {
             let segment = SegmentId::random(entropy);
             let owners = self.ring.owners(Key::of(&segment), self.copies);
             let chosen = owners.len();
-            let owners: Vec<NodeId> =
-                owners.into_iter().filter(|node| self.usable.contains(node)).collect();
+            let (owners, down): (Vec<_>, Vec<_>) =
+                owners.into_iter().partition(|node| self.usable.contains(node));
             let up = owners.iter().filter(|node| self.up.contains(node)).count();
             let worth = (owners.len(), up);
             if best.as_ref().is_none_or(|(held, _)| *held < worth) {
-                best = Some((worth, Draw { segment, owners }));
+                best = Some((worth, Draw { segment, owners, down }));
             }
             if up == chosen {
                 break;

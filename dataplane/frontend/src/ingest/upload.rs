@@ -20,7 +20,7 @@ use gitstratum_proto::object::v1::GiveUpRequest;
 
 use super::cancel::blocking;
 use super::cut::Cut;
-use super::placement::{Draw, Placement};
+use super::placement::Placement;
 use super::{Against, Error, Spool};
 use lanes::{Lanes, PIECE_BYTES};
 
@@ -89,10 +89,10 @@ impl Upload<'_> {
 
     async fn write(&self, cut: Cut) -> Result<(Segment, Vec<Placed>), Error> {
         let context = self.against.context;
-        let Draw { segment, owners } = self.placement.draw(context.entropy.as_ref())?;
+        let draw = self.placement.draw(context.entropy.as_ref())?;
         let quorum = self.placement.quorum;
-        let mut lanes = Lanes::begin(&context.storage, self.begun, segment, &owners, quorum);
-        let header = self.header(segment, cut.entries.start);
+        let mut lanes = Lanes::begin(&context.storage, self.begun, &draw, quorum);
+        let header = self.header(draw.segment, cut.entries.start);
         let (mut writer, first) = Writer::new(header);
         lanes.send(first).await?;
         let mut offset = cut.entries.start;

@@ -247,7 +247,7 @@ fn keep(service: &Service, hosted: Arc<Hosted>, hosting: &mut Hosting, drain: &D
     let copies = upkeep::keep(Arc::clone(&hosted), config.clone(), deps.clone(), drain.clone());
     let context = (config.clone(), deps.clone());
     let voters = placing::follow(Arc::clone(&hosted), context, drain.clone());
-    let context = (config, deps, service.moves.clone());
+    let context = (config, deps, service.moves.clone(), service.metrics.votes.clone());
     let rows = keeper::keep(hosted, context, drain.clone());
     hosting.keepers.spawn(until(closed.clone(), copies));
     hosting.keepers.spawn(until(closed.clone(), voters));

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use gitstratum_core::{GrantsVersion, LogTime, NodeId, SessionId, Version};
 use gitstratum_process::Drain;
+use gitstratum_process::metrics::Gauge;
 use gitstratum_proto::control::v1::Node;
 
 use super::Deps;
@@ -30,9 +31,11 @@ const AUDIT_INTERVAL: Duration = Duration::from_secs(3_600);
 /// Looks after `hosted` while this node leads it, until `drain` starts.
 pub(super) async fn keep(
     hosted: Arc<Hosted>,
-    (config, deps, moves): (Config, Deps, Moves),
+    (config, deps, moves, votes): (Config, Deps, Moves, Gauge),
     drain: Drain,
 ) {
+    // Counted as long as it is kept.
+    let mut vote = None;
     let homing = Homing::default();
     let (floors_raised, audit_aged) = (None, None);
     let mut keeper = Keeper { hosted, config, deps, floors_raised, audit_aged, homing, moves };
@@ -43,6 +46,9 @@ pub(super) async fn keep(
             () = tokio::time::sleep(keeper.config.keep_interval) => {}
         }
         keeper.hosted.look_for_damage();
+        if keeper.hosted.group().has_vote() != vote.is_some() {
+            vote = vote.is_none().then(|| votes.track());
+        }
         match keeper.round().await {
             Ok(()) | Err(Error::NotLeader { .. }) => {}
             Err(error) => {

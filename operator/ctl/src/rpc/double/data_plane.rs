@@ -119,7 +119,11 @@ impl Metadata for Rpc {
         let world = self.world().await?;
         let key = request.into_inner().repo.unwrap_or_default();
         let problems = world.problems.get(&key.repo_id).cloned().unwrap_or_default();
-        Ok(Response::new(meta::CheckRepositoryResponse { problems, objects_checked: 3 }))
+        Ok(Response::new(meta::CheckRepositoryResponse {
+            problems,
+            objects_checked: 3,
+            objects_too_large: world.objects_too_large,
+        }))
     }
 
     async fn status(&self, _: Request<meta::StatusRequest>) -> Answer<meta::StatusResponse> {
