@@ -1,5 +1,6 @@
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::{Stream, StreamExt};
 use gitstratum_client::grpc;
@@ -24,6 +25,9 @@ use crate::segments::{Segments, blocking};
 const IDS_MAX: usize = 65_536;
 /// Answers waiting for a slow caller at most.
 const ANSWERS_WAITING_MAX: usize = 16;
+
+/// How often a caller hears of a run that has nothing to tell.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(20);
 
 /// Answers of many parts under way at most: each takes a thread of those that may block, for as
 /// long as its caller takes to read it.
@@ -230,11 +234,19 @@ async fn run(runs: Arc<Runs>, order: Ordered, sender: Progress, drain: Drain) {
             false => runs.run(repo, what, &told).await,
         }
     };
+    let living = async {
+        loop {
+            tokio::time::sleep(SIGN_OF_LIFE).await;
+            // Who is slow has other words to read.
+            let _missed = sender.try_send(Ok(wire::RunProgress::default()));
+        }
+    };
     let done = tokio::select! {
         biased;
         () = drain.started() => Err(compact::Error::Ended),
         () = sender.closed() => Err(compact::Error::Ended),
         done = working => done,
+        () = living => Err(compact::Error::Ended),
     };
     let last = match done {
         Ok(report) => Ok(wire::RunProgress {

@@ -61,12 +61,7 @@ pub(super) fn open(scope: &mut Scope<'_>, open: &OpenClaim) -> Result<ClaimAnswe
     Ok(ClaimAnswer::granted(claim))
 }
 
-fn hand_over(
-    scope: &mut Scope<'_>,
-    repo: RepoId,
-    held: ClaimRow,
-    open: &OpenClaim,
-) -> ClaimAnswer {
+fn hand_over(scope: &mut Scope<'_>, repo: RepoId, held: ClaimRow, open: &OpenClaim) -> ClaimAnswer {
     if open.takes_over != held.number || open.kind != held.kind {
         return ClaimAnswer::refused(Some(held), "another run is under way");
     }

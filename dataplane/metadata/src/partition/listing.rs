@@ -109,11 +109,7 @@ pub(super) fn unlist(
     store_unlisted(scope, &place, &row)
 }
 
-fn store_unlisted(
-    scope: &mut Scope<'_>,
-    place: &PlaceRow,
-    row: &UnlistedRow,
-) -> Result<(), Error> {
+fn store_unlisted(scope: &mut Scope<'_>, place: &PlaceRow, row: &UnlistedRow) -> Result<(), Error> {
     let id = pack_id(&row.pack.pack_id)?;
     let key = keys::unlisted(RepoId(place.repo_id), Version(place.listed), id);
     rows::store(scope.rows, key, row);

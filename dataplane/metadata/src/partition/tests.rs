@@ -1,5 +1,6 @@
 //! The state machine against the sequences that its rules forbid.
 
+mod claims;
 mod fences;
 mod format;
 mod invariants;

@@ -35,8 +35,7 @@ impl Claim {
         let partition = PartitionId(repo.partition);
         let mut takes_over = 0;
         for _ in 0..TRIES {
-            let request =
-                OpenClaimRequest { repo: Some(repo), kind: kind.into(), takes_over };
+            let request = OpenClaimRequest { repo: Some(repo), kind: kind.into(), takes_over };
             let answer = partitions.open_claim(partition, request).await?;
             if answer.granted {
                 let partitions = partitions.clone();
@@ -61,8 +60,7 @@ impl Claim {
     /// What the run works from.
     pub(super) async fn show(&self) -> Result<ShowClaimResponse, Error> {
         let request = ShowClaimRequest { repo: Some(self.repo), claim: self.number };
-        let shown =
-            self.partitions.show_claim(PartitionId(self.repo.partition), request).await?;
+        let shown = self.partitions.show_claim(PartitionId(self.repo.partition), request).await?;
         match shown.open {
             true => Ok(shown),
             false => Err(Error::Refused { why: "the claim has ended".to_owned() }),

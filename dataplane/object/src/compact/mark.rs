@@ -30,11 +30,7 @@ impl Marking<'_> {
     ///
     /// # Errors
     /// [`Error::Missing`] when one of them is not stored: then nothing may be dropped.
-    pub(super) async fn run(
-        &self,
-        tips: &[ObjectId],
-        told: &Told,
-    ) -> Result<RoaringBitmap, Error> {
+    pub(super) async fn run(&self, tips: &[ObjectId], told: &Told) -> Result<RoaringBitmap, Error> {
         let (mut marked, mut waiting) = (RoaringBitmap::new(), VecDeque::new());
         for tip in tips {
             self.reach(tip, &mut marked, &mut waiting)?;
@@ -71,9 +67,7 @@ impl Marking<'_> {
         waiting: &mut VecDeque<u32>,
     ) -> Result<(), Error> {
         let object = find(self.chosen, id).ok_or(Error::Missing { id: *id })?;
-        if marked.insert(object)
-            && self.chosen[object as usize].record.kind != ObjectKind::Blob
-        {
+        if marked.insert(object) && self.chosen[object as usize].record.kind != ObjectKind::Blob {
             waiting.push_back(object);
         }
         Ok(())

@@ -75,8 +75,7 @@ impl Writing<'_> {
         let mut below = next.filter(|top| self.places[*top as usize] < ON_CHAIN);
         for object in chain.into_iter().rev() {
             let base = below.filter(|base| self.depths[*base as usize] < CHAIN_MAX);
-            self.depths[object as usize] =
-                base.map_or(0, |base| self.depths[base as usize] + 1);
+            self.depths[object as usize] = base.map_or(0, |base| self.depths[base as usize] + 1);
             let place = u32::try_from(self.entries.len()).expect("because ids have 32 bits");
             self.places[object as usize] = place;
             let base = base.map(|base| self.places[base as usize]);

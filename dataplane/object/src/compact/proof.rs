@@ -57,7 +57,8 @@ pub(super) async fn prove(
         if found.notes.commits.len() != graph.len() as usize || table.len() != graph.len() {
             return Err(Error::Differs { what: "its graph or table" });
         }
-        if found.resolved.len() != expected.len() || index.counts().objects as usize != expected.len()
+        if found.resolved.len() != expected.len()
+            || index.counts().objects as usize != expected.len()
         {
             return Err(Error::Differs { what: "its number of objects" });
         }

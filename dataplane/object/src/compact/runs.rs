@@ -138,8 +138,7 @@ impl Runs {
         told: &Told,
     ) -> Result<RunReport, Error> {
         let request = GetRepositoryRequest { repo: Some(repo) };
-        let record =
-            self.deps.partitions.repository(PartitionId(repo.partition), request).await?;
+        let record = self.deps.partitions.repository(PartitionId(repo.partition), request).await?;
         let input = Input::of_record(repo, &record)?;
         let found = self.look(&input, what, told).await?;
         let mut report = self.report(&input, &found);
@@ -253,12 +252,7 @@ impl Runs {
     }
 
     /// S37: what was listed since the run began stays as it is, with the bases of its deltas.
-    async fn check_later(
-        &self,
-        claim: &Claim,
-        input: &Input,
-        found: &Found,
-    ) -> Result<(), Error> {
+    async fn check_later(&self, claim: &Claim, input: &Input, found: &Found) -> Result<(), Error> {
         let shown = claim.show().await?;
         let partition = PartitionId(input.repo.partition);
         let later = typed(&shown.later, partition)?;
@@ -363,8 +357,7 @@ fn bytes_of(id: &[u8; 16]) -> Bytes {
 impl Told {
     /// Who does not keep up misses some.
     fn tell(&self, stage: RunStage, done: u64, total: u64) {
-        let progress =
-            RunProgress { stage: stage.into(), done, total, ..RunProgress::default() };
+        let progress = RunProgress { stage: stage.into(), done, total, ..RunProgress::default() };
         let _missed = self.0.try_send(Ok(progress));
     }
 

@@ -9,9 +9,7 @@ use futures::stream::{self, FuturesUnordered};
 use gitstratum_client::bulk::{self, Written};
 use gitstratum_client::cluster::{Draw, Placement};
 use gitstratum_client::manifest::{Part, Segment};
-use gitstratum_core::{
-    ClusterId, Entropy, ObjectFormat, PackId, PartitionId, RepoId, SegmentId,
-};
+use gitstratum_core::{ClusterId, Entropy, ObjectFormat, PackId, PartitionId, RepoId, SegmentId};
 use gitstratum_git::segment::{
     Cipher, ClaimNumber, Cut, Header, KeyId, Kind, Origin, Placed, Sealed, Writer,
 };
@@ -66,11 +64,7 @@ impl Storing<'_> {
         Ok((segments, Part::gather(placed.into_iter())))
     }
 
-    async fn store(
-        &self,
-        spool: &Arc<Spool>,
-        cut: Cut,
-    ) -> Result<(Segment, Vec<Placed>), Error> {
+    async fn store(&self, spool: &Arc<Spool>, cut: Cut) -> Result<(Segment, Vec<Placed>), Error> {
         let mut failed = None;
         for _ in 0..TRIES {
             let Draw { segment, owners } = self.placement.draw(self.entropy)?;
@@ -153,4 +147,3 @@ fn row(header: &Header, sealed: &Sealed, mut durable: Vec<Written>) -> Segment {
         incarnations: durable.iter().map(|written| written.incarnation).collect(),
     }
 }
-

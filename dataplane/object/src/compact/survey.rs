@@ -63,12 +63,8 @@ pub(super) fn survey(
         scanner.push(&spool.read(scanner.position(), piece)?).map_err(Error::Pack)?;
     }
     let scanned = scanner.finish().map_err(Error::Pack)?;
-    let mut seen = Seen {
-        links: Links::new(format, limits),
-        notes: Notes::new(format),
-        fault: None,
-        cancel,
-    };
+    let mut seen =
+        Seen { links: Links::new(format, limits), notes: Notes::new(format), fault: None, cancel };
     let mut resolver = Resolver::new(scanned, limits.clone());
     match resolver.step(spool, &mut seen) {
         Ok(Step::Done) => {}

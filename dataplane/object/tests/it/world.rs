@@ -11,8 +11,8 @@ use gitstratum_client::copies::ObjectNodes;
 use gitstratum_client::grpc;
 use gitstratum_client::metadata::Partitions;
 use gitstratum_core::{
-    SeededEntropy,     ClusterId, Incarnation, NodeId, ObjectFormat, PackId, PartitionId, ProcessRole, PushNumber,
-    RepoId, SegmentId, SessionId, SystemClock,
+    ClusterId, Incarnation, NodeId, ObjectFormat, PackId, PartitionId, ProcessRole, PushNumber,
+    RepoId, SeededEntropy, SegmentId, SessionId, SystemClock,
 };
 use gitstratum_git::segment::{Cipher, Header, KeyId, Kind, Origin, Writer};
 use gitstratum_identity::{LocalNetwork, Peer, Service as Port};

@@ -162,11 +162,7 @@ async fn judge(
 }
 
 /// Each entry makes the object that was chosen for its place.
-fn check_objects(
-    resolved: &Resolved,
-    chosen: &[Chosen],
-    entries: &[Entry],
-) -> Result<(), Error> {
+fn check_objects(resolved: &Resolved, chosen: &[Chosen], entries: &[Entry]) -> Result<(), Error> {
     let is_same = |(made, entry): (_, &Entry)| {
         let made: gitstratum_git::pack::ResolvedObject = made;
         let record = &chosen[entry.object as usize].record;
