@@ -226,7 +226,9 @@ fn what(kind: wire::RunKind) -> Result<What, Status> {
 type Progress = mpsc::Sender<Result<wire::RunProgress, Status>>;
 
 async fn run(runs: Arc<Runs>, order: Ordered, sender: Progress, drain: Drain) {
-    let told = Told(sender.clone());
+    let telling = sender.clone();
+    // Who does not keep up misses some.
+    let told = Told(Box::new(move |progress| drop(telling.try_send(Ok(progress)))));
     let Ordered { repo, what, is_rehearsal } = order;
     let working = async {
         match is_rehearsal {

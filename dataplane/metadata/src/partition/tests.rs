@@ -9,4 +9,5 @@ mod owners;
 mod pushes;
 mod refs;
 mod rig;
+mod runs;
 mod sessions;

@@ -72,11 +72,15 @@ impl Claim {
         self.has_ended = true;
     }
 
-    /// Ends it.
-    pub(super) async fn end(mut self) -> Result<(), Error> {
-        close(&self.partitions, &self.repo, self.number).await?;
-        self.has_ended = true;
-        Ok(())
+    /// Ends it. One that cannot be ended is taken over, or ended, by the next run.
+    pub(super) async fn end(mut self) {
+        match close(&self.partitions, &self.repo, self.number).await {
+            Ok(()) => self.has_ended = true,
+            Err(error) => {
+                let (repo, claim) = (self.repo.repo_id, self.number);
+                tracing::warn!(repo, claim, %error, "a claim could not be ended yet");
+            }
+        }
     }
 }
 

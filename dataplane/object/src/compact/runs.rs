@@ -20,7 +20,7 @@ use gitstratum_proto::metadata::v1::{
 use gitstratum_proto::object::v1::{RunProgress, RunReport, RunStage};
 use gitstratum_proto::{format_from_wire, object_id};
 use roaring::RoaringBitmap;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::Semaphore;
 
 use super::Error;
 use super::choice::{Chosen, choose, find};
@@ -73,8 +73,7 @@ pub(crate) struct Runs {
 }
 
 /// Tells how far a run is, to who asked for it.
-#[derive(Clone)]
-pub(crate) struct Told(pub(crate) mpsc::Sender<Result<RunProgress, tonic::Status>>);
+pub(crate) struct Told(pub(crate) Box<dyn Fn(RunProgress) + Send + Sync>);
 
 /// What a run works from: packs of one repository at one version.
 struct Input {
@@ -101,8 +100,7 @@ impl Runs {
         Self { deps, bucket: Bucket::default(), share, seat: Semaphore::new(1) }
     }
 
-    /// Runs, or with `Rehearsal::Yes` only says what would become of it. Dropped, the run ends, and
-    /// its claim with it.
+    /// Runs. Dropped, the run ends, and its claim with it.
     pub(crate) async fn run(
         &self,
         repo: RepoKey,
@@ -121,7 +119,7 @@ impl Runs {
         let done = self.under(&claim, repo, what, told).await;
         match &done {
             Ok(report) if report.version > 0 => claim.forget(),
-            Ok(_) | Err(_) => claim.end().await?,
+            Ok(_) | Err(_) => claim.end().await,
         }
         match &done {
             Ok(report) => tracing::info!(repo = repo.repo_id, ?report, "a run is over"),
@@ -137,6 +135,7 @@ impl Runs {
         what: What,
         told: &Told,
     ) -> Result<RunReport, Error> {
+        let _seat = self.seat.try_acquire().map_err(|_| Error::Busy)?;
         let request = GetRepositoryRequest { repo: Some(repo) };
         let record = self.deps.partitions.repository(PartitionId(repo.partition), request).await?;
         let input = Input::of_record(repo, &record)?;
@@ -355,10 +354,9 @@ fn bytes_of(id: &[u8; 16]) -> Bytes {
 }
 
 impl Told {
-    /// Who does not keep up misses some.
     fn tell(&self, stage: RunStage, done: u64, total: u64) {
         let progress = RunProgress { stage: stage.into(), done, total, ..RunProgress::default() };
-        let _missed = self.0.try_send(Ok(progress));
+        (self.0)(progress);
     }
 
     pub(super) fn stage(&self, stage: RunStage) {
