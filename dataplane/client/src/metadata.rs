@@ -1,6 +1,7 @@
 //! Calls to partitions: the leader is found through the layout, each call has a
 //! deadline, and what may be tried again is.
 
+mod claims;
 mod leaders;
 mod lists;
 mod reach;

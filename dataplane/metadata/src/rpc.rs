@@ -288,6 +288,39 @@ impl Metadata for Rpc {
         Ok(Response::new(wire::AcceptLossResponse { accepted }))
     }
 
+    async fn open_claim(
+        &self,
+        request: Request<wire::OpenClaimRequest>,
+    ) -> Answer<wire::OpenClaimResponse> {
+        let peer = caller(&request, ProcessRole::Object)?;
+        let opened = self.service.open_claim(peer.node, request.into_inner()).await;
+        opened.map(Response::new).map_err(refused)
+    }
+
+    async fn show_claim(
+        &self,
+        request: Request<wire::ShowClaimRequest>,
+    ) -> Answer<wire::ShowClaimResponse> {
+        caller(&request, ProcessRole::Object)?;
+        let shown = self.service.show_claim(request.into_inner()).await;
+        shown.map(Response::new).map_err(refused)
+    }
+
+    async fn close_claim(
+        &self,
+        request: Request<wire::CloseClaimRequest>,
+    ) -> Answer<wire::CloseClaimResponse> {
+        caller(&request, ProcessRole::Object)?;
+        self.service.close_claim(request.into_inner()).await.map_err(refused)?;
+        Ok(Response::new(wire::CloseClaimResponse {}))
+    }
+
+    async fn swap(&self, request: Request<wire::SwapRequest>) -> Answer<wire::SwapResponse> {
+        caller(&request, ProcessRole::Object)?;
+        let swapped = self.service.swap(request.into_inner()).await;
+        swapped.map(Response::new).map_err(refused)
+    }
+
     async fn audit(&self, request: Request<wire::AuditRequest>) -> Answer<Self::AuditStream> {
         anyone(&request)?;
         let request = request.into_inner();

@@ -9,6 +9,8 @@
 //! | `placing` | has a group's voters follow the layout (S39) |
 //! | `homing` | when leadership returns to the preferred node (S39) |
 //! | `keeper` | what a leader does every second (S10, S14, S41) |
+//! | `claims` | runs on a repository, and their swaps (S35) |
+//! | `purge` | packs that nobody can read any more (S30) |
 //! | `upkeep` | what a leader does about copies: repairs, moves (S18–S21) |
 //! | `fences` | nodes that leave, and what still names them (S20) |
 //! | `access` | authorises (S44) and checks names (S42) |
@@ -17,6 +19,7 @@
 
 mod access;
 mod barrier;
+mod claims;
 mod copies;
 mod fences;
 mod get_refs;
@@ -27,6 +30,7 @@ mod inspect;
 mod keeper;
 mod leaving;
 mod placing;
+mod purge;
 mod renewals;
 mod sessions;
 mod update_refs;

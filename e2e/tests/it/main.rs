@@ -11,6 +11,7 @@ mod chain;
 mod clone_basics;
 mod clone_shallow;
 mod clone_tls;
+mod compaction;
 mod consensus_minority;
 mod consensus_replicas;
 mod consensus_restart;

@@ -4,23 +4,20 @@ mod abandon;
 mod lanes;
 mod storage;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
 use gitstratum_client::bulk::Written;
+use gitstratum_client::cluster::Placement;
 use gitstratum_client::manifest::{Part, Segment};
 use gitstratum_core::{PackId, PartitionId, PushNumber, RepoId, SessionId};
 use gitstratum_git::pack::ByteSource as _;
-use gitstratum_git::part;
-use gitstratum_git::segment::{Cipher, Header, KeyId, Kind, Origin, Placed, Sealed, Writer};
+use gitstratum_git::segment::{Cipher, Cut, Header, KeyId, Kind, Origin, Placed, Sealed, Writer};
 use gitstratum_process::failpoint;
 use gitstratum_proto::object::v1::GiveUpRequest;
 
 use super::cancel::blocking;
-use super::cut::Cut;
-use super::placement::Placement;
 use super::{Against, Error, Spool};
 use lanes::{Lanes, PIECE_BYTES};
 
@@ -83,7 +80,7 @@ impl Upload<'_> {
             .try_collect()
             .await?;
         let placed = written.iter().flat_map(|(_, placed)| placed.iter().copied());
-        let parts = gather_parts(placed);
+        let parts = Part::gather(placed);
         Ok(Stored { segments: written.into_iter().map(|(segment, _)| segment).collect(), parts })
     }
 
@@ -152,19 +149,6 @@ fn row(header: &Header, sealed: &Sealed, durable: &[Written]) -> Segment {
         list_number: 0,
         incarnations: durable.iter().map(|written| written.incarnation).collect(),
     }
-}
-
-/// Puts the pieces of each part in their order.
-fn gather_parts(placed: impl Iterator<Item = Placed>) -> Vec<Part> {
-    let mut pieces: BTreeMap<part::Kind, BTreeMap<u16, part::Piece>> = BTreeMap::new();
-    for Placed { kind, number, piece } in placed {
-        pieces.entry(kind).or_default().insert(number, piece);
-    }
-    let part = |(kind, pieces): (part::Kind, BTreeMap<u16, part::Piece>)| Part {
-        kind,
-        pieces: pieces.into_values().collect(),
-    };
-    pieces.into_iter().map(part).collect()
 }
 
 #[cfg(test)]

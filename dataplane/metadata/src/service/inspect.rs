@@ -282,6 +282,14 @@ fn read_record(
         public: row.public,
         ..RepositoryRecord::default()
     };
+    for kept in query::unlisted_of(rows, repo)? {
+        let (packs, bytes) = match kept.cruft {
+            true => (&mut record.cruft_packs, &mut record.cruft_bytes),
+            false => (&mut record.replaced_packs, &mut record.replaced_bytes),
+        };
+        *packs += 1;
+        *bytes += kept.pack.length;
+    }
     if refs == WithRefs::Yes && row.refs_count <= RECORD_REFS_MAX {
         query::references(rows, repo, b"", &mut |name, value| {
             record.refs.push(gitstratum_proto::common::v1::Ref {
@@ -290,6 +298,9 @@ fn read_record(
                 peeled: value.peeled,
             });
         })?;
+        let graced = query::replaced_tips(rows, repo)?;
+        record.graced =
+            graced.iter().map(|tip| Bytes::copy_from_slice(tip.id.as_bytes())).collect();
     }
     Ok(Some(record))
 }

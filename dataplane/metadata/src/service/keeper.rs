@@ -1,6 +1,6 @@
 //! What the leader of a partition does once a second, beside answering: it ends
 //! sessions that were not renewed, commits floors, lets time pass while a window is
-//! open, and prunes the audit lines. It decides from one reading of the rows.
+//! open, prunes the audit lines and purges what was replaced. It decides from one reading of the rows.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +13,7 @@ use gitstratum_proto::control::v1::Node;
 use super::Deps;
 use super::homing::{Homing, Moves};
 use super::hosted::Hosted;
+use super::purge;
 use crate::config::Config;
 use crate::error::{Error, chain};
 use crate::partition::entry::{CloseSession, PruneAudit, RaiseFloors, Tick};
@@ -88,7 +89,10 @@ impl Keeper {
         self.close_expired(now).await?;
         self.raise_floors(&reading, now).await?;
         self.tick(&reading).await?;
-        self.prune_audit(reading.group, now).await?;
+        self.prune_audit(reading.group.clone(), now).await?;
+        if reading.group.unlisted_count > 0 {
+            purge::purge(&self.hosted, &self.deps).await?;
+        }
         self.return_leadership(term, now).await;
         Ok(())
     }
@@ -145,9 +149,8 @@ impl Keeper {
     }
 
     async fn tick(&self, reading: &Reading) -> Result<(), Error> {
-        let Some(window) =
-            shortest_window(&reading.group, reading.has_graces.then_some(WANT_GRACE))
-        else {
+        let grace = reading.has_graces.then_some(WANT_GRACE);
+        let Some(window) = shortest_window(&reading.group, grace) else {
             return Ok(());
         };
         let now = self.hosted.log_time().await?;
@@ -192,7 +195,10 @@ fn read(rows: &dyn Rows) -> Result<Reading, partition::Error> {
 
 /// The shortest span counted in log time that is running.
 fn shortest_window(group: &GroupRow, grace: Option<Duration>) -> Option<Duration> {
-    grace.or_else(|| (group.sessions_closed > 0).then_some(OUTCOME_KEPT))
+    let outcomes = (group.sessions_closed > 0).then_some(OUTCOME_KEPT);
+    // How long a window of dropped objects is may be set to anything: it counts as a short one.
+    let cruft = (group.cruft_count > 0).then_some(OUTCOME_KEPT);
+    grace.or(outcomes).or(cruft)
 }
 
 /// The index below which lines are too old, or too many (S41). The newest line looked at stays.
@@ -251,5 +257,7 @@ mod tests {
         assert_eq!(shortest_window(&GroupRow::default(), None), None);
         assert_eq!(shortest_window(&closed, None), Some(OUTCOME_KEPT));
         assert_eq!(shortest_window(&closed, Some(WANT_GRACE)), Some(WANT_GRACE));
+        let cruft = GroupRow { cruft_count: 1, ..GroupRow::default() };
+        assert_eq!(shortest_window(&cruft, None), Some(OUTCOME_KEPT));
     }
 }

@@ -12,7 +12,7 @@ use gitstratum_client::grpc;
 use gitstratum_client::metadata::Partitions;
 use gitstratum_core::{
     ClusterId, Incarnation, NodeId, ObjectFormat, PackId, PartitionId, ProcessRole, PushNumber,
-    RepoId, SegmentId, SessionId, SystemClock,
+    RepoId, SeededEntropy, SegmentId, SessionId, SystemClock,
 };
 use gitstratum_git::segment::{Cipher, Header, KeyId, Kind, Origin, Writer};
 use gitstratum_identity::{LocalNetwork, Peer, Service as Port};
@@ -124,6 +124,7 @@ impl World {
             .unwrap(),
             engine,
             clock,
+            entropy: SeededEntropy::new(1),
             space: Arc::new(space),
             partitions: Partitions::new(Arc::clone(&dialer), scripted::Partitions::feed()),
             peers: Client::new(Arc::clone(&dialer)),

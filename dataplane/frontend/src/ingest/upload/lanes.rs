@@ -9,6 +9,7 @@ use futures::StreamExt as _;
 use futures::future::OptionFuture;
 use futures::stream::FuturesUnordered;
 use gitstratum_client::bulk::{self, Written};
+use gitstratum_client::cluster::Draw;
 use gitstratum_core::{ErrorKind, NodeId, SegmentId};
 use gitstratum_process::{Task, TaskError, failpoint, spawn};
 use tokio::sync::mpsc;
@@ -16,7 +17,6 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{Begun, Storage};
 use crate::ingest::Error;
-use crate::ingest::placement::Draw;
 
 /// Bytes of one piece of a segment.
 pub(super) const PIECE_BYTES: usize = 512 * 1024;

@@ -1,13 +1,10 @@
-//! Which nodes a new segment goes to (S2, S19). Pure but for the ids drawn.
-
 use std::collections::BTreeSet;
 
-use gitstratum_client::cluster::ring_layout;
-use gitstratum_core::{Entropy, NodeId, SegmentId};
+use gitstratum_core::{Entropy, ErrorKind, NodeId, SegmentId};
 use gitstratum_hashring::{Key, Ring, write_quorum};
 use gitstratum_proto::control::v1 as wire;
 
-use super::Error;
+use super::ring_layout;
 
 /// Ids drawn for one segment until all its owners are up.
 const DRAWS_MAX: usize = 8;
@@ -18,9 +15,9 @@ const STATE_SUSPECT: u32 = 3;
 /// The role of nodes that store segments.
 const ROLE: &str = "object";
 
-/// The layout as new segments see it.
+/// The layout as new segments see it (S2, S19).
 #[derive(Debug)]
-pub(crate) struct Placement {
+pub struct Placement {
     ring: Ring,
     /// Nodes that are up, and those that are only suspected.
     usable: BTreeSet<NodeId>,
@@ -29,30 +26,48 @@ pub(crate) struct Placement {
     /// Copies of each segment, when all is well.
     copies: usize,
     /// Copies without which a segment is not stored.
-    pub(super) quorum: usize,
+    pub quorum: usize,
+}
+
+/// Fewer nodes can store a segment than have to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{owners} nodes can store segments, {quorum} are needed")]
+pub struct NoOwners {
+    /// Nodes that can.
+    pub owners: usize,
+    /// Copies without which a segment is not stored.
+    pub quorum: usize,
+}
+
+impl NoOwners {
+    /// What kind of failure it is.
+    pub const fn kind(&self) -> ErrorKind {
+        ErrorKind::Unavailable
+    }
 }
 
 /// An id for a segment, and who is to store it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Draw {
-    pub(super) segment: SegmentId,
+pub struct Draw {
+    /// The id.
+    pub segment: SegmentId,
     /// Owners that are up or only suspected.
-    pub(super) owners: Vec<NodeId>,
+    pub owners: Vec<NodeId>,
     /// Owners that are down, as the control plane knew when it was last heard; who is so in truth
     /// gets its copy by repair.
-    pub(super) down: Vec<NodeId>,
+    pub down: Vec<NodeId>,
 }
 
 impl Placement {
     /// From the control plane's layout; `copies_default` counts where it says nothing.
     ///
     /// # Errors
-    /// [`Error::NoOwners`] when too few nodes could store anything.
-    pub(crate) fn new(layout: &wire::Layout, copies_default: u8) -> Result<Self, Error> {
+    /// [`NoOwners`] when too few nodes could store anything.
+    pub fn new(layout: &wire::Layout, copies_default: u8) -> Result<Self, NoOwners> {
         let stated = u8::try_from(layout.replication_factor).unwrap_or(u8::MAX);
         let copies = if stated == 0 { copies_default } else { stated };
         let quorum = usize::from(write_quorum(copies));
-        let short = |owners| Error::NoOwners { owners, quorum };
+        let short = |owners| NoOwners { owners, quorum };
         let stores = |node: &&wire::Node| node.in_ring && node.roles.iter().any(|r| r == ROLE);
         let nodes: Vec<&wire::Node> = layout.nodes.iter().filter(stores).collect();
         let usable = in_state(&nodes, &[STATE_UP, STATE_SUSPECT]);
@@ -70,8 +85,8 @@ impl Placement {
     /// but not while there are ids whose owners are all up, for it may as well hang (S2).
     ///
     /// # Errors
-    /// [`Error::NoOwners`] when none has W owners that can be used.
-    pub(super) fn draw(&self, entropy: &dyn Entropy) -> Result<Draw, Error> {
+    /// [`NoOwners`] when none has W owners that can be used.
+    pub fn draw(&self, entropy: &dyn Entropy) -> Result<Draw, NoOwners> {
         let mut best: Option<((usize, usize), Draw)> = None;
         for _ in 0..DRAWS_MAX {
             let segment = SegmentId::random(entropy);
@@ -89,7 +104,7 @@ impl Placement {
             }
         }
         let best = best.map(|(_, draw)| draw).filter(|best| best.owners.len() >= self.quorum);
-        best.ok_or(Error::NoOwners { owners: self.usable.len(), quorum: self.quorum })
+        best.ok_or(NoOwners { owners: self.usable.len(), quorum: self.quorum })
     }
 }
 
@@ -139,7 +154,7 @@ mod tests {
     #[test]
     fn below_write_quorum_nothing_is_stored() {
         let refused = Placement::new(&layout(3, &[STATE_UP, DOWN, DOWN]), 3);
-        assert!(matches!(refused, Err(Error::NoOwners { owners: 1, quorum: 2 })));
+        assert!(matches!(refused, Err(NoOwners { owners: 1, quorum: 2 })));
         assert!(Placement::new(&layout(1, &[]), 3).is_err());
     }
 
