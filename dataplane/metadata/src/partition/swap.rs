@@ -91,11 +91,11 @@ fn inputs(scope: &Scope<'_>, swap: &Swap) -> Result<Option<Vec<PlaceRow>>, Error
 
 /// Why one of the new packs cannot be taken, if so. Takes fenced nodes off their lists (S20).
 fn check_new(scope: &Scope<'_>, swap: &mut Swap) -> Result<Option<String>, Error> {
-    let mut seen = BTreeSet::new();
+    let (mut packs, mut seen) = (BTreeSet::new(), BTreeSet::new());
     let factor = swap.replication_factor;
     for pack in swap.outputs.iter_mut().chain(&mut swap.cruft) {
-        let segments = pack.segments.iter().map(|segment| segment.segment_id.clone());
-        if !segments.chain([pack.pack_id.clone()]).all(|id| seen.insert(id)) {
+        let mut segments = pack.segments.iter().map(|segment| segment.segment_id.clone());
+        if !packs.insert(pack.pack_id.clone()) || !segments.all(|id| seen.insert(id)) {
             return Ok(Some("an id is there twice".to_owned()));
         }
         if let Some(refused) = listing::check_ids(scope.rows, pack)? {

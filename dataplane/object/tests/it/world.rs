@@ -209,6 +209,15 @@ pub(crate) struct Made {
 
 /// A segment of `length` bytes of entries.
 pub(crate) fn segment(byte: u8, length: usize, cluster: ClusterId) -> Made {
+    segment_by(
+        byte,
+        (length, cluster),
+        Origin::Push { session: SessionId(4), number: PushNumber(6) },
+    )
+}
+
+/// The same, made by whom `origin` says.
+pub(crate) fn segment_by(byte: u8, (length, cluster): (usize, ClusterId), origin: Origin) -> Made {
     let id = SegmentId([byte; 16]);
     let entries: Vec<u8> = (0..length).map(|at| (at * 31 + usize::from(byte)) as u8).collect();
     let (mut writer, head) = Writer::new(Header {
@@ -218,7 +227,7 @@ pub(crate) fn segment(byte: u8, length: usize, cluster: ClusterId) -> Made {
         pack: PackId([9; 16]),
         segment: id,
         partition: PartitionId(0),
-        origin: Origin::Push { session: SessionId(4), number: PushNumber(6) },
+        origin,
         cipher: Cipher::None,
         key: KeyId::default(),
         object_format: ObjectFormat::Sha1,
