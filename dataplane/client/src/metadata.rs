@@ -5,6 +5,8 @@ mod claims;
 mod leaders;
 mod lists;
 mod reach;
+#[cfg(feature = "test-util")]
+pub mod tap;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -194,6 +196,16 @@ impl Partitions {
     /// # Errors
     /// After the last try; the outcome is then unknown.
     pub async fn update_refs(
+        &self,
+        partition: PartitionId,
+        request: wire::UpdateRefsRequest,
+    ) -> Result<wire::UpdateRefsResponse, Error> {
+        #[cfg(feature = "test-util")]
+        tap::pass(partition, &request).await?;
+        self.send_update(partition, request).await
+    }
+
+    async fn send_update(
         &self,
         partition: PartitionId,
         request: wire::UpdateRefsRequest,

@@ -33,7 +33,7 @@ impl AsyncRuntime for Runtime {
         T: Future + Send + 'static,
         T::Output: Send + 'static,
     {
-        Tokio::spawn(future)
+        Tokio::spawn(gitstratum_process::pausable(future))
     }
 
     fn sleep(duration: Duration) -> Self::Sleep {

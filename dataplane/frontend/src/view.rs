@@ -11,6 +11,7 @@ use bytes::Bytes;
 use gitstratum_client::manifest::Pack;
 use gitstratum_client::metadata::Partitions;
 use gitstratum_core::{ErrorKind, RefName, RepoId, Version};
+use gitstratum_process::sabotage;
 use gitstratum_proto::metadata::v1::{Consistency, GetRefsRequest, GetRefsResponse};
 use moka::sync::Cache;
 
@@ -104,6 +105,11 @@ impl Views {
         target: &Target,
         purpose: Purpose,
     ) -> Result<Arc<View>, Error> {
+        if sabotage!("held-refs-not-revalidated")
+            && let Some(held) = self.held(target)
+        {
+            return Ok(held);
+        }
         let question = Question {
             repo: target.id(),
             name_version: target.key().name_version,

@@ -159,7 +159,7 @@ impl Segments {
         let record = Record { listed: true, partition, ..held };
         let mut batch = Batch::new();
         batch.put(RECORDS, segment.0.to_vec(), record.encode());
-        self.deps.committer.commit(batch, Durability::Buffered).await?;
+        self.commit(batch, Durability::Buffered).await?;
         self.unlisted.lock().remove(&segment);
         Ok(())
     }
@@ -223,7 +223,12 @@ impl Segments {
 
     /// Writes rows that are no segment's.
     pub(crate) async fn commit(&self, batch: Batch, durability: Durability) -> Result<(), Error> {
-        Ok(self.deps.committer.commit(batch, durability).await?)
+        let committed = self.deps.committer.commit(batch, durability).await;
+        committed.map_err(|source| {
+            let error = Error::from(source);
+            self.note_rows(&error);
+            error
+        })
     }
 
     /// Waits until the node cannot vouch for itself any more.

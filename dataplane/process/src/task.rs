@@ -12,7 +12,7 @@ use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio::time::timeout;
 use tracing::Instrument as _;
 
-use crate::RequestId;
+use crate::{RequestId, pausable};
 
 /// Why a task gave no result.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -53,7 +53,7 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    Task { name, handle: tokio::spawn(supervise(name, future)), is_detached: false }
+    Task { name, handle: tokio::spawn(pausable(supervise(name, future))), is_detached: false }
 }
 
 /// A running task: await it for its result. Dropping it aborts the task.
@@ -115,7 +115,7 @@ impl<T: Send + 'static> TaskGroup<T> {
 
     /// Adds a task; as [`spawn`].
     pub fn spawn(&mut self, future: impl Future<Output = T> + Send + 'static) {
-        self.tasks.spawn(supervise(self.name, future));
+        self.tasks.spawn(pausable(supervise(self.name, future)));
     }
 
     /// The result of whichever ends next; `None` when the group is empty.

@@ -1,18 +1,26 @@
 //! What a node has on disk: it survives the node's processes, and loses what was not synced
 //! when the power goes.
 
+mod engine;
+
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use gitstratum_store::engine::{Error, Stats};
+use gitstratum_core::{NodeId, SegmentId};
 use gitstratum_store::{
-    Batch, Durability, Engine, Family, KeyRange, KeyValue, MemoryEngine, MemoryFiles, Reader,
+    Batch, Durability, Engine, Family, KeyRange, KeyValue, MemoryEngine, MemoryFiles, Reader as _,
 };
 use parking_lot::Mutex;
 
-use crate::events;
+use crate::checks::Watch;
+use engine::SimEngine;
+
+/// Rows of small segments, and of replicated state (docs/formats).
+const INLINE: Family = gitstratum_object::FAMILIES[0];
+pub(crate) const STATE: Family = Family("raft_state");
 
 /// Which of a node's engines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +30,7 @@ pub(crate) enum Store {
     Object,
 }
 
-const STORES: [Store; 3] = [Store::Control, Store::Metadata, Store::Object];
+pub(crate) const STORES: [Store; 3] = [Store::Control, Store::Metadata, Store::Object];
 
 /// How a process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,20 +44,27 @@ pub(crate) enum End {
 /// One node's disk.
 pub(crate) struct Disk {
     name: String,
+    node: NodeId,
+    watch: Arc<Watch>,
     pub(crate) files: Arc<MemoryFiles>,
     engines: Mutex<[Arc<MemoryEngine>; 3]>,
     /// How long a sync takes, in microseconds.
     sync_micros: Arc<AtomicU64>,
+    /// Stores whose next sync fails.
+    failing: [Arc<AtomicBool>; 3],
 }
 
 impl Disk {
-    pub(crate) fn new(name: String) -> Arc<Self> {
+    pub(crate) fn new(name: String, node: NodeId, watch: Arc<Watch>) -> Arc<Self> {
         let engine = |store| MemoryEngine::new(&families(store));
         Arc::new(Self {
             name,
+            node,
+            watch,
             files: MemoryFiles::new(),
             engines: Mutex::new(STORES.map(engine)),
             sync_micros: Arc::new(AtomicU64::new(200)),
+            failing: Default::default(),
         })
     }
 
@@ -59,11 +74,30 @@ impl Disk {
         self.sync_micros.store(micros, Ordering::Relaxed);
     }
 
+    /// The next sync of `store` fails, once.
+    pub(crate) fn fail_sync(&self, store: Store) {
+        self.failing[store as usize].store(true, Ordering::Relaxed);
+    }
+
+    /// No sync fails any more.
+    pub(crate) fn heal(&self) {
+        self.failing.iter().for_each(|failing| failing.store(false, Ordering::Relaxed));
+    }
+
     /// The engine as a process opens it.
     pub(crate) fn engine(&self, store: Store) -> Arc<dyn Engine> {
-        let inner = Arc::clone(&self.engines.lock()[store as usize]);
-        let name = format!("{} {store:?}", self.name);
-        Arc::new(SimEngine { name, inner, sync_micros: Arc::clone(&self.sync_micros) })
+        Arc::new(SimEngine {
+            name: format!("{} {store:?}", self.name),
+            inner: self.memory(store),
+            sync_micros: Arc::clone(&self.sync_micros),
+            failing: Arc::clone(&self.failing[store as usize]),
+            is_poisoned: AtomicBool::new(false),
+            watch: (store == Store::Metadata).then(|| (self.node, Arc::clone(&self.watch))),
+        })
+    }
+
+    fn memory(&self, store: Store) -> Arc<MemoryEngine> {
+        Arc::clone(&self.engines.lock()[store as usize])
     }
 
     /// The process has ended: its handles refuse everything, the next one finds what is left.
@@ -79,69 +113,42 @@ impl Disk {
             End::PowerCut => self.files.crash(),
         }
     }
+
+    /// What a power cut now would leave of a segment.
+    pub(crate) fn durable(&self, segment: SegmentId) -> Option<Bytes> {
+        let row = self.memory(Store::Object).durable(INLINE, &segment.0);
+        let file = || self.files.durable(&path(segment)).map(Bytes::from);
+        row.ok().flatten().or_else(file)
+    }
+
+    /// Flips a bit of a small segment that was synced; whether it is here.
+    pub(crate) fn damage(&self, segment: SegmentId, at: usize) -> bool {
+        let engine = self.memory(Store::Object);
+        let Ok(Some(bytes)) = engine.get(INLINE, &segment.0) else { return false };
+        let mut bytes = bytes.to_vec();
+        let place = at % bytes.len().max(1);
+        let Some(byte) = bytes.get_mut(place) else { return false };
+        *byte ^= 1;
+        let mut batch = Batch::new();
+        batch.put(INLINE, segment.0.to_vec(), bytes);
+        engine.write(batch, Durability::Synced).is_ok()
+    }
+
+    /// All rows of replicated state.
+    pub(crate) fn state(&self) -> Vec<KeyValue> {
+        let all = self.memory(Store::Metadata).scan(STATE, &KeyRange::from(Vec::new()), usize::MAX);
+        all.unwrap_or_default()
+    }
+}
+
+/// Where a large segment lies (docs/formats/data-directory.md).
+fn path(segment: SegmentId) -> PathBuf {
+    PathBuf::from(format!("/object/segments/{:02x}/{segment}.seg", segment.0[0]))
 }
 
 fn families(store: Store) -> Vec<Family> {
     match store {
         Store::Control | Store::Metadata => gitstratum_consensus::families().to_vec(),
         Store::Object => gitstratum_object::FAMILIES.to_vec(),
-    }
-}
-
-/// An engine whose writes and syncs are events, and whose syncs take time.
-struct SimEngine {
-    name: String,
-    inner: Arc<MemoryEngine>,
-    sync_micros: Arc<AtomicU64>,
-}
-
-impl Reader for SimEngine {
-    fn get(&self, family: Family, key: &[u8]) -> Result<Option<Bytes>, Error> {
-        self.inner.get(family, key)
-    }
-
-    fn scan(&self, family: Family, range: &KeyRange, limit: usize) -> Result<Vec<KeyValue>, Error> {
-        self.inner.scan(family, range, limit)
-    }
-
-    fn last(&self, family: Family, range: &KeyRange) -> Result<Option<KeyValue>, Error> {
-        self.inner.last(family, range)
-    }
-}
-
-impl Engine for SimEngine {
-    fn write(&self, batch: Batch, durability: Durability) -> Result<(), Error> {
-        let bytes = u64::try_from(batch.byte_count()).unwrap_or(u64::MAX).to_be_bytes();
-        events::detail(format_args!("{} writes {durability:?}", self.name), &bytes);
-        self.inner.write(batch, durability)
-    }
-
-    fn sync(&self) -> Result<(), Error> {
-        events::detail(format_args!("{} syncs", self.name), &[]);
-        self.inner.sync()
-    }
-
-    fn sync_takes(&self) -> Duration {
-        Duration::from_micros(self.sync_micros.load(Ordering::Relaxed))
-    }
-
-    fn view(&self, read: &mut dyn FnMut(&dyn Reader) -> Result<(), Error>) -> Result<(), Error> {
-        self.inner.view(read)
-    }
-
-    fn flush(&self) -> Result<(), Error> {
-        self.inner.flush()
-    }
-
-    fn approximate_bytes(&self, family: Family, range: &KeyRange) -> Result<u64, Error> {
-        self.inner.approximate_bytes(family, range)
-    }
-
-    fn stats(&self) -> Stats {
-        self.inner.stats()
-    }
-
-    fn place(&self) -> &str {
-        &self.name
     }
 }

@@ -36,11 +36,28 @@ pub(crate) enum Pushed {
     Unknown(String),
 }
 
+/// What came of asking for objects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Fetched {
+    /// These.
+    Pack(Vec<u8>),
+    /// They are not given.
+    Refused(String),
+}
+
+/// A ref command: name, old and new value.
+pub(crate) type Command = (String, Option<ObjectId>, Option<ObjectId>);
+
 /// A commit that was made here.
 #[derive(Clone, Debug)]
 pub(crate) struct Commit {
     pub(crate) id: ObjectId,
     pub(crate) pack: Vec<u8>,
+}
+
+/// A pack without objects: for a push of what is there.
+pub(crate) fn empty() -> Vec<u8> {
+    PackBuilder::new(SHA1).build()
 }
 
 /// One commit with one file on top of `parent`.
@@ -92,14 +109,16 @@ impl Client {
         Ok(refs)
     }
 
-    /// Fetches all that `tip` reaches; returns the pack.
-    pub(crate) async fn fetch(&self, node: NodeId, tip: &ObjectId) -> Result<Vec<u8>> {
+    /// Fetches all that `tips` reach.
+    pub(crate) async fn fetch(&self, node: NodeId, tips: &[ObjectId]) -> Result<Fetched> {
         let mut body = BytesMut::new();
         pktline::data(&mut body, b"command=fetch\n")?;
         pktline::data(&mut body, b"object-format=sha1\n")?;
         pktline::delim(&mut body);
         pktline::data(&mut body, b"no-progress\n")?;
-        pktline::data(&mut body, format!("want {tip}\n").as_bytes())?;
+        for tip in tips {
+            pktline::data(&mut body, format!("want {tip}\n").as_bytes())?;
+        }
         pktline::data(&mut body, b"done\n")?;
         pktline::flush(&mut body);
         let answer = self.post(node, "git-upload-pack", body.freeze()).await?;
@@ -108,6 +127,9 @@ impl Client {
         for packet in packets(&answer)? {
             let Packet::Data(line) = packet else { continue };
             match line.split_first() {
+                _ if line.starts_with(b"ERR ") => {
+                    return Ok(Fetched::Refused(String::from_utf8_lossy(&line).into_owned()));
+                }
                 _ if !is_pack => is_pack = line.starts_with(b"packfile"),
                 Some((1, bytes)) => pack.extend_from_slice(bytes),
                 Some((3, words)) => bail!("{}", String::from_utf8_lossy(words)),
@@ -115,29 +137,27 @@ impl Client {
             }
         }
         ensure!(is_pack, "an answer without a pack: {}", answer.escape_ascii());
-        Ok(pack)
+        Ok(Fetched::Pack(pack))
     }
 
-    /// Moves `name` from `old` to `commit`.
+    /// Moves refs: what became of each, in the order of `commands`. `pack` goes along where
+    /// something new is named.
     pub(crate) async fn push(
         &self,
         node: NodeId,
-        (name, old): (&str, Option<ObjectId>),
-        commit: &Commit,
-    ) -> Pushed {
-        let old = old.unwrap_or_else(|| ObjectId::null(SHA1));
-        let command = format!("{old} {} {name}\0 report-status side-band-64k", commit.id);
-        let mut body = BytesMut::new();
-        if let Err(error) = pktline::data(&mut body, command.as_bytes()) {
-            return Pushed::Refused(error.to_string());
-        }
-        pktline::flush(&mut body);
-        body.extend_from_slice(&commit.pack);
-        let answer = match self.post(node, "git-receive-pack", body.freeze()).await {
-            Ok(answer) => answer,
-            Err(error) => return Pushed::Unknown(format!("{error:#}")),
+        (commands, is_atomic): (&[Command], bool),
+        pack: &[u8],
+    ) -> Vec<Pushed> {
+        let all = |pushed: Pushed| vec![pushed; commands.len()];
+        let body = match request(commands, is_atomic, pack) {
+            Ok(body) => body,
+            Err(error) => return all(Pushed::Refused(error.to_string())),
         };
-        report(&answer).unwrap_or_else(|error| Pushed::Unknown(format!("{error:#}")))
+        match self.post(node, "git-receive-pack", body).await {
+            Ok(answer) => report(&answer, commands)
+                .unwrap_or_else(|error| all(Pushed::Unknown(format!("{error:#}")))),
+            Err(error) => all(Pushed::Unknown(format!("{error:#}"))),
+        }
     }
 
     async fn post(&self, node: NodeId, service: &str, body: Bytes) -> Result<Bytes> {
@@ -177,8 +197,28 @@ fn packets(bytes: &[u8]) -> Result<Vec<Packet>> {
     Ok(packets)
 }
 
-/// What the report on band 1 says of the one ref.
-fn report(answer: &[u8]) -> Result<Pushed> {
+/// The body of a push.
+fn request(commands: &[Command], is_atomic: bool, pack: &[u8]) -> Result<Bytes> {
+    let mut body = BytesMut::new();
+    let null = ObjectId::null(SHA1);
+    let mut capabilities = match is_atomic {
+        true => "\0 report-status side-band-64k atomic",
+        false => "\0 report-status side-band-64k",
+    };
+    for (name, old, new) in commands {
+        let (old, new) = (old.unwrap_or(null), new.unwrap_or(null));
+        pktline::data(&mut body, format!("{old} {new} {name}{capabilities}").as_bytes())?;
+        capabilities = "";
+    }
+    pktline::flush(&mut body);
+    if commands.iter().any(|(_, _, new)| new.is_some()) {
+        body.extend_from_slice(pack);
+    }
+    Ok(body.freeze())
+}
+
+/// What the report on band 1 says of each ref.
+fn report(answer: &[u8], commands: &[Command]) -> Result<Vec<Pushed>> {
     let (mut inner, mut told) = (Vec::new(), String::new());
     for packet in packets(answer)? {
         let Packet::Data(line) = packet else { continue };
@@ -188,15 +228,17 @@ fn report(answer: &[u8]) -> Result<Pushed> {
             _ => {}
         }
     }
+    let mut said = BTreeMap::new();
     for packet in packets(&inner)? {
         let Packet::Data(line) = packet else { continue };
         let line = String::from_utf8_lossy(&line).trim_end().to_owned();
-        if line.starts_with("ok ") {
-            return Ok(Pushed::Acked);
-        }
-        if let Some(why) = line.strip_prefix("ng ") {
-            return Ok(Pushed::Refused(why.to_owned()));
+        if let Some(name) = line.strip_prefix("ok ") {
+            said.insert(name.to_owned(), Pushed::Acked);
+        } else if let Some((name, why)) = line.strip_prefix("ng ").and_then(|l| l.split_once(' ')) {
+            said.insert(name.to_owned(), Pushed::Refused(why.to_owned()));
         }
     }
-    bail!("no report: {told}")
+    let of = |(name, ..): &Command| said.get(name).cloned();
+    let each: Option<Vec<Pushed>> = commands.iter().map(of).collect();
+    each.with_context(|| format!("no report: {told}"))
 }

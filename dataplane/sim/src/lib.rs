@@ -11,12 +11,16 @@ mod disk;
 mod events;
 mod faults;
 mod git;
+mod late;
 mod network;
 mod node;
+mod operator;
 mod roles;
+mod run;
+mod sabotage;
 mod workload;
 mod world;
 
 pub use events::Digest;
-pub use faults::{Fault, Plan};
-pub use world::{Outcome, Settings, Verdict, run};
+pub use run::{Outcome, Settings, Verdict, run};
+pub use sabotage::{SWITCHES, Switch, find};

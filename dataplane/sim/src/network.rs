@@ -4,6 +4,8 @@
 use std::io;
 use std::net::Ipv4Addr;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use futures::FutureExt as _;
@@ -42,35 +44,55 @@ const fn port(service: Service) -> u16 {
     9_000 + service as u16
 }
 
+/// What cuts the control plane off, where a service is one of its own.
+pub(crate) type Away = Arc<AtomicBool>;
+
+fn away_of(service: Service, away: &Away) -> Option<Away> {
+    let is_control = matches!(service, Service::Control | Service::ControlRaft);
+    is_control.then(|| Arc::clone(away))
+}
+
+fn refused(away: Option<&Away>) -> io::Result<()> {
+    match away {
+        Some(away) if away.load(Ordering::Relaxed) => Err(io::ErrorKind::ConnectionRefused.into()),
+        _ => Ok(()),
+    }
+}
+
 /// Opens connections as one peer.
-pub(crate) struct SimDialer(pub(crate) Peer);
+pub(crate) struct SimDialer {
+    pub(crate) peer: Peer,
+    pub(crate) away: Away,
+}
 
 impl Dialer for SimDialer {
     fn dial(&self, node: NodeId, service: Service) -> BoxFuture<'static, io::Result<BoxStream>> {
-        let me = self.0;
+        let (me, away) = (self.peer, away_of(service, &self.away));
         async move {
+            refused(away.as_ref())?;
             let mut stream = TcpStream::connect((host(node), port(service))).await?;
             stream.write_all(&preface(me)).await?;
             let name = format!("{} {} > {node} {}", me.node, me.role, service.as_str());
-            Ok(Box::new(Told { name, stream }) as BoxStream)
+            Ok(Box::new(Told { name, stream, away }) as BoxStream)
         }
         .boxed()
     }
 }
 
 /// Accepts connections to `service` of the node that this runs on.
-pub(crate) async fn listen(service: Service, drain: Drain) -> io::Result<Listener> {
+pub(crate) async fn listen(service: Service, away: &Away, drain: Drain) -> io::Result<Listener> {
+    let away = away_of(service, away);
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port(service))).await?;
     let (sender, incoming) = mpsc::channel(CONNECTIONS_MAX);
     let accepting = spawn("accept", async move {
         while let Ok((mut stream, _)) = listener.accept().await {
-            let sender = sender.clone();
+            let (sender, away) = (sender.clone(), away.clone());
             let greeting = async move {
                 let mut preface = [0; PREFACE_BYTES];
                 stream.read_exact(&mut preface).await?;
                 let peer = peer(&preface);
                 let name = format!("{} < {} {}", service.as_str(), peer.node, peer.role);
-                let stream = PeerStream::new(peer, Box::new(Told { name, stream }));
+                let stream = PeerStream::new(peer, Box::new(Told { name, stream, away }));
                 // Nobody accepts any more.
                 let _gone = sender.send(stream).await;
                 Ok::<_, io::Error>(())
@@ -102,6 +124,8 @@ fn peer(bytes: &[u8; PREFACE_BYTES]) -> Peer {
 pub(crate) struct Told {
     pub(crate) name: String,
     pub(crate) stream: TcpStream,
+    /// Set while it is cut.
+    pub(crate) away: Option<Away>,
 }
 
 impl AsyncRead for Told {
@@ -110,6 +134,7 @@ impl AsyncRead for Told {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        refused(self.away.as_ref())?;
         let before = buffer.filled().len();
         let read = ready!(Pin::new(&mut self.stream).poll_read(context, buffer));
         events::detail(&self.name, &buffer.filled()[before..]);
@@ -123,6 +148,7 @@ impl AsyncWrite for Told {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        refused(self.away.as_ref())?;
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 

@@ -22,7 +22,7 @@ use gitstratum_control_plane as control;
 use gitstratum_core::{ErrorKind, GrantsVersion, Incarnation, NodeId, ProcessRole};
 use gitstratum_frontend as frontend;
 use gitstratum_identity::accept::{Conn, ConnStream};
-use gitstratum_identity::{Dialer, Guests, Peer, Service};
+use gitstratum_identity::{Dialer, Guests, Listener, Peer, Service};
 use gitstratum_metadata as metadata;
 use gitstratum_metadata::plan::{HistoryPlanner, Limits};
 use gitstratum_object as object;
@@ -40,6 +40,8 @@ use crate::node::SimNode;
 const FEED_WITHIN: Duration = Duration::from_secs(30);
 /// Pause before a voter tries again to reach a leader.
 const JOIN_PAUSE: Duration = Duration::from_secs(1);
+/// How often a node says what it leads.
+const LEADS_EVERY: Duration = Duration::from_millis(200);
 /// Askers of the agent that wait at most.
 const ASKERS_MAX: usize = 64;
 
@@ -66,7 +68,9 @@ impl Process {
         for folder in ["agent", "object", "object/segments", "spool"] {
             self.node.disk.files.create_directory(&self.path(folder))?;
         }
-        self.start_control().await?;
+        if self.node.is_founder() {
+            self.start_control().await?;
+        }
         let incarnation = self.start_agent().await?;
         self.start_metadata().await?;
         self.start_object(incarnation).await?;
@@ -86,7 +90,12 @@ impl Process {
     }
 
     fn dialer(&self, role: ProcessRole) -> Arc<dyn Dialer> {
-        Arc::new(SimDialer(self.peer(role)))
+        let away = Arc::clone(&self.node.cluster.is_control_away);
+        Arc::new(SimDialer { peer: self.peer(role), away })
+    }
+
+    async fn listen(&self, service: Service) -> Result<Listener> {
+        Ok(listen(service, &self.node.cluster.is_control_away, self.drain.clone()).await?)
     }
 
     fn raft(&self, role: ProcessRole, service: Service) -> Arc<dyn Network> {
@@ -98,7 +107,7 @@ impl Process {
         (role, service): (ProcessRole, Service),
         receive: Arc<raft::Receive>,
     ) -> Result<()> {
-        let listener = listen(service, self.drain.clone()).await?;
+        let listener = self.listen(service).await?;
         let served = grpc::serve(listener, role, raft::routes(receive), self.drain.clone());
         self.running.spawn(async move { served.await.context("serving a log's voters") });
         Ok(())
@@ -112,7 +121,7 @@ impl Process {
         let is_founded = node.cluster.is_founded();
         let config = control::Config {
             recorded_cluster: is_founded.then_some(node.cluster.id),
-            voters: BTreeSet::from_iter(node.cluster.nodes()),
+            voters: BTreeSet::from_iter(node.cluster.founders()),
             known: known.collect(),
             ..control::Config::single(node.id)
         };
@@ -133,7 +142,7 @@ impl Process {
             )
         });
         self.serve_raft((ProcessRole::Control, Service::ControlRaft), receive).await?;
-        let nodes = listen(Service::Control, self.drain.clone()).await?;
+        let nodes = self.listen(Service::Control).await?;
         let doors = control::Doors { nodes, guests: Guests::none(), people: None };
         let drain = self.drain.clone();
         self.running.spawn(serve_control(voter, node, doors, drain));
@@ -144,7 +153,11 @@ impl Process {
         let node = &self.node;
         let dialer = self.dialer(ProcessRole::Agent);
         let voter = |id| Voter::new(Arc::clone(&dialer), id);
-        let roles = ["control", "frontend", "metadata", "object"].map(str::to_owned).to_vec();
+        let roles = match node.is_founder() {
+            true => &["control", "frontend", "metadata", "object"][..],
+            false => &["frontend", "metadata", "object"],
+        };
+        let roles = roles.iter().map(|role| (*role).to_owned()).collect();
         let record = Record {
             id: node.id.0,
             roles,
@@ -156,7 +169,7 @@ impl Process {
         };
         let deps = agent::Deps {
             node: node.id,
-            voters: node.cluster.nodes().into_iter().map(voter).collect(),
+            voters: node.cluster.founders().into_iter().map(voter).collect(),
             record,
             files: node.disk.files.clone(),
             clock: node.clock.clone(),
@@ -220,10 +233,12 @@ impl Process {
             Box::pin(async move { host.receive(sender, message).await.map_err(|e| e.to_string()) })
         });
         self.serve_raft((ProcessRole::Metadata, Service::MetadataRaft), receive).await?;
-        let listener = listen(Service::Metadata, self.drain.clone()).await?;
+        let listener = self.listen(Service::Metadata).await?;
         let routes = metadata::rpc::routes(Arc::clone(&service));
         let served = grpc::serve(listener, ProcessRole::Metadata, routes, self.drain.clone());
         self.running.spawn(async move { served.await.context("serving the partitions") });
+        self.running.spawn(ends_with(Arc::clone(&host), "partitions"));
+        self.running.spawn(note_leads(Arc::clone(&service), node));
         let kept = service.run(self.drain.clone());
         self.running.spawn(async move {
             kept.await;
@@ -268,8 +283,8 @@ impl Process {
             ..object::Config::new(self.path("object/segments"))
         };
         let service = object::Service::open(config, deps).await?;
-        let calls = listen(Service::Object, self.drain.clone()).await?;
-        let bulk = listen(Service::Bulk, self.drain.clone()).await?;
+        let calls = self.listen(Service::Object).await?;
+        let bulk = self.listen(Service::Bulk).await?;
         let served = service.run(calls, bulk, self.drain.clone());
         self.running.spawn(async move { Ok(served.await?) });
         Ok(())
@@ -282,6 +297,12 @@ impl Process {
         let first = feed.wait_for(GrantsVersion(1));
         let first = tokio::time::timeout(FEED_WITHIN, first).await;
         first.map(drop).context("the control plane's state did not arrive in time")?;
+        let late = Arc::clone(&node.late);
+        let partitions = Partitions::new(self.dialer(ProcessRole::Frontend), feed.clone());
+        self.running.spawn(async move {
+            late.run(partitions).await;
+            Ok(())
+        });
         let (audit, untold) = AuditLog::channel(node.clock.clone());
         let telling =
             tell(audit.clone(), untold, Door::Inside(self.agent.clone()), self.drain.clone());
@@ -322,6 +343,24 @@ impl Process {
     }
 }
 
+/// Ends the process once a log of `host` has failed, as the program does (S23).
+async fn ends_with(host: Arc<Host>, what: &'static str) -> Result<()> {
+    let cause = host.failed().await;
+    anyhow::bail!("the log of {what} has failed: {cause}")
+}
+
+/// Notes what this node leads, for as long as it runs.
+async fn note_leads(service: Arc<metadata::Service>, node: Arc<SimNode>) -> Result<()> {
+    loop {
+        tokio::time::sleep(LEADS_EVERY).await;
+        for status in service.status(metadata::WithChecksums::No).await {
+            if status.leader == node.id.0 {
+                node.cluster.note_leader(node.id, status);
+            }
+        }
+    }
+}
+
 /// Joins the other voters, founds the cluster where nobody has yet, and serves.
 async fn serve_control(
     voter: control::Voter,
@@ -346,10 +385,18 @@ async fn serve_control(
             tokio::time::sleep(JOIN_PAUSE).await;
         }
     };
+    let failed = ends_with(handle.host(), "the control plane");
     let served = service.run(doors, drain);
-    let (served, founded) = tokio::join!(served, founding);
-    founded?;
-    Ok(served?)
+    let served = async {
+        let (served, founded) = tokio::join!(served, founding);
+        founded?;
+        Ok(served?)
+    };
+    tokio::select! {
+        biased;
+        served = served => served,
+        failed = failed => failed,
+    }
 }
 
 /// Takes people's connections.
@@ -362,7 +409,11 @@ async fn accept_people(
     let local = SocketAddr::from((Ipv4Addr::LOCALHOST, HTTP));
     loop {
         let (stream, client) = listener.accept().await?;
-        let io = ConnStream::Inside(Box::new(Told { name: format!("{node} < {client}"), stream }));
+        let io = ConnStream::Inside(Box::new(Told {
+            name: format!("{node} < {client}"),
+            stream,
+            away: None,
+        }));
         let conn = Conn { io, client, local, alpn: None, peer: None, drain: drain.clone() };
         spawn("people", handler(conn)).detach();
     }

@@ -1,5 +1,9 @@
 //! What clients do in a run, and what they saw.
 
+mod chain;
+mod mixed;
+mod prober;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,19 +11,21 @@ use std::time::Duration;
 use gitstratum_core::{NodeId, ObjectId};
 use parking_lot::Mutex;
 
+use crate::checks::{Broken, Operation};
 use crate::clock::elapsed;
 use crate::events;
-use crate::git::{Client, Pushed, commit};
+use crate::git::{Client, Fetched, Pushed, Refs};
 use crate::world::Draw;
 
-/// The branch that all push to.
-pub(crate) const BRANCH: &str = "refs/heads/main";
+pub(crate) use chain::BRANCH;
+pub(crate) use mixed::{ATOMIC, SINGLE};
+
 /// Pause of a client between two operations, at most.
 const PAUSE_MAX_MILLIS: u64 = 100;
 /// Pause after something failed.
 const FAILED_PAUSE: Duration = Duration::from_millis(300);
 
-/// One push: a commit on top of what was read.
+/// One push to the branch: a commit on top of what was read.
 #[derive(Clone, Debug)]
 pub(crate) struct Push {
     pub(crate) parent: Option<ObjectId>,
@@ -39,78 +45,111 @@ pub(crate) struct Read {
 /// All that clients did and saw.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct History {
+    /// To the branch that is never forced.
     pub(crate) pushes: BTreeMap<ObjectId, Push>,
     pub(crate) reads: Vec<Read>,
-    pub(crate) failed_reads: u64,
+    /// To refs that are forced, deleted and made again; and every listing.
+    pub(crate) operations: Vec<Operation>,
+    /// Pushes of any kind: all, and those acknowledged.
+    pub(crate) begun: u64,
+    pub(crate) acked: u64,
+    /// Whole clones that were looked at, and probes for what must not be given.
+    pub(crate) clones: u64,
+    pub(crate) probes: u64,
+    /// What a client saw that must not be.
+    pub(crate) broken: Option<Broken>,
 }
 
-impl History {
-    pub(crate) fn count(&self, is: impl Fn(&Option<Pushed>) -> bool) -> u64 {
-        self.pushes.values().filter(|push| is(&push.outcome)).count() as u64
-    }
-
-    pub(crate) fn acked(&self) -> u64 {
-        self.count(|outcome| *outcome == Some(Pushed::Acked))
-    }
+/// What a client is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// Appends to one branch.
+    Chain,
+    /// Forces, deletes and makes single refs.
+    Single,
+    /// Moves several refs at once.
+    Atomic,
+    /// Clones what is shown.
+    Clone,
+    /// Asks for what must not be given.
+    Probe,
 }
 
 /// One client.
 pub(crate) struct Worker {
     pub(crate) name: String,
+    pub(crate) part: Part,
     pub(crate) client: Client,
-    pub(crate) nodes: Vec<NodeId>,
+    /// The same person's way to a repository that is nobody else's.
+    pub(crate) private: Option<Client>,
+    pub(crate) nodes: Arc<Mutex<Vec<NodeId>>>,
     pub(crate) draw: Draw,
     pub(crate) history: Arc<Mutex<History>>,
 }
 
 impl Worker {
-    /// Reads and pushes until `ends`.
+    /// Works until `ends`.
     pub(crate) async fn run(self, ends: Duration) -> anyhow::Result<()> {
         let mut number = 0;
         while elapsed() < ends {
-            tokio::time::sleep(Duration::from_millis(self.draw.below(PAUSE_MAX_MILLIS))).await;
+            let pause = match self.part {
+                Part::Chain | Part::Single | Part::Atomic => PAUSE_MAX_MILLIS,
+                Part::Clone | Part::Probe => 10 * PAUSE_MAX_MILLIS,
+            };
+            tokio::time::sleep(Duration::from_millis(self.draw.below(pause))).await;
             number += 1;
-            if !self.once(number).await {
+            let went_well = match self.part {
+                Part::Chain => self.append(number).await,
+                Part::Single => self.change(number).await,
+                Part::Atomic => self.mark(number).await,
+                Part::Clone => self.clone_all().await,
+                Part::Probe => self.probe(number).await,
+            };
+            if !went_well {
                 tokio::time::sleep(FAILED_PAUSE).await;
             }
         }
         Ok(())
     }
 
-    /// Whether it went well.
-    async fn once(&self, number: u64) -> bool {
-        let name = &self.name;
-        let Some(tip) = self.read(self.node()).await else { return false };
-        let (to, made) = (self.node(), commit(tip, &format!("{name} {number}")));
-        let begun = Push { parent: tip, outcome: None, ended: Duration::MAX };
-        self.history.lock().pushes.insert(made.id, begun);
-        let outcome = self.client.push(to, (BRANCH, tip), &made).await;
-        events::story(|| format!("{name} pushes {} through {to}: {outcome:?}", made.id));
-        let is_acked = outcome == Pushed::Acked;
-        if let Some(push) = self.history.lock().pushes.get_mut(&made.id) {
-            (push.outcome, push.ended) = (Some(outcome), elapsed());
-        }
-        is_acked
-    }
-
-    /// The tip through `node`; none when it does not answer.
-    pub(crate) async fn read(&self, node: NodeId) -> Option<Option<ObjectId>> {
+    /// All refs through `node`; none when it does not answer.
+    pub(crate) async fn read(&self, node: NodeId) -> Option<Refs> {
         let began = elapsed();
         match self.client.refs(node).await {
             Ok(refs) => {
-                let tip = refs.get(BRANCH).copied();
-                self.history.lock().reads.push(Read { began, ended: elapsed(), node, tip });
-                Some(tip)
+                let (ended, tip, mut history) =
+                    (elapsed(), refs.get(BRANCH).copied(), self.history.lock());
+                history.reads.push(Read { began, ended, node, tip });
+                history.operations.push(Operation::Read { began, ended, shown: refs.clone() });
+                Some(refs)
             }
             Err(error) => {
                 events::story(|| format!("{} reads through {node}: {error:#}", self.name));
-                self.history.lock().failed_reads += 1;
                 None
             }
         }
     }
 
+    /// All that `tips` reach, through `node`; none when it does not answer.
+    pub(crate) async fn fetch(&self, node: NodeId, tips: &[ObjectId]) -> Option<Fetched> {
+        match self.client.fetch(node, tips).await {
+            Ok(fetched) => Some(fetched),
+            Err(error) => {
+                events::story(|| format!("{} fetches through {node}: {error:#}", self.name));
+                None
+            }
+        }
+    }
+
+    pub(crate) fn note(&self, checked: Result<(), Broken>) {
+        if let Err(broken) = checked {
+            events::story(|| format!("{}: {broken}", self.name));
+            self.history.lock().broken.get_or_insert(broken);
+        }
+    }
+
     fn node(&self) -> NodeId {
-        self.nodes[self.draw.index(self.nodes.len())]
+        let nodes = self.nodes.lock();
+        nodes[self.draw.index(nodes.len())]
     }
 }

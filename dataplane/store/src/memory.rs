@@ -29,6 +29,8 @@ struct State {
     durable: Families,
     /// Written since the last sync, in order.
     unsynced: Vec<Batch>,
+    /// What is durable lacks what a sync that failed should have made so.
+    is_behind: bool,
     closed: bool,
 }
 
@@ -41,6 +43,7 @@ impl MemoryEngine {
                 current: rows.clone(),
                 durable: rows,
                 unsynced: Vec::new(),
+                is_behind: false,
                 closed: false,
             }),
         })
@@ -51,6 +54,23 @@ impl MemoryEngine {
         let mut state = self.state.write();
         state.current = state.durable.clone();
         state.unsynced.clear();
+    }
+
+    /// What a power cut now would leave of a row.
+    ///
+    /// # Errors
+    /// For a family that it was not opened with.
+    pub fn durable(&self, family: Family, key: &[u8]) -> Result<Option<Bytes>, Error> {
+        Reader::get(&self.state.read().durable, family, key)
+    }
+
+    /// A sync has failed: what was not synced is there as long as the power is, and no later
+    /// sync of this process makes it durable (P-D5). The next process writes anew what it finds,
+    /// as a log that is recovered is.
+    pub fn fail_sync(&self) {
+        let mut state = self.state.write();
+        state.unsynced.clear();
+        state.is_behind = true;
     }
 
     /// Cuts the power: this handle refuses everything from now on, the new one has what
@@ -64,6 +84,7 @@ impl MemoryEngine {
                 current: durable.clone(),
                 durable,
                 unsynced: Vec::new(),
+                is_behind: false,
                 closed: false,
             }),
         })
@@ -73,7 +94,10 @@ impl MemoryEngine {
     /// what was written, synced or not.
     pub fn kill(&self) -> Arc<Self> {
         let mut state = self.state.write();
-        let next = state.clone();
+        let mut next = state.clone();
+        if std::mem::take(&mut next.is_behind) {
+            next.durable = next.current.clone();
+        }
         state.closed = true;
         Arc::new(Self { state: RwLock::new(next) })
     }

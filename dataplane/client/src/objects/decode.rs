@@ -6,6 +6,7 @@ use flate2::{Decompress, FlushDecompress, Status};
 use gitstratum_core::ObjectId;
 use gitstratum_git::pack::{EntryKind, Header};
 use gitstratum_git::{delta, hash};
+use gitstratum_process::sabotage;
 
 use super::chain::{ChainPlan, Entry};
 use super::{EntryKey, Error, Object};
@@ -96,7 +97,7 @@ impl<'a> Decoder<'a> {
             _ => return Err(fail("entry is not of the kind in the index".to_owned())),
         };
         let id = hash::object_id(format, kind, &data).map_err(|error| fail(error.to_string()))?;
-        if id != entry.record.id {
+        if id != entry.record.id && !sabotage!("skip-hash-check") {
             return Err(fail(format!("content hashes to {id}")));
         }
         Ok(Object { kind, data: data.into() })

@@ -3,6 +3,7 @@ use std::io;
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
+use gitstratum_process::sabotage;
 use gitstratum_store::{Batch, Durability, KeyRange};
 use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
 
@@ -112,7 +113,11 @@ impl RaftLogStorage<Types> for LogStore {
             }
         });
         let Context { group, committer, failure, .. } = &self.shared.context;
-        let submitted = committer.submit(&self.shared.lane, batch, Durability::Synced, done).await;
+        let durability = match sabotage!("ack-before-log-fsync") {
+            true => Durability::Buffered,
+            false => Durability::Synced,
+        };
+        let submitted = committer.submit(&self.shared.lane, batch, durability, done).await;
         self.shared.grown.notify_one();
         submitted
             .map_err(|source| io_error(failure.record(Error::Commit { group: *group, source })))

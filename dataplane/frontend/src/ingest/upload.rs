@@ -11,10 +11,10 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use gitstratum_client::bulk::Written;
 use gitstratum_client::cluster::Placement;
 use gitstratum_client::manifest::{Part, Segment};
-use gitstratum_core::{PackId, PartitionId, PushNumber, RepoId, SessionId};
+use gitstratum_core::{Incarnation, NodeId, PackId, PartitionId, PushNumber, RepoId, SessionId};
 use gitstratum_git::pack::ByteSource as _;
 use gitstratum_git::segment::{Cipher, Cut, Header, KeyId, Kind, Origin, Placed, Sealed, Writer};
-use gitstratum_process::failpoint;
+use gitstratum_process::{failpoint, sabotage};
 use gitstratum_proto::object::v1::GiveUpRequest;
 
 use super::cancel::blocking;
@@ -105,7 +105,13 @@ impl Upload<'_> {
                 lanes.send(bytes.split_to(bytes.len().min(PIECE_BYTES))).await?;
             }
         }
-        let durable = lanes.finish(sealed.total_len).await?;
+        let mut durable = lanes.finish(sealed.total_len).await?;
+        if sabotage!("owners-from-ring") {
+            let (incarnation, length) = (Incarnation(u64::MAX), sealed.total_len);
+            let stored: Vec<NodeId> = durable.iter().map(|written| written.node).collect();
+            let absent = owners.into_iter().filter(|owner| !stored.contains(owner));
+            durable.extend(absent.map(|node| Written { node, incarnation, length }));
+        }
         Ok((row(&header, &sealed, &durable), sealed.pieces))
     }
 

@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 
 use gitstratum_core::{NodeId, RepoId, SegmentId};
 use gitstratum_hashring::write_quorum;
+use gitstratum_process::sabotage;
 use gitstratum_proto::common::v1::{Pack, Segment};
 use gitstratum_proto::metadata::v1::Refusal;
 
@@ -27,7 +28,10 @@ pub(super) fn show_incarnation(
     shown: &ShowIncarnation,
 ) -> Result<(), Error> {
     let node = NodeId(shown.node);
-    if shown.incarnation > query::incarnation(scope.rows, node)? {
+    let held = query::incarnation(scope.rows, node)?;
+    if shown.incarnation > held
+        || (shown.incarnation != held && sabotage!("accept-lower-incarnation"))
+    {
         let row = NumberRow { number: shown.incarnation };
         rows::store(scope.rows, keys::incarnation(node), &row);
     }
@@ -200,7 +204,10 @@ fn unfit(rows: &dyn Rows, segment: &Segment, before: &Before<'_>) -> Result<Opti
         return Ok(Some("an owner list names a node twice or lacks incarnations".to_owned()));
     }
     let copies = u8::try_from(before.replication_factor).unwrap_or(u8::MAX);
-    let quorum = usize::from(write_quorum(copies));
+    let quorum = match sabotage!("ack-at-w1") {
+        true => 1,
+        false => usize::from(write_quorum(copies)),
+    };
     // What has lost most of its owners comes back one by one.
     let grows = before.owners.len() < distinct.len()
         && !before.owners.is_empty()
@@ -209,7 +216,7 @@ fn unfit(rows: &dyn Rows, segment: &Segment, before: &Before<'_>) -> Result<Opti
         return Ok(Some(format!("a segment has {} durable owners of {quorum}", distinct.len())));
     }
     for (node, incarnation) in segment.owners.iter().zip(&segment.incarnations) {
-        let newly = !before.owners.contains(node);
+        let newly = !before.owners.contains(node) && !sabotage!("accept-lower-incarnation");
         if newly && *incarnation < query::incarnation(rows, NodeId(*node))? {
             return Ok(Some(format!("node {} has restarted since it stored", NodeId(*node))));
         }

@@ -1,5 +1,6 @@
 use bytes::Bytes;
 use gitstratum_core::{PushNumber, RepoId, SessionId};
+use gitstratum_process::sabotage;
 use gitstratum_proto::common::v1::Pack;
 use gitstratum_proto::metadata::v1::{Refusal, UpdateRefsResponse};
 use prost::Message;
@@ -75,11 +76,13 @@ pub(super) fn refuse(scope: &mut Scope<'_>, refuse: &Refuse) -> Result<Bytes, Er
 fn settled(scope: &mut Scope<'_>, key: &PushKey) -> Result<Option<Bytes>, Error> {
     let (session, number) = (SessionId(key.session), PushNumber(key.push_number));
     let recorded = query::outcome(scope.rows, session, number)?;
-    if let Some(row) = recorded.filter(|row| row.closed || key.attempt <= row.attempt) {
+    let repeats = |row: &OutcomeRow| row.closed || key.attempt <= row.attempt;
+    if let Some(row) = recorded.filter(|row| repeats(row) && !sabotage!("apply-twice")) {
         return Ok(Some(row.answer));
     }
     let open = session::open_session(scope, session)?;
-    let Some(row) = open.filter(|row| number.0 >= row.floor) else {
+    let Some(row) = open.filter(|row| number.0 >= row.floor || sabotage!("accept-below-floor"))
+    else {
         let unknown = Refused::number(Refusal::Unknown, "the outcome of the push is unknown");
         return Ok(Some(refusal(scope, &unknown).encode_to_vec().into()));
     };
@@ -155,7 +158,10 @@ fn carry_out(
         pack.push_number = update.push.push_number;
         listing::list(scope, &mut repository, pack, update.replication_factor)?;
     }
-    ref_change::write(scope, &mut repository, &verdicts.changes)?;
+    // One in eight, the same on every replica.
+    if !(scope.index.0.is_multiple_of(8) && sabotage!("ok-then-drop")) {
+        ref_change::write(scope, &mut repository, &verdicts.changes)?;
+    }
     rows::store(scope.rows, keys::repository(RepoId(repository.repo_id)), &repository);
     Ok(UpdateRefsResponse {
         refusal: Refusal::None.into(),

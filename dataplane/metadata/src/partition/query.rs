@@ -7,6 +7,7 @@ use bytes::Bytes;
 use gitstratum_core::{
     LogTime, NodeId, ObjectId, PackId, PushNumber, RepoId, SegmentId, SessionId, Version,
 };
+use gitstratum_process::sabotage;
 use gitstratum_proto::common::v1::Pack;
 use gitstratum_proto::metadata::v1::{SegmentQuery, SegmentState};
 
@@ -113,6 +114,11 @@ pub fn changed_refs(
 
 /// Packs listed after `version`, in the order they were listed; all of them after version 0.
 pub fn packs_after(rows: &dyn Rows, repo: RepoId, version: Version) -> Result<Vec<Pack>, Error> {
+    if sabotage!("look-up-across-repositories") {
+        let page = packs_page(rows, None, usize::MAX)?;
+        let newer = page.packs.into_iter().filter(|(_, pack)| pack.listed_version > version.0);
+        return Ok(newer.map(|(_, pack)| pack).collect());
+    }
     let mut packs = Vec::new();
     walk(rows, keys::manifest_after(repo, version), &mut |_, value| {
         packs.push(decode("manifest", value)?);
@@ -135,6 +141,23 @@ pub fn replaced_tips(rows: &dyn Rows, repo: RepoId) -> Result<Vec<ReplacedTip>, 
         }
         Ok(())
     })?;
+    if sabotage!("look-up-across-repositories") {
+        tips.extend(tips_of_all(rows, now)?);
+    }
+    Ok(tips)
+}
+
+/// What the refs of every repository point at. Whoever serves by it tells one repository of
+/// another (P-S2).
+fn tips_of_all(rows: &dyn Rows, now: LogTime) -> Result<Vec<ReplacedTip>, Error> {
+    let (mut all, mut tips) = (Vec::new(), Vec::new());
+    repositories(rows, &mut |row| all.push(RepoId(row.repo_id)))?;
+    for repo in all {
+        references(rows, repo, b"", &mut |_, row| {
+            let id = ObjectId::from_slice(&row.target);
+            tips.extend(id.map(|id| ReplacedTip { id, replaced_at: now }));
+        })?;
+    }
     Ok(tips)
 }
 

@@ -1,4 +1,5 @@
 use gitstratum_core::{LogTime, PushNumber, SessionId};
+use gitstratum_process::sabotage;
 use gitstratum_proto::metadata::v1::OpenSessionResponse;
 
 use super::entry::{CloseSession, Floor, OpenSession, RaiseFloors};
@@ -50,7 +51,8 @@ pub(super) fn open_session(
     scope: &Scope<'_>,
     session: SessionId,
 ) -> Result<Option<SessionRow>, Error> {
-    Ok(query::session(scope.rows, session)?.filter(|row| !row.closed))
+    let row = query::session(scope.rows, session)?;
+    Ok(row.filter(|row| !row.closed || sabotage!("accept-closed-session")))
 }
 
 /// Raises the floor of `session` to `floor`, if that is higher, and forgets the outcomes

@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use gitstratum_core::RepoId;
+use gitstratum_process::sabotage;
 use gitstratum_proto::metadata::v1::{CommandResult, Refusal};
 
 use super::entry::{Command, UpdateRefs};
@@ -58,7 +59,7 @@ pub(super) fn judge(rows: &dyn Rows, repo: RepoId, update: &UpdateRefs) -> Resul
         results[place] = judge.command(command)?;
     }
     let mut verdicts = Verdicts { results, changes: judge.changes };
-    if update.atomic {
+    if update.atomic && !sabotage!("partial-atomic") {
         fail_together(&mut verdicts);
     }
     Ok(verdicts)

@@ -2,6 +2,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use gitstratum_core::{ObjectId, ObjectKind};
 use gitstratum_git::graph::Generation;
+use gitstratum_process::sabotage;
 
 use super::{HistoryPlanner, Question, standing};
 use crate::graph::{Commit, History, Reach};
@@ -33,12 +34,19 @@ impl HistoryPlanner {
     ) -> Result<PlanAnswer, PlanError> {
         let mut question = self.question(view).await?;
         question.grace = question.view.replaced_tips.iter().map(|tip| tip.id).collect();
-        if let Some(refused) = self.first_refused(&question, request.wants.clone()).await? {
+        if let Some(refused) = self.first_refused(&question, request.wants.clone()).await?
+            && !(sabotage!("serve-unreached-member") && self.is_member(&question, refused).await?)
+        {
             return Ok(PlanAnswer::Refused(refused));
         }
         self.check_borders(&question, &request.shape.shallow).await?;
         let kinds = self.kinds_of_others(&question, &request.wants).await?;
         question.blocking(move |q, history| q.round(history, &request, &kinds)).await
+    }
+
+    /// Whether a copy of `id` answers. That is no leave to serve it (S24).
+    async fn is_member(&self, question: &Question, id: ObjectId) -> Result<bool, PlanError> {
+        Ok(self.locate(question, &[id]).await?.into_iter().any(|location| location.is_some()))
     }
 
     /// Which of the wants, or of what their tags lead to, are trees.

@@ -13,7 +13,7 @@ use gitstratum_client::cluster::Snapshot;
 use gitstratum_core::{
     ErrorKind, GrantsVersion, NodeId, PartitionId, PushNumber, RepoId, Role, SessionId, Version,
 };
-use gitstratum_process::failpoint;
+use gitstratum_process::{failpoint, sabotage};
 use gitstratum_proto::common::v1::RepoKey;
 use gitstratum_proto::metadata::v1::{Refusal, UpdateRefsRequest, UpdateRefsResponse};
 use prost::Message;
@@ -23,7 +23,7 @@ use super::access::Admitted;
 use super::hosted::Hosted;
 use crate::error::Error;
 use crate::partition::entry::{Command, PushKey, Refuse, UpdateRefs};
-use crate::partition::record::RepositoryRow;
+use crate::partition::record::{OutcomeRow, RepositoryRow};
 use crate::partition::{Change, query};
 
 use request::{Parsed, Push};
@@ -166,7 +166,7 @@ async fn standing(hosted: &Hosted, node: NodeId, session: SessionId) -> Result<S
     let row = hosted.read(move |rows| query::session(rows, session)).await?;
     Ok(match row {
         Some(row) if row.node != node.0 => Standing::Foreign,
-        Some(row) if !row.closed => Standing::Open,
+        Some(row) if !row.closed || sabotage!("accept-closed-session") => Standing::Open,
         Some(_) | None => Standing::Closed,
     })
 }
@@ -180,7 +180,8 @@ async fn recorded(
     let (session, number) = (SessionId(request.session), PushNumber(request.push_number));
     let attempt = request.attempt;
     let row = hosted.read(move |rows| query::outcome(rows, session, number)).await?;
-    let Some(row) = row.filter(|row| row.closed || attempt <= row.attempt) else {
+    let repeats = |row: &OutcomeRow| row.closed || attempt <= row.attempt;
+    let Some(row) = row.filter(|row| repeats(row) && !sabotage!("apply-twice")) else {
         return Ok(None);
     };
     decode(hosted, &row.answer).map(Some)

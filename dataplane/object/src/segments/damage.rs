@@ -38,9 +38,14 @@ impl Segments {
         self.lost.lock().insert(segment, partition);
     }
 
-    /// `error` was met while rows were read: if they are damaged, not one segment is, but the
-    /// data base that holds many.
+    /// `error` was met while rows were read or written: if they are damaged, not one segment is, but
+    /// the data base that holds many; and after a failed sync it takes nothing more (P-D5).
     pub(crate) fn note_rows(&self, error: &Error) {
+        if let Error::Commit { source } = error
+            && error.kind() == ErrorKind::Unavailable
+        {
+            self.refuse_from_now(source.clone().into());
+        }
         if error.is_about_rows() && error.kind() == ErrorKind::Corrupt {
             self.unsound.send_replace(Some(Unsound::Rows(error.to_string())));
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use gitstratum_core::SegmentId;
 use gitstratum_git::segment::{Header, Layout, Verifier};
-use gitstratum_process::{Task, failpoint, spawn};
+use gitstratum_process::{Task, failpoint, sabotage, spawn};
 use gitstratum_store::{Batch, Durability, File};
 use tokio::sync::oneshot;
 
@@ -80,7 +80,8 @@ impl Segments {
 impl Segments {
     /// See [`SegmentWrite::refuse_from_now`].
     pub(super) fn refuse_from_now(&self, error: Error) -> Error {
-        if error.kind() != gitstratum_core::ErrorKind::Busy {
+        if error.kind() != gitstratum_core::ErrorKind::Busy && !sabotage!("go-on-after-failed-sync")
+        {
             tracing::error!(%error, "a sync failed: writes are refused from now on");
             *self.refusing.lock() = Some(error.to_string());
             self.unsound.send_replace(Some(super::Unsound::Sync(error.to_string())));
@@ -165,7 +166,11 @@ impl SegmentWrite {
         let bytes = self.gathered.split().freeze();
         let mut batch = self.record(layout);
         batch.put(INLINE, self.segment.0.to_vec(), bytes.clone());
-        let committed = self.segments.deps.committer.commit(batch, Durability::Synced).await;
+        let durability = match sabotage!("ack-before-fsync") {
+            true => Durability::Buffered,
+            false => Durability::Synced,
+        };
+        let committed = self.segments.deps.committer.commit(batch, durability).await;
         committed.map_err(|source| self.refuse_from_now(source.into()))?;
         Ok(Place::Row(bytes))
     }
@@ -179,7 +184,10 @@ impl SegmentWrite {
         }
         let open = self.file.as_ref().ok_or(Error::Bug("sealing a file that is not open"))?;
         let file = Arc::clone(&open.file);
-        let synced = blocking(move || Ok(file.sync()?)).await;
+        let synced = match sabotage!("ack-before-fsync") {
+            true => Ok(()),
+            false => blocking(move || Ok(file.sync()?)).await,
+        };
         synced.map_err(|error| self.refuse_from_now(error))?;
         let place = Place::File(Arc::clone(&open.file));
         let hint = self.record(layout);

@@ -308,3 +308,17 @@ async fn p_d5_a_node_that_is_watched_over_ends_after_a_failed_sync_and_comes_bac
     assert!(after > before, "what was acknowledged before and not listed is asked again");
     world.stop().await;
 }
+
+/// Found by the simulation (seed 11): the first sync that failed was that of a partition's
+/// admission, and the node went on, admitted by nobody and refusing every push.
+#[tokio::test]
+async fn p_d5_a_node_ends_after_a_failed_sync_that_no_push_waited_for() {
+    let (disk, partitions) = (Disk::new(), Partitions::default());
+    let engine = FaultyEngine::new(Arc::clone(&disk.engine) as _);
+    engine.fail_sync(1, Fault::Io);
+    let on = (Arc::clone(&disk.files) as _, Arc::clone(&engine) as _);
+    let ending = |config| Config { ends_when_unsound: true, ..quick(config) };
+    let world = World::start_before(&partitions, on, ending).await;
+    let ended = world.ended().await;
+    assert_eq!(ended.kind(), ErrorKind::Unavailable, "{ended}");
+}

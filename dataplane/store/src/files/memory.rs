@@ -74,6 +74,14 @@ impl MemoryFiles {
         }
     }
 
+    /// What a power cut now would leave of a file.
+    pub fn durable(&self, path: &Path) -> Option<Vec<u8>> {
+        match self.state.lock().durable_names.get(path)? {
+            Node::File(inode) => Some(inode.lock().durable.clone()),
+            Node::Directory => None,
+        }
+    }
+
     /// Kills the process: locks are free, all else stays.
     pub fn kill(&self) {
         self.state.lock().locks.clear();

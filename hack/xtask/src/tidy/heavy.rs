@@ -50,6 +50,7 @@ const ROWS: &[Row] = &[
             "gitstratum-agent",
             "gitstratum-control-plane",
             "gitstratum-ctl",
+            "gitstratum-sim",
         ],
     },
     Row { names: &["turmoil"], by: &["gitstratum-sim"] },

@@ -1,0 +1,123 @@
+//! P-D1, S4, S19, S47: whoever is listed as an owner has the segment, and would have it after a
+//! power cut; W owners at least are listed; no id is listed twice.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use gitstratum_core::{NodeId, RepoId, SegmentId, Version};
+use gitstratum_metadata::partition::query;
+use gitstratum_proto::common::v1::{Pack, Segment};
+
+use super::rows::{Change, One, Seen, number};
+use super::{Broken, incarnations};
+
+const DURABLE: &str = "owners-have-what-they-are-listed-with";
+const QUORUM: &str = "segments-have-w-owners";
+const IDS: &str = "ids-are-never-reused";
+/// The write quorum of three copies.
+const W: usize = 2;
+
+/// The id of a pack or a segment is listed.
+pub(super) fn listed(seen: &mut Seen, change: &Change<'_>, key: &Bytes) -> Result<(), Broken> {
+    if !change.is_new(key) {
+        return Err(Broken::new(IDS, format!("{} is listed again", key.escape_ascii())));
+    }
+    note(seen, change, key)
+}
+
+/// The same id is listed at one place on all replicas.
+fn note(seen: &mut Seen, change: &Change<'_>, key: &Bytes) -> Result<(), Broken> {
+    let Some(Some(value)) = change.after.changes.get(key) else { return Ok(()) };
+    let place = number(blake3::hash(value).as_bytes(), 0);
+    match seen.listed.insert(key.clone(), place) {
+        Some(before) if before != place => {
+            Err(Broken::new(IDS, format!("{} is listed at two places", key.escape_ascii())))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The manifest row of a pack is written: it is listed, or owners of its segments change.
+pub(super) fn owners(
+    seen: &mut Seen,
+    change: &Change<'_>,
+    (key, value): (&Bytes, &Bytes),
+) -> Result<(), Broken> {
+    let Some(after) = pack(key, value) else { return Ok(()) };
+    let before = change.before_row(key).and_then(|value| pack(key, &value));
+    for segment in &after.segments {
+        let Some(id) = SegmentId::from_slice(&segment.segment_id) else { continue };
+        let held = before.iter().flat_map(|pack| &pack.segments);
+        let held = held.into_iter().find(|held| held.segment_id == segment.segment_id);
+        // Whoever applies it first is told; by then nothing that follows from it has happened.
+        let last = seen.lists.entry(id).or_default();
+        if *last >= segment.list_number {
+            continue;
+        }
+        *last = segment.list_number;
+        check(seen, change, (id, segment), held)?;
+    }
+    Ok(())
+}
+
+fn check(
+    seen: &Seen,
+    change: &Change<'_>,
+    (id, segment): (SegmentId, &Segment),
+    held: Option<&Segment>,
+) -> Result<(), Broken> {
+    if held.is_none() && segment.owners.len() < W {
+        let what = format!("segment {id} is listed with owners {:?}", segment.owners);
+        return Err(Broken::new(QUORUM, what));
+    }
+    for (owner, incarnation) in segment.owners.iter().zip(&segment.incarnations) {
+        if held.is_some_and(|held| held.owners.contains(owner)) {
+            continue;
+        }
+        let node = NodeId(*owner);
+        incarnations::listed(change, node, *incarnation)?;
+        let length = seen.durable(node, id).map(|bytes| bytes.len() as u64);
+        if length != Some(segment.total_length) && !seen.damaged.contains(&id) {
+            let what = format!(
+                "segment {id} is listed with node {node}, which has {length:?} bytes of {} durable",
+                segment.total_length
+            );
+            return Err(Broken::new(DURABLE, what));
+        }
+    }
+    Ok(())
+}
+
+impl Change<'_> {
+    fn before_row(&self, key: &[u8]) -> Option<Bytes> {
+        use gitstratum_metadata::partition::Rows as _;
+        self.before.get(key).ok().flatten()
+    }
+}
+
+/// The pack of a manifest row.
+fn pack(key: &Bytes, value: &Bytes) -> Option<Pack> {
+    let packs = query::packs_after(&One(key, value), RepoId(number(key, 1)), Version(0));
+    packs.ok()?.into_iter().next()
+}
+
+/// Listed segments, from the rows of one replica, that do not have `copies` owners which all
+/// hold them; at the end there are none.
+pub(crate) fn lacking(
+    rows: &[(Bytes, Bytes)],
+    copies: usize,
+    durable: impl Fn(NodeId, SegmentId) -> Option<u64>,
+) -> BTreeMap<SegmentId, String> {
+    let mut lacking = BTreeMap::new();
+    for (key, value) in rows.iter().filter(|(key, _)| key.first() == Some(&b'm')) {
+        for segment in pack(key, value).iter().flat_map(|pack| &pack.segments) {
+            let Some(id) = SegmentId::from_slice(&segment.segment_id) else { continue };
+            let holds = |owner: &&u64| durable(NodeId(**owner), id) == Some(segment.total_length);
+            let holders: Vec<_> = segment.owners.iter().filter(holds).collect();
+            if holders.len() < copies || holders.len() < segment.owners.len() {
+                lacking.insert(id, format!("owners {:?}, held by {holders:?}", segment.owners));
+            }
+        }
+    }
+    lacking
+}

@@ -1,0 +1,165 @@
+//! After the last fault: within a stated time every push succeeds, every frontend shows and
+//! gives the same, replicas are equal and every segment has all its copies.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use gitstratum_core::{NodeId, ObjectId, PartitionId};
+use parking_lot::Mutex;
+
+use super::{LIVENESS, World};
+use crate::checks::{self, Broken, Cloned};
+use crate::events;
+use crate::git::{Fetched, Refs};
+use crate::workload::{ATOMIC, BRANCH, Part, SINGLE, Worker};
+
+/// Within this after the last fault every push succeeds again.
+const BACK_WITHIN: Duration = Duration::from_secs(30);
+/// And every segment has all its copies (P-A7).
+const COPIED_WITHIN: Duration = Duration::from_secs(60);
+/// Pushes in a row that show it.
+const PUSHES: u64 = 5;
+/// Pause before what failed is tried again, or looked at again.
+const RETRY_AFTER: Duration = Duration::from_millis(300);
+const LOOK_AFTER: Duration = Duration::from_millis(500);
+/// Copies of a segment.
+const COPIES: usize = 3;
+
+impl World {
+    /// All that has to hold at the end.
+    pub(super) fn end(&mut self) -> Result<()> {
+        let before = self.history.lock().acked;
+        let last = self.worker("last", Part::Chain, 3);
+        let back = self.until(BACK_WITHIN, "pushes after the last fault", last, |history| {
+            history.acked >= before + PUSHES
+        });
+        // What clients saw says more than that something takes too long.
+        self.judge_history()?;
+        back?;
+        let tip = self.read_everywhere()?;
+        self.converge()?;
+        checks::chain(&self.history.lock(), tip)?;
+        self.judge_history()
+    }
+
+    fn judge_history(&self) -> Result<()> {
+        let history = self.history.lock();
+        for prefix in [SINGLE, ATOMIC] {
+            let judged = checks::refs(&history.operations, prefix);
+            judged
+                .ok_or_else(|| anyhow::anyhow!("the history of {prefix} is too hard to judge"))??;
+        }
+        Ok(())
+    }
+
+    /// The tip of the branch; all frontends show the same refs, and give all that they reach.
+    fn read_everywhere(&mut self) -> Result<Option<ObjectId>> {
+        let found = Arc::new(Mutex::new(BTreeMap::<NodeId, Refs>::new()));
+        let nodes = self.nodes.lock().clone();
+        for (number, node) in (100..).zip(nodes.clone()) {
+            let name = format!("reader-{node}");
+            let (reader, found) = (self.worker(&name, Part::Clone, number), Arc::clone(&found));
+            self.sim.client(name, async move {
+                let refs = reader.all_of(node).await;
+                found.lock().insert(node, refs);
+                Ok(())
+            });
+        }
+        let until = self.sim.elapsed() + BACK_WITHIN;
+        while found.lock().len() < nodes.len() {
+            self.step()?;
+            let seen: Vec<NodeId> = found.lock().keys().copied().collect();
+            let words = || format!("only {seen:?} give all that they show, of {nodes:?}");
+            ensure!(self.sim.elapsed() < until, Broken::new(LIVENESS, words()));
+        }
+        let found = found.lock();
+        let mut shown = found.values();
+        let first = shown.next().cloned().unwrap_or_default();
+        let words = || format!("frontends show different refs: {found:?}");
+        ensure!(shown.all(|refs| *refs == first), Broken::new("frontends-show-the-same", words()));
+        Ok(first.get(BRANCH).copied())
+    }
+
+    /// Waits until replicas are equal and every copy is there.
+    fn converge(&mut self) -> Result<()> {
+        let until = self.sim.elapsed() + COPIED_WITHIN;
+        let mut next = self.sim.elapsed();
+        loop {
+            self.step()?;
+            if self.sim.elapsed() < next {
+                continue;
+            }
+            next += LOOK_AFTER;
+            let Err(broken) = self.differing().and_then(|()| self.lacking()) else { return Ok(()) };
+            ensure!(self.sim.elapsed() < until, broken);
+        }
+    }
+
+    /// Whether voters of a partition differ in their state (S14).
+    fn differing(&self) -> Result<(), Broken> {
+        let replicas = self.places.iter().map(|place| (place.node.id, place.node.disk.state()));
+        let digests = checks::digests(replicas);
+        for (number, status) in self.cluster.statuses() {
+            let held = digests.get(&PartitionId(number)).cloned().unwrap_or_default();
+            let of = |voter: &u64| held.get(&NodeId(*voter)).cloned();
+            let hashes: Vec<_> = status.voters.iter().map(of).collect();
+            if hashes.iter().any(|hash| hash.is_none() || *hash != hashes[0]) {
+                let what = format!("partition {number}, voters {:?}: {hashes:02x?}", status.voters);
+                return Err(Broken::new("replicas-are-equal", what));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a listed segment has too few copies.
+    fn lacking(&self) -> Result<(), Broken> {
+        let of = |id: NodeId| self.places.iter().find(|place| place.node.id == id);
+        let durable = |id: NodeId, segment| Some(of(id)?.node.disk.durable(segment)?.len() as u64);
+        for (number, status) in self.cluster.statuses() {
+            let Some(leader) = of(NodeId(status.leader)) else { continue };
+            let mut groups = checks::groups(leader.node.disk.state());
+            let rows = groups.remove(&PartitionId(number)).unwrap_or_default();
+            let lacking = checks::lacking(&rows, COPIES, durable);
+            if let Some((segment, what)) = lacking.first_key_value() {
+                let what = format!("{} segments, among them {segment}: {what}", lacking.len());
+                return Err(Broken::new("every-segment-has-all-its-copies", what));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Worker {
+    /// The refs as `node` shows them, once it also gives all that they reach.
+    async fn all_of(&self, node: NodeId) -> Refs {
+        loop {
+            if let Some(refs) = self.read(node).await {
+                let tips: Vec<ObjectId> = refs.values().copied().collect();
+                if tips.is_empty() || self.gives(node, &tips).await {
+                    return refs;
+                }
+            }
+            // A connection that a fault has cut may be noticed only now.
+            tokio::time::sleep(RETRY_AFTER).await;
+        }
+    }
+
+    async fn gives(&self, node: NodeId, tips: &[ObjectId]) -> bool {
+        match self.fetch(node, tips).await {
+            Some(Fetched::Pack(pack)) => {
+                let checked = Cloned::read(&pack).and_then(|all| all.check(tips.iter().copied()));
+                events::story(|| format!("all of {node}: {checked:?}"));
+                let is_whole = checked.is_ok();
+                self.note(checked);
+                is_whole
+            }
+            Some(Fetched::Refused(why)) => {
+                events::story(|| format!("{node} does not give what it shows: {why}"));
+                false
+            }
+            None => false,
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Faults begin and end.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use gitstratum_process::{pause, resume};
+use turmoil::Sim;
+
+use super::{LATENCY_MAX, World};
+use crate::disk::End;
+use crate::events;
+use crate::faults::{Fault, Plan, Planned};
+
+/// How long a sync takes on a disk that is well.
+const SYNC: Duration = Duration::from_micros(200);
+/// Microseconds in a second, where clocks are right.
+const RATE: u32 = 1_000_000;
+
+impl World {
+    /// Has everything in `plan` happen, and ends it.
+    pub(super) fn suffer(&mut self, plan: &Plan, begun: Duration, ends: Duration) -> Result<()> {
+        let mut planned = plan.0.iter().peekable();
+        while self.sim.elapsed() < ends {
+            let now = self.sim.elapsed();
+            while let Some(next) = planned.next_if(|next| begun + next.at <= now) {
+                self.begin(next, now);
+            }
+            self.end_those_over(now);
+            self.step()?;
+        }
+        self.end_those_over(Duration::MAX);
+        self.places.iter().for_each(|place| place.node.disk.heal());
+        Ok(())
+    }
+
+    fn begin(&mut self, planned: &Planned, now: Duration) {
+        events::story(|| planned.to_string());
+        *self.happened.entry(planned.fault.kind()).or_default() += 1;
+        let until = now + planned.lasts;
+        let Some(fault) = planned.fault.among(self.places.len()) else { return };
+        let name = |index: usize| self.places[index].name.clone();
+        match fault {
+            Fault::Kill(node) => return self.stop(node, End::Kill, until),
+            Fault::PowerCut(node) => return self.stop(node, End::PowerCut, until),
+            Fault::PowerCutAll => {
+                return (0..self.places.len())
+                    .for_each(|node| self.stop(node, End::PowerCut, until));
+            }
+            Fault::Damage(node, count) => return self.damage(node, count, until),
+            Fault::Pause(node) => {
+                let runtime = *self.places[node].node.runtime.lock();
+                runtime.into_iter().for_each(pause);
+                self.others(node, |sim, one, other| sim.hold(one, other));
+            }
+            Fault::Cut(one, other) => self.sim.partition(name(one), name(other)),
+            Fault::CutOneWay(from, to) => self.sim.partition_oneway(name(from), name(to)),
+            Fault::Hold(one, other) => self.sim.hold(name(one), name(other)),
+            Fault::Isolate(node) => {
+                self.others(node, |sim, one, other| sim.partition(one, other));
+            }
+            Fault::Swizzle(ref nodes) => return self.swizzle(nodes.clone(), now, planned.lasts),
+            Fault::SlowDisk(node, millis) => {
+                self.places[node].node.disk.set_sync(Duration::from_millis(millis));
+            }
+            Fault::FailSync(node, store) => {
+                return self.places[node].node.disk.fail_sync(store);
+            }
+            Fault::SlowLink(one, other, millis) => {
+                self.sim.set_link_latency(name(one), name(other), Duration::from_millis(millis));
+            }
+            Fault::ClockJump(node, millis) => self.places[node].node.clock.set_wrong(millis),
+            Fault::Drift(node, rate) => self.places[node].node.clock.set_rate(now, rate),
+            Fault::ControlAway => self.set_control_away(true),
+            Fault::Night(hours) => {
+                let span = Duration::from_secs(hours * 3_600);
+                return self.places.iter().for_each(|place| place.node.clock.skip(span));
+            }
+        }
+        self.under_way.push((until, fault));
+    }
+
+    /// Nodes are isolated one after the other; the first to go comes back first.
+    fn swizzle(&mut self, nodes: Vec<usize>, now: Duration, lasts: Duration) {
+        for (number, node) in (1_u32..).zip(nodes) {
+            self.others(node, |sim, one, other| sim.partition(one, other));
+            self.under_way.push((now + lasts * number / 2, Fault::Isolate(node)));
+        }
+    }
+
+    /// Bits of segments rot while their node is down. No segment loses more than one copy.
+    fn damage(&mut self, node: usize, count: usize, until: Duration) {
+        self.stop(node, End::Kill, until);
+        for _ in 0..count {
+            let at = self.draw.index(1 << 20);
+            let Some(segment) = self.watch.take_to_damage(at) else { return };
+            let was_there = self.places[node].node.disk.damage(segment, self.draw.index(1 << 20));
+            events::story(|| format!("a bit of segment {segment} flips: {was_there}"));
+        }
+    }
+
+    fn set_control_away(&self, is_away: bool) {
+        self.cluster.is_control_away.store(is_away, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    fn others(&self, node: usize, each: impl Fn(&Sim<'static>, &str, &str)) {
+        for other in (0..self.places.len()).filter(|other| *other != node) {
+            each(&self.sim, &self.places[node].name, &self.places[other].name);
+        }
+    }
+
+    fn end_those_over(&mut self, now: Duration) {
+        let (over, going_on): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.under_way).into_iter().partition(|(until, _)| *until <= now);
+        self.under_way = going_on;
+        for (_, fault) in over {
+            events::story(|| format!("{fault:?} is over"));
+            self.end_one(&fault);
+        }
+    }
+
+    fn end_one(&mut self, fault: &Fault) {
+        let now = self.sim.elapsed();
+        let name = |index: usize| self.places[index].name.clone();
+        match *fault {
+            Fault::Pause(node) => {
+                self.others(node, |sim, one, other| sim.release(one, other));
+                let runtime = *self.places[node].node.runtime.lock();
+                runtime.into_iter().for_each(resume);
+            }
+            Fault::Cut(one, other) | Fault::CutOneWay(one, other) => {
+                self.sim.repair(name(one), name(other));
+            }
+            Fault::Hold(one, other) => self.sim.release(name(one), name(other)),
+            Fault::Isolate(node) => self.others(node, |sim, one, other| sim.repair(one, other)),
+            Fault::SlowDisk(node, _) => self.places[node].node.disk.set_sync(SYNC),
+            Fault::SlowLink(one, other, _) => {
+                // turmoil has no way to give a link its range of latencies back.
+                self.sim.set_link_latency(name(one), name(other), LATENCY_MAX / 2);
+            }
+            Fault::ClockJump(node, _) => self.places[node].node.clock.set_wrong(0),
+            Fault::Drift(node, _) => self.places[node].node.clock.set_rate(now, RATE),
+            Fault::ControlAway => self.set_control_away(false),
+            Fault::Kill(_)
+            | Fault::PowerCut(_)
+            | Fault::PowerCutAll
+            | Fault::Damage(..)
+            | Fault::FailSync(..)
+            | Fault::Swizzle(_)
+            | Fault::Night(_) => {}
+        }
+    }
+}
