@@ -1,8 +1,9 @@
 //! One node's roles, put together as the shipped program puts them together, on a simulated
 //! disk and network.
 
+mod running;
+
 use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,31 +18,26 @@ use gitstratum_client::fleet::Voter;
 use gitstratum_client::metadata::Partitions;
 use gitstratum_client::objects::{Options, Reader};
 use gitstratum_client::{bulk, grpc, raft};
-use gitstratum_consensus::{BoxFuture, GroupId, Host, HostOptions, Network, NetworkError};
+use gitstratum_consensus::{Host, HostOptions, Network};
 use gitstratum_control_plane as control;
-use gitstratum_core::{ErrorKind, GrantsVersion, Incarnation, NodeId, ProcessRole};
+use gitstratum_core::{GrantsVersion, Incarnation, NodeId, ProcessRole};
 use gitstratum_frontend as frontend;
-use gitstratum_identity::accept::{Conn, ConnStream};
 use gitstratum_identity::{Dialer, Guests, Listener, Peer, Service};
 use gitstratum_metadata as metadata;
 use gitstratum_metadata::plan::{HistoryPlanner, Limits};
 use gitstratum_object as object;
-use gitstratum_process::{Drain, Health, Metrics, TaskGroup, spawn};
+use gitstratum_process::{Drain, Health, Metrics, TaskGroup};
 use gitstratum_proto::control::v1::Node as Record;
 use gitstratum_store::{Committer, Files as _, SpaceGuard, commit};
 use tokio::sync::{mpsc, watch};
-use turmoil::net::TcpListener;
 
 use crate::disk::Store;
-use crate::network::{HTTP, SimDialer, Told, listen};
+use crate::network::{SimDialer, listen};
 use crate::node::SimNode;
+use running::{Voters, accept_people, ends_with, note_leads, serve_control};
 
 /// Longest wait for the first snapshot at a start.
 const FEED_WITHIN: Duration = Duration::from_secs(30);
-/// Pause before a voter tries again to reach a leader.
-const JOIN_PAUSE: Duration = Duration::from_secs(1);
-/// How often a node says what it leads.
-const LEADS_EVERY: Duration = Duration::from_millis(200);
 /// Askers of the agent that wait at most.
 const ASKERS_MAX: usize = 64;
 
@@ -340,101 +336,5 @@ impl Process {
             Ok(())
         });
         Ok(())
-    }
-}
-
-/// Ends the process once a log of `host` has failed, as the program does (S23).
-async fn ends_with(host: Arc<Host>, what: &'static str) -> Result<()> {
-    let cause = host.failed().await;
-    anyhow::bail!("the log of {what} has failed: {cause}")
-}
-
-/// Notes what this node leads, for as long as it runs.
-async fn note_leads(service: Arc<metadata::Service>, node: Arc<SimNode>) -> Result<()> {
-    loop {
-        tokio::time::sleep(LEADS_EVERY).await;
-        for status in service.status(metadata::WithChecksums::No).await {
-            if status.leader == node.id.0 {
-                node.cluster.note_leader(node.id, status);
-            }
-        }
-    }
-}
-
-/// Joins the other voters, founds the cluster where nobody has yet, and serves.
-async fn serve_control(
-    voter: control::Voter,
-    node: Arc<SimNode>,
-    doors: control::Doors,
-    drain: Drain,
-) -> Result<()> {
-    let service = voter.open().await?;
-    let handle = service.handle();
-    let founding = async {
-        loop {
-            match handle.join().await {
-                Ok(()) if node.cluster.is_founded() || !node.is_first() => return Ok(()),
-                Ok(()) => {
-                    handle.found(&node.cluster.founding).await?;
-                    node.cluster.note_founded();
-                    return Ok(());
-                }
-                Err(error @ control::Error::OtherCluster { .. }) => return Err(error),
-                Err(error) => tracing::debug!(%error, "the control plane is not joined yet"),
-            }
-            tokio::time::sleep(JOIN_PAUSE).await;
-        }
-    };
-    let failed = ends_with(handle.host(), "the control plane");
-    let served = service.run(doors, drain);
-    let served = async {
-        let (served, founded) = tokio::join!(served, founding);
-        founded?;
-        Ok(served?)
-    };
-    tokio::select! {
-        biased;
-        served = served => served,
-        failed = failed => failed,
-    }
-}
-
-/// Takes people's connections.
-async fn accept_people(
-    node: NodeId,
-    handler: impl Fn(Conn) -> futures::future::BoxFuture<'static, ()>,
-    drain: Drain,
-) -> Result<()> {
-    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, HTTP)).await?;
-    let local = SocketAddr::from((Ipv4Addr::LOCALHOST, HTTP));
-    loop {
-        let (stream, client) = listener.accept().await?;
-        let io = ConnStream::Inside(Box::new(Told {
-            name: format!("{node} < {client}"),
-            stream,
-            away: None,
-        }));
-        let conn = Conn { io, client, local, alpn: None, peer: None, drain: drain.clone() };
-        spawn("people", handler(conn)).detach();
-    }
-}
-
-/// A log's way to its other voters.
-struct Voters(Arc<raft::Voters>);
-
-impl Network for Voters {
-    fn send(
-        &self,
-        _: GroupId,
-        target: NodeId,
-        message: bytes::Bytes,
-    ) -> BoxFuture<'static, Result<bytes::Bytes, NetworkError>> {
-        let voters = Arc::clone(&self.0);
-        Box::pin(async move {
-            voters.send(target, message).await.map_err(|error| match error.kind() {
-                ErrorKind::Unavailable => NetworkError::Unreachable(error.to_string()),
-                _ => NetworkError::Lost(error.to_string()),
-            })
-        })
     }
 }

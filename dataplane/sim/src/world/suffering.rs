@@ -10,6 +10,7 @@ use super::{LATENCY_MAX, World};
 use crate::disk::End;
 use crate::events;
 use crate::faults::{Fault, Plan, Planned};
+use crate::late;
 
 /// How long a sync takes on a disk that is well.
 const SYNC: Duration = Duration::from_micros(200);
@@ -30,6 +31,7 @@ impl World {
         }
         self.end_those_over(Duration::MAX);
         self.places.iter().for_each(|place| place.node.disk.heal());
+        late::calm();
         Ok(())
     }
 
