@@ -210,6 +210,13 @@ impl Service {
         Ok(self.deps.planner.plan(viewed.view, request).await?)
     }
 
+    /// See [`Hosted`].
+    #[cfg(test)]
+    pub(crate) fn placing_rounds(&self, partition: PartitionId) -> usize {
+        let hosted = self.hosted(partition);
+        hosted.map_or(0, |hosted| hosted.rounds.load(std::sync::atomic::Ordering::SeqCst))
+    }
+
     fn hosted(&self, partition: PartitionId) -> Result<Arc<Hosted>, Error> {
         let found = self.partitions.read().get(&partition).map(Arc::clone);
         found.ok_or_else(|| match self.damaged.read().get(&partition).cloned() {

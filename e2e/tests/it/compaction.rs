@@ -186,7 +186,11 @@ fn gs_ob_09_gs_ob_10_a_deleted_branch_is_dropped_and_a_dry_run_tells_the_truth()
     }
     ensure!(git.run(&three.source, &["ls-remote", &three.url(1)])? == refs);
     // Bad input 23: an id that is gone is no way in, before or after.
-    let wanted = git.try_run(&three.source, &["fetch", "-q", &three.url(2), &lost])?;
+    // Who still has it asks for nothing.
+    let empty = folder(stratum, "empty.git");
+    std::fs::create_dir_all(&empty)?;
+    git.run(&empty, &["init", "-q", "--bare"])?;
+    let wanted = git.try_run(&empty, &["fetch", "-q", &three.url(2), &lost])?;
     ensure!(wanted.code != 0 && wanted.err.contains("not our ref"), "{}", wanted.err);
     mirror_equals(&git, &three.source, &three.url(1), &folder(stratum, "dropped"))?;
     check(stratum)?;

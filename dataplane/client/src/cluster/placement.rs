@@ -4,15 +4,12 @@ use gitstratum_core::{Entropy, ErrorKind, NodeId, SegmentId};
 use gitstratum_hashring::{Key, Ring, write_quorum};
 use gitstratum_process::sabotage;
 use gitstratum_proto::control::v1 as wire;
+use gitstratum_proto::node_state::{SUSPECT, UP};
 
 use super::ring_layout;
 
 /// Ids drawn for one segment until all its owners are up.
 const DRAWS_MAX: usize = 8;
-/// `Node.state` of a node that is up.
-const STATE_UP: u32 = 2;
-/// `Node.state` of one that was not heard of for some seconds: it may well live.
-const STATE_SUSPECT: u32 = 3;
 /// The role of nodes that store segments.
 const ROLE: &str = "object";
 
@@ -74,8 +71,8 @@ impl Placement {
         let short = |owners| NoOwners { owners, quorum };
         let stores = |node: &&wire::Node| node.in_ring && node.roles.iter().any(|r| r == ROLE);
         let nodes: Vec<&wire::Node> = layout.nodes.iter().filter(stores).collect();
-        let usable = in_state(&nodes, &[STATE_UP, STATE_SUSPECT]);
-        let up = in_state(&nodes, &[STATE_UP]);
+        let usable = in_state(&nodes, &[UP, SUSPECT]);
+        let up = in_state(&nodes, &[UP]);
         let ring = Ring::new(&ring_layout(layout, copies, nodes));
         let ring = ring.map_err(|_| short(0))?;
         if usable.len() < quorum {
@@ -120,10 +117,9 @@ fn in_state(nodes: &[&wire::Node], states: &[u32]) -> BTreeSet<NodeId> {
 #[cfg(test)]
 mod tests {
     use gitstratum_core::SeededEntropy;
+    use gitstratum_proto::node_state::DOWN;
 
     use super::*;
-
-    const DOWN: u32 = 4;
 
     fn layout(copies: u32, states: &[u32]) -> wire::Layout {
         let node = |(number, state): (usize, &u32)| wire::Node {
@@ -140,7 +136,7 @@ mod tests {
 
     #[test]
     fn s2_an_id_is_drawn_until_all_its_owners_are_up() {
-        let placement = Placement::new(&layout(1, &[STATE_UP, STATE_UP, STATE_UP, DOWN]), 3);
+        let placement = Placement::new(&layout(1, &[UP, UP, UP, DOWN]), 3);
         let placement = placement.unwrap();
         let entropy = SeededEntropy::new(1);
         let owners: BTreeSet<NodeId> =
@@ -150,14 +146,14 @@ mod tests {
 
     #[test]
     fn s2_with_too_few_nodes_up_w_owners_have_to_do() {
-        let placement = Placement::new(&layout(3, &[STATE_UP, STATE_UP, DOWN]), 3).unwrap();
+        let placement = Placement::new(&layout(3, &[UP, UP, DOWN]), 3).unwrap();
         let draw = placement.draw(SeededEntropy::new(1).as_ref()).unwrap();
         assert_eq!((draw.owners.len(), placement.quorum), (2, 2));
     }
 
     #[test]
     fn below_write_quorum_nothing_is_stored() {
-        let refused = Placement::new(&layout(3, &[STATE_UP, DOWN, DOWN]), 3);
+        let refused = Placement::new(&layout(3, &[UP, DOWN, DOWN]), 3);
         assert!(matches!(refused, Err(NoOwners { owners: 1, quorum: 2 })));
         assert!(Placement::new(&layout(1, &[]), 3).is_err());
     }
@@ -168,16 +164,16 @@ mod tests {
             let placement = Placement::new(&layout(3, states), 3)?;
             placement.draw(SeededEntropy::new(1).as_ref())
         };
-        let owners = draw(&[STATE_UP, STATE_UP, STATE_SUSPECT]).unwrap().owners;
+        let owners = draw(&[UP, UP, SUSPECT]).unwrap().owners;
         assert_eq!(owners.len(), 3, "a push has one to spare");
-        let owners = draw(&[STATE_UP, STATE_SUSPECT, DOWN]).unwrap().owners;
+        let owners = draw(&[UP, SUSPECT, DOWN]).unwrap().owners;
         assert!(!owners.contains(&NodeId(3)));
-        assert!(draw(&[STATE_UP, DOWN, DOWN]).is_err());
+        assert!(draw(&[UP, DOWN, DOWN]).is_err());
     }
 
     #[test]
     fn s2_with_a_node_to_spare_draws_avoid_one_that_is_only_suspected() {
-        let states = [STATE_UP, STATE_UP, STATE_UP, STATE_SUSPECT];
+        let states = [UP, UP, UP, SUSPECT];
         let placement = Placement::new(&layout(1, &states), 1).unwrap();
         let entropy = SeededEntropy::new(1);
         let owners: BTreeSet<NodeId> =
@@ -187,14 +183,14 @@ mod tests {
 
     #[test]
     fn one_node_stores_alone_where_the_layout_says_so() {
-        let placement = Placement::new(&layout(1, &[STATE_UP]), 3).unwrap();
+        let placement = Placement::new(&layout(1, &[UP]), 3).unwrap();
         let draw = placement.draw(SeededEntropy::new(1).as_ref()).unwrap();
         assert_eq!((draw.owners, placement.quorum), (vec![NodeId(1)], 1));
     }
 
     #[test]
     fn nodes_outside_the_ring_and_of_other_roles_get_nothing() {
-        let mut layout = layout(1, &[STATE_UP, STATE_UP, STATE_UP]);
+        let mut layout = layout(1, &[UP, UP, UP]);
         layout.nodes[0].in_ring = false;
         layout.nodes[1].roles = vec!["metadata".to_owned()];
         let placement = Placement::new(&layout, 3).unwrap();

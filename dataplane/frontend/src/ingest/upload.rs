@@ -109,7 +109,7 @@ impl Upload<'_> {
         if sabotage!("owners-from-ring") {
             let (incarnation, length) = (Incarnation(u64::MAX), sealed.total_len);
             let stored: Vec<NodeId> = durable.iter().map(|written| written.node).collect();
-            let absent = owners.into_iter().filter(|owner| !stored.contains(owner));
+            let absent = draw.owners.into_iter().filter(|owner| !stored.contains(owner));
             durable.extend(absent.map(|node| Written { node, incarnation, length }));
         }
         Ok((row(&header, &sealed, &durable), sealed.pieces))

@@ -9,6 +9,7 @@ use gitstratum_core::{GrantsVersion, LogTime, NodeId, SessionId, Version};
 use gitstratum_process::Drain;
 use gitstratum_process::metrics::Gauge;
 use gitstratum_proto::control::v1::Node;
+use gitstratum_proto::node_state;
 
 use super::Deps;
 use super::homing::{Homing, Moves};
@@ -22,8 +23,6 @@ use crate::partition::{self, Change, OUTCOME_KEPT, Rows, WANT_GRACE, query};
 
 /// While a window is open an idle group gets an entry at this part of the shortest (S14).
 const TICKS_IN_WINDOW: u32 = 10;
-/// `Node.state` of nodes that are heard of.
-const STATE_UP: u32 = 2;
 /// Audit lines looked at in one round; the next one goes on.
 const AUDIT_LINES: usize = 1_000;
 /// How often lines are looked at for their age.
@@ -108,7 +107,7 @@ impl Keeper {
             // It has yet to learn.
             return;
         }
-        let is_up = |node: &Node| node.id == preferred.0 && node.state == STATE_UP;
+        let is_up = |node: &Node| node.id == preferred.0 && node.state == node_state::UP;
         if !snapshot.layout().nodes.iter().any(is_up)
             || !self.homing.is_due((self.deps.node, preferred), term, now, &self.moves)
         {

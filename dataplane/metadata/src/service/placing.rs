@@ -71,6 +71,8 @@ struct Placing {
 
 impl Placing {
     async fn round(&self) -> Result<(), GroupError> {
+        #[cfg(test)]
+        self.hosted.rounds.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         let partition = self.hosted.partition.0;
         let told = self.told();
         let Some(placement) = &told.placement else { return Ok(()) };
