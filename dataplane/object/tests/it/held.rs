@@ -318,7 +318,7 @@ async fn p_d5_a_node_ends_after_a_failed_sync_that_no_push_waited_for() {
     engine.fail_sync(1, Fault::Io);
     let on = (Arc::clone(&disk.files) as _, Arc::clone(&engine) as _);
     let ending = |config| Config { ends_when_unsound: true, ..quick(config) };
-    let world = World::start_before(&partitions, on, ending).await;
+    let world = World::begin_before(&partitions, on, ending).await;
     let ended = world.ended().await;
     assert_eq!(ended.kind(), ErrorKind::Unavailable, "{ended}");
 }

@@ -100,7 +100,28 @@ impl World {
         Self::start_as(beside, (files, engine), |config| config).await
     }
 
+    /// The same, not waiting until the partitions have admitted it.
+    pub(crate) async fn begin_before(
+        partitions: &scripted::Partitions,
+        (files, engine): (Arc<dyn Files>, Arc<dyn Engine>),
+        change: impl FnOnce(Config) -> Config,
+    ) -> Self {
+        let network = LocalNetwork::new();
+        partitions.serve(&network);
+        Self::begin_as((NODE, network, partitions), (files, engine), change).await
+    }
+
     async fn start_as(
+        (node, network, partitions): (NodeId, LocalNetwork, &scripted::Partitions),
+        (files, engine): (Arc<dyn Files>, Arc<dyn Engine>),
+        change: impl FnOnce(Config) -> Config,
+    ) -> Self {
+        let begun = Self::begin_as((node, network, partitions), (files, engine), change).await;
+        partitions.admitted(node).await;
+        begun
+    }
+
+    async fn begin_as(
         (node, network, partitions): (NodeId, LocalNetwork, &scripted::Partitions),
         (files, engine): (Arc<dyn Files>, Arc<dyn Engine>),
         change: impl FnOnce(Config) -> Config,
@@ -138,7 +159,6 @@ impl World {
         let bulk = network.listen(node, Port::Bulk, 16, drain.clone()).unwrap();
         let running = spawn("object node", service.run(control, bulk, drain));
         let partitions = partitions.clone();
-        partitions.admitted(node).await;
         Self { node, network, partitions, metrics, stop, running }
     }
 
