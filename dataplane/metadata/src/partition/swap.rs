@@ -33,7 +33,7 @@ struct Fit {
 enum Judged {
     Repeat(u64),
     Refused(String),
-    Fit(Fit),
+    Fit(Box<Fit>),
 }
 
 /// Lists the outputs in the place of the inputs, if all these are still listed and the claim is
@@ -43,7 +43,7 @@ pub(super) fn swap(scope: &mut Scope<'_>, mut swap: Swap) -> Result<SwapAnswer, 
         Judged::Repeat(version) => Ok(SwapAnswer { version, refused: String::new() }),
         Judged::Refused(refused) => Ok(SwapAnswer { version: 0, refused }),
         Judged::Fit(fit) => {
-            carry_out(scope, swap, fit)?;
+            carry_out(scope, swap, *fit)?;
             Ok(SwapAnswer { version: scope.index.0, refused: String::new() })
         }
     }
@@ -72,7 +72,7 @@ fn judge(scope: &Scope<'_>, swap: &mut Swap) -> Result<Judged, Error> {
     if let Some(why) = check_new(scope, swap)? {
         return Ok(Judged::Refused(why));
     }
-    Ok(Judged::Fit(Fit { repository, claim, inputs }))
+    Ok(Judged::Fit(Box::new(Fit { repository, claim, inputs })))
 }
 
 /// Where the inputs are; `None` when one of them is not in the repository's manifest.

@@ -56,7 +56,7 @@ impl Operator {
     /// Makes repositories until one lies in the partition of `first`.
     pub(crate) async fn prepare(self, first: &str) -> Result<()> {
         let mut control = ControlClient::new(self.channel(ProcessRole::Frontend, NodeId(0)));
-        let get = GetRepositoryRequest { path: first.to_owned(), ..Default::default() };
+        let get = GetRepositoryRequest { path: first.to_owned() };
         let beside = control.get_repository(self.asked(get)?).await?.into_inner().partition;
         for number in 0..REPOSITORIES_MAX {
             let path = format!("private/notes-{number}");
