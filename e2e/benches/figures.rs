@@ -82,7 +82,7 @@ impl Figures {
 
 fn start(nodes: usize, data: Option<std::path::PathBuf>) -> Result<Stratum> {
     let args = vec!["--nodes".to_owned(), nodes.to_string()];
-    Stratum::start_with(Options { args, data, ..Options::default() })
+    Stratum::start_with(Options { args, data, on_disk: true, ..Options::default() })
 }
 
 /// Who pushes one small commit after the other, over one connection each.

@@ -7,6 +7,7 @@
 mod apart;
 pub mod fetch;
 mod git;
+mod home;
 mod member;
 mod moment;
 pub mod push;

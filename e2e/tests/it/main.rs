@@ -42,6 +42,7 @@ mod push_roles;
 mod recovery;
 mod shared;
 mod slate;
+mod stalls;
 mod three_apart;
 mod three_nodes;
 mod work;
