@@ -42,11 +42,16 @@ pub(crate) fn wait_for_copies(three: &Three) -> Result<Duration> {
         if matches!(lacking, Ok(0)) && same {
             return Ok(began.elapsed());
         }
-        ensure!(
-            began.elapsed() < beside_others(BACK_WITHIN),
-            "{lacking:?} segments lack copies, held: {held:?}; its log:\n{}",
-            three.stratum.log_end()
-        );
+        if began.elapsed() >= beside_others(BACK_WITHIN) {
+            let check = three.stratum.try_cli(&["check"])?;
+            anyhow::bail!(
+                "{lacking:?} segments lack copies, held: {held:?}; check gave {}: {}{}; its log:\n{}",
+                check.code,
+                check.out,
+                check.err,
+                three.stratum.log_end()
+            );
+        }
         std::thread::sleep(Duration::from_millis(200));
     }
 }
