@@ -11,15 +11,23 @@ const ROOM_BYTES: u64 = 4 << 30;
 /// What the kernel calls such a file system (`TMPFS_MAGIC`).
 const TMPFS: u64 = 0x0102_1994;
 
-/// A new folder for a system under test: in memory where there is room, for whether a node is
-/// back in time shall not hang on this machine's disk. Deleting many files stalls writes to new
-/// ones for 20 s on ext4 with `discard` (a thread of a killed node was seen to wait so long in
-/// `fdatasync`, and the node to hold its ports). What lies on a disk and what a power cut takes
-/// is shown elsewhere, and the full figures are of a real disk.
-pub(crate) fn home(on_disk: bool) -> io::Result<TempDir> {
+/// Where the data of a system under test lies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Place {
+    /// In memory where there is room, else on a disk: whether a node is back in time shall not
+    /// hang on how long this machine's disk takes. What lies on a disk and what a power cut
+    /// leaves of it is shown by other tests, and the full figures are of a disk.
+    #[default]
+    Memory,
+    /// On a disk.
+    Disk,
+}
+
+/// A new folder.
+pub(crate) fn home(place: Place) -> io::Result<TempDir> {
     let mut named = tempfile::Builder::new();
     named.prefix("gs");
-    match !on_disk && !is_long() && has_room(Path::new(MEMORY)) {
+    match place == Place::Memory && !is_long() && has_room(Path::new(MEMORY)) {
         true => named.tempdir_in(MEMORY),
         false => named.tempdir(),
     }

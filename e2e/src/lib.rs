@@ -18,6 +18,7 @@ pub mod wire;
 
 pub use apart::Apart;
 pub use git::{Git, Ran};
+pub use home::Place;
 pub use member::Member;
 pub use moment::now;
 pub use repos::bundle;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
 use crate::git::{Git, Ran, code};
-use crate::home::home;
+use crate::home::{Place, home};
 use crate::moment::now;
 use crate::skip::nodes_wanted;
 
@@ -75,10 +75,10 @@ pub struct Options {
     pub args: Vec<String>,
     /// More environment variables.
     pub variables: Vec<(String, String)>,
-    /// Data directory; a temporary one if `None`, in memory where there is room.
+    /// Data directory; a temporary one if `None`.
     pub data: Option<PathBuf>,
-    /// Whether the temporary one lies on a disk in any case.
-    pub on_disk: bool,
+    /// Where the temporary one is made.
+    pub place: Place,
 }
 
 /// A running `gitstratum up`, killed when dropped.
@@ -120,7 +120,7 @@ impl Stratum {
     /// # Errors
     /// As [`Stratum::start`].
     pub fn start_with(options: Options) -> Result<Self> {
-        let temp = home(options.on_disk)?;
+        let temp = home(options.place)?;
         let data = options.data.clone().unwrap_or_else(|| temp.path().join("data"));
         let mut options = options;
         if let Some(nodes) =

@@ -12,6 +12,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::chain::mixed;
+use crate::copies::{EVERY_VOTE, votes};
 use crate::observe::Page;
 use crate::slate::Slate;
 use crate::three_nodes::{Three, beside_others};
@@ -30,8 +31,6 @@ const BLOCK_BYTES: usize = 64 << 10;
 /// Endings of a data base's files.
 const TABLES: &str = ".sst";
 const LOGS: &str = ".log";
-/// Metadata partitions of `up`.
-const PARTITIONS: f64 = 4.0;
 /// The number of EIO.
 const EIO: i32 = 5;
 
@@ -191,10 +190,10 @@ impl Patient {
         let began = now();
         loop {
             let held: Vec<f64> = (0..3).filter_map(|index| self.held(index).ok()).collect();
-            let votes: Vec<_> = (0..3).filter_map(|index| self.votes(index).ok()).collect();
+            let votes = votes(&self.three);
             let same = held.len() == 3
                 && held.iter().all(|count| *count == held[0])
-                && votes == [(PARTITIONS, true); 3];
+                && votes == EVERY_VOTE;
             let state = check(&self.three.stratum)?;
             if same && state.is_ok() {
                 return Ok(());
@@ -210,13 +209,6 @@ impl Patient {
 
     fn held(&self, index: usize) -> Result<f64> {
         Ok(Page::at(&self.three.node(index).metrics)?.get("gitstratum_object_segments"))
-    }
-
-    /// In how many partitions the node has a vote, and whether in the control plane.
-    fn votes(&self, index: usize) -> Result<(f64, bool)> {
-        let page = Page::at(&self.three.node(index).metrics)?;
-        let is_in_control = page.get("gitstratum_control_raft_voter") == 1.0;
-        Ok((page.get("gitstratum_metadata_partition_votes"), is_in_control))
     }
 
     /// The node's voters make a majority with those of one other node, and have all.
