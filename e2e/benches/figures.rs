@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result, ensure};
 use gitstratum_core::{ObjectFormat, ObjectId, ObjectKind};
 use gitstratum_e2e::push::Push;
 use gitstratum_e2e::wire::http::{Credentials, Http};
-use gitstratum_e2e::{Options, Stratum, now};
+use gitstratum_e2e::{Options, Place, Stratum, now};
 use gitstratum_git::testing::{self, PackBuilder, id_of};
 use lossyfs::Mount;
 
@@ -82,7 +82,7 @@ impl Figures {
 
 fn start(nodes: usize, data: Option<std::path::PathBuf>) -> Result<Stratum> {
     let args = vec!["--nodes".to_owned(), nodes.to_string()];
-    Stratum::start_with(Options { args, data, ..Options::default() })
+    Stratum::start_with(Options { args, data, place: Place::Disk, ..Options::default() })
 }
 
 /// Who pushes one small commit after the other, over one connection each.

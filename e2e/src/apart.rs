@@ -23,6 +23,8 @@ const NOBODY: &str = "02:00:00:00:00:ee";
 /// Longest wait until a node says where it is found.
 const START_WITHIN: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// Lines of a log that are shown.
+const LOG_LINES: usize = 40;
 
 /// A cluster of three whose nodes can be parted.
 pub struct Apart {
@@ -85,6 +87,12 @@ impl Apart {
         Ok(())
     }
 
+    /// The last lines of each node's log.
+    pub fn log_ends(&self) -> String {
+        let end = |index| format!("node {index}:\n{}\n", log_end(&self.stratum, index));
+        (0..NODES).map(end).collect()
+    }
+
     /// `http://…/PATH.git` at one node.
     pub fn http(&self, index: usize, path: &str) -> String {
         format!("{}/{path}.git", self.endpoint.nodes[index % NODES].http)
@@ -119,7 +127,7 @@ impl Drop for Apart {
             drop(node.wait());
         }
         if std::thread::panicking() {
-            eprintln!("--- log of the nodes\n{}", self.stratum.log_end());
+            eprintln!("--- log of the nodes\n{}", self.log_ends());
         }
     }
 }
@@ -143,13 +151,23 @@ fn host(index: usize) -> String {
     format!("10.77.0.{}", index + 1)
 }
 
+fn log_path(stratum: &Stratum, index: usize) -> PathBuf {
+    stratum.log_path().with_file_name(format!("node-{}.log", index + 1))
+}
+
+fn log_end(stratum: &Stratum, index: usize) -> String {
+    let log = std::fs::read_to_string(log_path(stratum, index)).unwrap_or_default();
+    let lines: Vec<&str> = log.lines().collect();
+    lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
+}
+
 fn launch(
     stratum: &Stratum,
     net: &Net,
     index: usize,
     addresses: &serde_json::Value,
 ) -> Result<Child> {
-    let log = File::options().create(true).append(true).open(stratum.log_path())?;
+    let log = File::options().create(true).append(true).open(log_path(stratum, index))?;
     let mut command = Command::new("ip");
     command.args(["netns", "exec", &net.node(index)]).arg(program());
     command.arg("up").arg("--data").arg(stratum.data()).args(["--nodes", "3", "--insecure-http"]);
@@ -169,7 +187,7 @@ fn wait_ready(stratum: &Stratum, index: usize, node: &mut Child) -> Result<Endpo
     let began = now();
     while began.elapsed() < START_WITHIN {
         if let Some(status) = node.try_wait()? {
-            bail!("node {index} ended with {status}:\n{}", stratum.log_end());
+            bail!("node {index} ended with {status}:\n{}", log_end(stratum, index));
         }
         let text = std::fs::read(&path).unwrap_or_default();
         let found = serde_json::from_slice::<Endpoint>(&text).ok();
@@ -178,7 +196,7 @@ fn wait_ready(stratum: &Stratum, index: usize, node: &mut Child) -> Result<Endpo
         }
         std::thread::sleep(LOOK_EVERY);
     }
-    bail!("node {index} was not ready in time:\n{}", stratum.log_end())
+    bail!("node {index} was not ready in time:\n{}", log_end(stratum, index))
 }
 
 /// A switch and a namespace for each node. All of it is gone when dropped.

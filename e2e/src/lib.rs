@@ -7,6 +7,7 @@
 mod apart;
 pub mod fetch;
 mod git;
+mod home;
 mod member;
 mod moment;
 pub mod push;
@@ -17,6 +18,7 @@ pub mod wire;
 
 pub use apart::Apart;
 pub use git::{Git, Ran};
+pub use home::Place;
 pub use member::Member;
 pub use moment::now;
 pub use repos::bundle;

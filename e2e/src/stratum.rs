@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
 use crate::git::{Git, Ran, code};
+use crate::home::{Place, home};
 use crate::moment::now;
 use crate::skip::nodes_wanted;
 
@@ -76,6 +77,8 @@ pub struct Options {
     pub variables: Vec<(String, String)>,
     /// Data directory; a temporary one if `None`.
     pub data: Option<PathBuf>,
+    /// Where the temporary one is made.
+    pub place: Place,
 }
 
 /// A running `gitstratum up`, killed when dropped.
@@ -117,7 +120,7 @@ impl Stratum {
     /// # Errors
     /// As [`Stratum::start`].
     pub fn start_with(options: Options) -> Result<Self> {
-        let temp = tempfile::Builder::new().prefix("gs").tempdir()?;
+        let temp = home(options.place)?;
         let data = options.data.clone().unwrap_or_else(|| temp.path().join("data"));
         let mut options = options;
         if let Some(nodes) =

@@ -12,13 +12,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gitstratum_client::fleet::{self, Voter};
-use gitstratum_core::{Clock, ClusterId, ErrorKind, NodeId, ProcessRole, Token, UnixMillis};
+use gitstratum_core::{
+    Clock, ClusterId, ErrorKind, Incarnation, NodeId, ProcessRole, Token, UnixMillis,
+};
 use gitstratum_identity::{Dialer, InternalTls};
 use gitstratum_proto::control::v1::{EnrolRequest, RenewRequest};
 use gitstratum_store::Files;
 use parking_lot::Mutex;
 
-use crate::Error;
+use crate::{Error, incarnation};
 use identity::{Drawn, Identity, Loaded};
 pub(crate) use keep::keep;
 
@@ -88,14 +90,24 @@ impl Enrolment {
     ) -> Result<Arc<Self>, Error> {
         let cluster = identity::cluster_of(&joining.authority_pem)?;
         let (disk, directory) = (Arc::clone(&files), joining.directory.clone());
-        let loaded = blocking(move || identity::load(disk.as_ref(), &directory)).await?;
+        let loaded = blocking(move || {
+            let is_counted = incarnation::is_kept(disk.as_ref(), &directory)?;
+            Ok((identity::load(disk.as_ref(), &directory)?, is_counted))
+        });
+        let (loaded, is_counted) = loaded.await?;
         let identity = match loaded {
             Loaded::Sound(identity) => {
                 identity.expect(cluster, joining.node, &joining.directory)?;
                 identity.expect_roles(&roles(&joining), &joining.directory)?;
-                *identity
+                if is_counted {
+                    *identity
+                } else {
+                    let path = joining.directory.display();
+                    tracing::error!(%path, "the count of starts is lost: the node enrols again");
+                    first(&joining, Some(identity.node), &files).await?
+                }
             }
-            Loaded::Nothing => first(&joining, &files).await?,
+            Loaded::Nothing => first(&joining, joining.node, &files).await?,
             Loaded::Damaged if joining.node.is_none() => {
                 let path = identity::path(&joining.directory);
                 return Err(Error::DamagedIdentity { path });
@@ -103,7 +115,7 @@ impl Enrolment {
             Loaded::Damaged => {
                 let path = joining.directory.display();
                 tracing::error!(%path, "the node's keys are damaged: it enrols again");
-                first(&joining, &files).await?
+                first(&joining, joining.node, &files).await?
             }
         };
         let (credentials, term) = identity.credentials()?;
@@ -146,7 +158,7 @@ impl Enrolment {
         let drawn = Drawn::new(&roles(&self.joining))?;
         let ran_out = self.clock.wall().0.saturating_sub(self.term.lock().not_after.0);
         let identity = if Duration::from_millis(ran_out) > grace {
-            by_token(&self.joining, Some(self.node), drawn).await?
+            by_token(&self.joining, Some(self.node), drawn).await?.0
         } else {
             let certificates = self.ask(voters, &drawn).await?;
             drawn.finish((self.cluster, self.node), &self.joining.authority_pem, certificates)?
@@ -197,12 +209,16 @@ fn roles(joining: &Joining) -> Vec<ProcessRole> {
 }
 
 /// The first certificates, durable.
-async fn first(joining: &Joining, files: &Arc<dyn Files>) -> Result<Identity, Error> {
+async fn first(
+    joining: &Joining,
+    node: Option<NodeId>,
+    files: &Arc<dyn Files>,
+) -> Result<Identity, Error> {
     let mut pause = RETRY_FIRST;
     let enrolling = async {
         loop {
             let drawn = Drawn::new(&roles(joining))?;
-            match by_token(joining, joining.node, drawn).await {
+            match by_token(joining, node, drawn).await {
                 Err(Error::Enrol(error)) if is_worth_a_retry(&error) => {
                     tracing::warn!(%error, "not enrolled yet");
                 }
@@ -214,7 +230,11 @@ async fn first(joining: &Joining, files: &Arc<dyn Files>) -> Result<Identity, Er
         }
     };
     let late = Error::NotEnrolled { within: ENROL_WITHIN };
-    let identity = tokio::time::timeout(ENROL_WITHIN, enrolling).await.map_err(|_| late)??;
+    let enrolled = tokio::time::timeout(ENROL_WITHIN, enrolling).await.map_err(|_| late)??;
+    let (identity, known) = enrolled;
+    // First: who has keys goes on from what the disk says.
+    let (disk, directory) = (Arc::clone(files), joining.directory.clone());
+    blocking(move || incarnation::continue_from(disk.as_ref(), &directory, known)).await?;
     store(files, joining, identity.clone()).await?;
     tracing::info!(node = %identity.node, "enrolled");
     Ok(identity)
@@ -224,11 +244,12 @@ fn is_worth_a_retry(error: &fleet::Error) -> bool {
     matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Busy)
 }
 
+/// Certificates by the join token, and the last start that is known of the node.
 async fn by_token(
     joining: &Joining,
     node: Option<NodeId>,
     drawn: Drawn,
-) -> Result<Identity, Error> {
+) -> Result<(Identity, Incarnation), Error> {
     let mut last = None;
     for door in &joining.doors {
         let request = EnrolRequest {
@@ -246,7 +267,8 @@ async fn by_token(
                     return Err(Error::Answer("names another node or cluster"));
                 }
                 let (whose, authority) = ((cluster, given), &joining.authority_pem);
-                return drawn.finish(whose, authority, answer.certificates);
+                let identity = drawn.finish(whose, authority, answer.certificates)?;
+                return Ok((identity, Incarnation(answer.incarnation)));
             }
             Err(error) if is_worth_a_retry(&error) => last = Some(error),
             Err(error) => return Err(Error::Enrol(error)),

@@ -14,19 +14,44 @@ const BYTES_MAX: u64 = 32;
 /// Raises the number of starts by one and makes it durable before anyone hears of it (S23).
 /// Blocking.
 pub(crate) fn raise(files: &dyn Files, directory: &Path) -> Result<Incarnation, Error> {
-    let path = directory.join(FILE);
-    let last = match files.metadata(&path)? {
-        None => 0,
-        Some(_) => {
-            let bytes = read_whole(files, &path, BYTES_MAX)?;
-            let text = std::str::from_utf8(&bytes).ok();
-            let number = text.and_then(|text| text.trim_end().parse::<u64>().ok());
-            number.ok_or_else(|| Error::Incarnation { path: path.clone() })?
-        }
-    };
-    let next = Incarnation(last).next();
-    write_atomically(files, &path, format!("{next}\n").as_bytes(), Permissions::Private)?;
+    let next = last(files, directory)?.unwrap_or(Incarnation(0)).next();
+    write(files, directory, next)?;
     Ok(next)
+}
+
+/// Has a disk that knows less go on from the start that the control plane knows: one that was
+/// emptied would count from 1 again, and be refused as older until it has started as often as
+/// before. Blocking.
+pub(crate) fn continue_from(
+    files: &dyn Files,
+    directory: &Path,
+    known: Incarnation,
+) -> Result<(), Error> {
+    match last(files, directory)? {
+        Some(last) if last >= known => Ok(()),
+        _ => write(files, directory, known),
+    }
+}
+
+/// Whether the number is on the disk. Blocking.
+pub(crate) fn is_kept(files: &dyn Files, directory: &Path) -> Result<bool, Error> {
+    Ok(files.metadata(&directory.join(FILE))?.is_some())
+}
+
+fn last(files: &dyn Files, directory: &Path) -> Result<Option<Incarnation>, Error> {
+    let path = directory.join(FILE);
+    if files.metadata(&path)?.is_none() {
+        return Ok(None);
+    }
+    let bytes = read_whole(files, &path, BYTES_MAX)?;
+    let text = std::str::from_utf8(&bytes).ok();
+    let number = text.and_then(|text| text.trim_end().parse::<u64>().ok());
+    number.map(Incarnation).map(Some).ok_or(Error::Incarnation { path })
+}
+
+fn write(files: &dyn Files, directory: &Path, number: Incarnation) -> Result<(), Error> {
+    let (path, line) = (directory.join(FILE), format!("{number}\n"));
+    Ok(write_atomically(files, &path, line.as_bytes(), Permissions::Private)?)
 }
 
 #[cfg(test)]
@@ -44,6 +69,22 @@ mod tests {
         assert_eq!(raise(files.as_ref(), directory).unwrap(), Incarnation(1));
         files.crash();
         assert_eq!(raise(files.as_ref(), directory).unwrap(), Incarnation(2));
+    }
+
+    #[test]
+    fn s23_an_emptied_disk_counts_on_from_what_is_known_and_no_other_goes_back() {
+        let files = MemoryFiles::new();
+        let directory = Path::new("/agent");
+        files.create_directory(directory).unwrap();
+        files.sync_directory(Path::new("/")).unwrap();
+        let disk = files.as_ref();
+        assert!(!is_kept(disk, directory).unwrap());
+        for (known, next) in [(7, 8), (3, 9), (9, 10), (10, 11), (12, 13)] {
+            continue_from(disk, directory, Incarnation(known)).unwrap();
+            files.crash();
+            assert_eq!(raise(disk, directory).unwrap(), Incarnation(next), "known {known}");
+        }
+        assert!(is_kept(disk, directory).unwrap());
     }
 
     #[test]

@@ -15,9 +15,9 @@ use tokio::sync::{broadcast, watch};
 use crate::silence::Silence;
 use crate::snapshot::{AdvanceError, Store};
 
-/// First and longest pause between two tries to reach the control plane.
+/// First and longest pause after all voters were tried in vain.
 const RETRY_FIRST: Duration = Duration::from_millis(20);
-const RETRY_LONGEST: Duration = Duration::from_secs(2);
+const RETRY_LONGEST: Duration = Duration::from_secs(1);
 /// How often an idle stream is judged.
 const JUDGED_EVERY: Duration = Duration::from_secs(1);
 /// Longest that a stream stays open while nothing is heard, neither on it nor in answer to
@@ -160,10 +160,13 @@ impl Known {
     }
 }
 
-/// Follows the control plane until the drain starts, one voter after the other.
+/// Follows the control plane until the drain starts, one voter after the other: only the leader
+/// lets itself be followed, and the next one may be it. There is a pause only between two rounds,
+/// so that a node that was cut off hears the news within seconds (P-A8).
 pub(crate) async fn run(known: Arc<Known>, record: Node, voters: Vec<Voter>, drain: Drain) {
     let mut pause = RETRY_FIRST;
     let mut refused = None;
+    let mut in_vain = 0;
     for voter in voters.iter().cycle() {
         let before = known.current().version();
         tokio::select! {
@@ -172,13 +175,19 @@ pub(crate) async fn run(known: Arc<Known>, record: Node, voters: Vec<Voter>, dra
             ended = follow(&known, &record, voter) => refused = explain(voter, ended, refused),
         }
         known.lost_touch();
-        let progressed = known.current().version() > before;
-        pause = if progressed { RETRY_FIRST } else { (pause * 2).min(RETRY_LONGEST) };
+        if known.current().version() > before {
+            (in_vain, pause) = (0, RETRY_FIRST);
+        }
+        in_vain += 1;
+        if in_vain < voters.len() {
+            continue;
+        }
         tokio::select! {
             biased;
             () = drain.started() => return,
             () = tokio::time::sleep(pause) => {}
         }
+        (in_vain, pause) = (0, (pause * 2).min(RETRY_LONGEST));
     }
 }
 

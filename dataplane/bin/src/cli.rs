@@ -11,6 +11,7 @@ mod failure;
 mod grant;
 mod later;
 mod login;
+mod maintenance;
 mod node;
 mod rebalance;
 mod repo;

@@ -41,7 +41,10 @@ use plan::Plan;
 /// or in use is left as it is.
 pub(crate) async fn run(args: UpArgs) -> Result<ExitCode> {
     let plan = Plan::of(&args)?;
-    start_logging(&LogConfig { filter: plan.log_filter.clone(), format: LogFormat::Auto })
+    // The nodes of `--nodes` write to one log.
+    let process = plan.node.map(|number| format!("node-{number}"));
+    let filter = plan.log_filter.clone();
+    start_logging(&LogConfig { filter, format: LogFormat::Auto, process })
         .context("starting the log")?;
     let signals = Signals::install().context("listening for signals")?;
     if plan.node.is_none() && supervisor::is_for_several(&plan)? {

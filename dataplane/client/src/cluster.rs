@@ -6,6 +6,7 @@ mod access;
 mod feed;
 mod follow;
 mod news;
+mod placement;
 mod ring;
 mod snapshot;
 
@@ -13,5 +14,6 @@ pub use access::allowed;
 pub use feed::{Feed, Publisher};
 pub use follow::{Applied, Follow, StoreUse, follow};
 pub use news::{News, OFFLINE_GRACE, offline_grace};
+pub use placement::{Draw, NoOwners, Placement};
 pub use ring::ring_layout;
 pub use snapshot::Snapshot;

@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use gitstratum_core::{ErrorKind, Incarnation, NodeId, SegmentId};
 use gitstratum_identity::{Dialer, Service};
 use gitstratum_proto::object::v1::object_client::ObjectClient;
-use gitstratum_proto::object::v1::{PullRequest, VerifyRequest};
+use gitstratum_proto::object::v1::{PullRequest, RecheckRequest, VerifyRequest};
 use parking_lot::Mutex;
 use tonic::Status;
 
@@ -56,6 +56,10 @@ impl Error {
 pub trait Copies: Send + Sync {
     /// Has `node` copy a segment from another; done when it is verified and durable there.
     fn pull(&self, node: NodeId, order: PullRequest) -> BoxFuture<'static, Result<Written, Error>>;
+
+    /// Has `node` ask its partition about segments that were purged. A hint: who misses it finds
+    /// out when it compares what it holds (S21).
+    fn recheck(&self, node: NodeId, segments: Vec<Bytes>) -> BoxFuture<'static, ()>;
 }
 
 /// The object nodes of the cluster.
@@ -119,6 +123,16 @@ impl Copies for ObjectNodes {
                 incarnation: Incarnation(pulled.incarnation),
                 length: pulled.length,
             })
+        })
+    }
+
+    fn recheck(&self, node: NodeId, segments: Vec<Bytes>) -> BoxFuture<'static, ()> {
+        let mut client = self.client(node);
+        Box::pin(async move {
+            let request = RecheckRequest { segment_ids: segments };
+            if let Err(status) = client.recheck(request).await {
+                tracing::debug!(%node, %status, "a node was not told of purged segments");
+            }
         })
     }
 }

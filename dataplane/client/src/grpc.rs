@@ -5,6 +5,7 @@ mod guests;
 mod request;
 
 use std::fmt::Display;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -12,10 +13,11 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use gitstratum_core::{ErrorKind, NodeId, ProcessRole};
-use gitstratum_identity::{Accepted, Dialer, Listener, Peer, Service};
+use gitstratum_identity::{Accepted, BoxStream, Dialer, Listener, Peer, Service};
 use gitstratum_process::Drain;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, timeout};
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::server::Connected;
 use tonic::transport::{Endpoint, Server, Uri};
@@ -34,8 +36,11 @@ const KEEP_ALIVE_WITHIN: Duration = Duration::from_millis(1_500);
 /// Calls that a caller has taken back before they were looked at: of a log's heartbeats there
 /// are many when a node was stopped for a while.
 const RESETS_MAX: usize = 10_000;
-/// Longest wait for a connection.
-const CONNECT_DEADLINE: Duration = Duration::from_secs(2);
+/// Longest wait for a connection: less than calls wait, so that each is told of its own, and
+/// enough for a SYN that is lost and sent again after a second.
+const CONNECT_DEADLINE: Duration = Duration::from_millis(1_500);
+/// What was learned so long after that is of a time when nobody waited for it.
+const CONNECT_STALE: Duration = Duration::from_secs(2);
 
 /// On an answer: the condition that the cluster is in and that the answer comes from.
 pub const CONDITION: &str = "gs-condition";
@@ -49,16 +54,29 @@ pub type Channel = InterceptedService<tonic::transport::Channel, SendRequestId>;
 pub fn channel(dialer: Arc<dyn Dialer>, node: NodeId, service: Service) -> Channel {
     let connector = tower::service_fn(move |_: Uri| {
         let dialer = Arc::clone(&dialer);
-        async move { dialer.dial(node, service).await.map(TokioIo::new) }
+        async move { connect(dialer.as_ref(), node, service).await.map(TokioIo::new) }
     });
     let channel = Endpoint::from_static("http://gitstratum.internal")
-        .connect_timeout(CONNECT_DEADLINE)
         .http2_keep_alive_interval(KEEP_ALIVE_EVERY)
         .keep_alive_timeout(KEEP_ALIVE_WITHIN)
         .initial_stream_window_size(WINDOW_BYTES)
         .initial_connection_window_size(WINDOW_BYTES)
         .connect_with_connector_lazy(connector);
     InterceptedService::new(channel, SendRequestId)
+}
+
+/// Dials until there is a connection or a failure of this moment. A channel goes on connecting
+/// only while somebody calls: when its caller has left, the next one would be told of a failure
+/// that may be of long ago, while the node may be well by now (P-A8).
+async fn connect(dialer: &dyn Dialer, node: NodeId, service: Service) -> io::Result<BoxStream> {
+    loop {
+        let began = Instant::now();
+        let dialled = timeout(CONNECT_DEADLINE, dialer.dial(node, service)).await;
+        match dialled.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+            Err(_) if began.elapsed() > CONNECT_STALE => {}
+            dialled => return dialled,
+        }
+    }
 }
 
 /// Serves `routes` of `role` on `listener` until `drain` starts, then finishes the open
@@ -180,7 +198,40 @@ impl<W: Unpin> AsyncWrite for Connection<W> {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
+    use futures::future::BoxFuture;
+    use parking_lot::Mutex;
+
     use super::*;
+
+    /// A node that is cut off while it is dialled for the first time.
+    #[derive(Default)]
+    struct Mended {
+        dials: Mutex<usize>,
+    }
+
+    impl Dialer for Mended {
+        fn dial(&self, _: NodeId, _: Service) -> BoxFuture<'static, io::Result<BoxStream>> {
+            let mut dials = self.dials.lock();
+            *dials += 1;
+            match *dials {
+                1 => std::future::pending().boxed(),
+                _ => std::future::ready(Ok(Box::new(tokio::io::duplex(1).0) as BoxStream)).boxed(),
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn p_a8_a_failure_of_the_past_is_not_told_to_the_next_caller() {
+        for (left_alone, dials) in [(Duration::from_secs(5), 2), (CONNECT_DEADLINE, 1)] {
+            let mended = Mended::default();
+            let mut connecting = Box::pin(connect(&mended, NodeId(1), Service::Control));
+            assert!((&mut connecting).now_or_never().is_none());
+            tokio::time::advance(left_alone).await;
+            assert_eq!(connecting.await.is_ok(), dials == 2, "after {left_alone:?}");
+            assert_eq!(*mended.dials.lock(), dials);
+        }
+    }
 
     #[test]
     fn kinds_survive_the_wire() {

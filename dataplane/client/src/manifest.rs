@@ -1,12 +1,15 @@
 //! Manifest rows with checked types: the live packs of a repository and where their
 //! segments are.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use gitstratum_core::{
     Incarnation, NodeId, ObjectFormat, PackId, PartitionId, PushNumber, SegmentId, SessionId,
     Version,
 };
 use gitstratum_git::part::{Kind as PartKind, Piece};
+use gitstratum_git::segment::Placed;
 use gitstratum_proto::common::v1 as wire;
 use gitstratum_proto::{FieldError, format_from_wire, format_to_wire, pack_id, segment_id};
 
@@ -49,6 +52,8 @@ pub struct Pack {
     pub listed_version: Version,
     /// Whether a delta base lies outside it.
     pub thin: bool,
+    /// Number of the claim that wrote it (S35); 0 for a push's.
+    pub claim: u64,
     /// The partition that lists it, and it alone (S9); none before it is listed, and on the wire,
     /// where it follows from who sends it.
     pub listed_in: Option<PartitionId>,
@@ -112,6 +117,21 @@ impl Pack {
     }
 }
 
+impl Part {
+    /// The parts that these pieces make up, the pieces of each in their order.
+    pub fn gather(placed: impl Iterator<Item = Placed>) -> Vec<Self> {
+        let mut pieces: BTreeMap<PartKind, BTreeMap<u16, Piece>> = BTreeMap::new();
+        for Placed { kind, number, piece } in placed {
+            pieces.entry(kind).or_default().insert(number, piece);
+        }
+        let part = |(kind, pieces): (PartKind, BTreeMap<u16, Piece>)| Self {
+            kind,
+            pieces: pieces.into_values().collect(),
+        };
+        pieces.into_iter().map(part).collect()
+    }
+}
+
 impl TryFrom<&wire::Pack> for Pack {
     type Error = FieldError;
 
@@ -139,6 +159,7 @@ impl TryFrom<&wire::Pack> for Pack {
             inline_graph: row.inline_graph.clone(),
             listed_version: Version(row.listed_version),
             thin: row.thin,
+            claim: row.claim,
             listed_in: None,
         })
     }
@@ -165,6 +186,7 @@ impl From<&Pack> for wire::Pack {
             inline_graph: pack.inline_graph.clone(),
             listed_version: pack.listed_version.0,
             thin: pack.thin,
+            claim: pack.claim,
         }
     }
 }

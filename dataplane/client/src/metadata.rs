@@ -1,6 +1,7 @@
 //! Calls to partitions: the leader is found through the layout, each call has a
 //! deadline, and what may be tried again is.
 
+mod claims;
 mod leaders;
 mod lists;
 mod reach;
@@ -389,10 +390,11 @@ impl Partitions {
         Ok(self.client(node))
     }
 
-    /// What `node` knows of its partitions, without checksums; `None` without an answer in time.
-    pub async fn brief_status(&self, node: NodeId) -> Option<wire::StatusResponse> {
+    /// What `node` knows of its partitions, without checksums, after it has confirmed where it leads;
+    /// `None` without an answer in time.
+    pub async fn confirmed_status(&self, node: NodeId) -> Option<wire::StatusResponse> {
         let mut client = self.client(node);
-        let asked = client.status(Request::new(wire::StatusRequest { brief: true }));
+        let asked = client.status(Request::new(wire::StatusRequest { brief: true, confirm: true }));
         let answer = tokio::time::timeout(STATUS_WITHIN, asked).await.ok()?;
         answer.map(tonic::Response::into_inner).ok()
     }

@@ -24,7 +24,7 @@ use tokio::sync::watch;
 use crate::applier::Applied;
 use crate::command::Opaque;
 use crate::error::{Error, ProposeError, ReadError};
-use crate::host::Registration;
+use crate::host::{Electorate, Registration};
 use crate::id::{GroupId, LogIndex};
 use crate::machine::{State, StateMachine};
 use crate::raft::{Place, Raft, Types};
@@ -33,7 +33,7 @@ pub(crate) use compact::Compactor;
 pub(crate) use contact::Contact;
 pub(crate) use driver::Driver;
 pub(crate) use failure::Failure;
-pub(crate) use joining::{Joining, has_vote};
+pub(crate) use joining::{Joining, Named, has_vote};
 pub(crate) use limits::{Limits, Room};
 pub(crate) use reads::Reads;
 pub use status::{LeaderView, Role, Status};
@@ -74,6 +74,8 @@ pub(crate) struct Inner<M: StateMachine> {
     pub(crate) steering: Steering<M>,
     pub(crate) joining: Joining<M>,
     pub(crate) is_new: bool,
+    /// Who is shown this node's start.
+    pub(crate) named: watch::Sender<Electorate>,
     pub(crate) registration: Registration,
 }
 
@@ -202,6 +204,17 @@ impl<M: StateMachine> Group<M> {
         self.inner.status.clone()
     }
 
+    /// The same on the leader, once a majority has confirmed that it leads: nothing that a leader
+    /// after it has committed is missing.
+    ///
+    /// # Errors
+    /// [`ReadError`]; [`ReadError::NoLeader`] on any other.
+    pub async fn confirmed_status(&self) -> Result<Status, ReadError> {
+        self.inner.reads.confirm_leadership().await?;
+        // What `status` says may be older than the confirmation.
+        Ok(Status::of(&self.inner.driver.metrics().borrow_watched()))
+    }
+
     /// The index applied last on this replica, with changes told at once.
     pub fn watch_applied(&self) -> watch::Receiver<Option<LogIndex>> {
         self.inner.applied.watch()
@@ -293,9 +306,15 @@ impl<M: StateMachine> Group<M> {
         changed.map(drop).map_err(|error| self.membership_error(error))
     }
 
-    /// From now on nodes of `voters` may ask to be taken in (S23), and no others but members.
-    pub fn follow_voters(&self, voters: &BTreeSet<NodeId>) {
-        voters.clone_into(&mut self.inner.joining.voters.lock());
+    /// From now on its voters may ask to be taken in (S23), and others only if they have a vote; all
+    /// of it are shown this node's start.
+    pub fn follow_voters(&self, electorate: &Electorate) {
+        *self.inner.joining.voters.lock() = Named::Followed(electorate.voters.clone());
+        self.inner.named.send_if_modified(|named| {
+            let is_other = named != electorate;
+            electorate.clone_into(named);
+            is_other
+        });
     }
 
     /// Whether the group may be begun from here: no peer that answered has anything of it,

@@ -7,7 +7,7 @@ mod showing;
 mod stall;
 mod starts;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -31,6 +31,24 @@ use starts::Starts;
 /// The column families that an engine must be opened with to hold groups.
 pub const fn families() -> [Family; 3] {
     [meta::LOG, meta::META, meta::STATE]
+}
+
+/// Who may vote in a group, as far as is known where a replica of it is opened (S39). While voters
+/// change, the membership in force is the one before, the one to come, or the step between them:
+/// all its voters are among these.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Electorate {
+    /// Who is to vote. No membership that can be in force has more voters than these.
+    pub voters: BTreeSet<NodeId>,
+    /// Who may vote besides: nobody has seen the group without them yet.
+    pub leaving: BTreeSet<NodeId>,
+}
+
+impl Electorate {
+    /// All of them but `node`.
+    pub(crate) fn beside(&self, node: NodeId) -> Vec<NodeId> {
+        self.voters.union(&self.leaving).copied().filter(|each| *each != node).collect()
+    }
 }
 
 /// What a host needs.

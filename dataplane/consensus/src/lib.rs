@@ -32,7 +32,7 @@ mod wire;
 pub use config::{Config, ConfigError};
 pub use error::{Error, MachineError, ProposeError, ReadError};
 pub use group::{Group, LeaderView, Reply, Role, Status};
-pub use host::{Host, HostOptions, Stats, families};
+pub use host::{Electorate, Host, HostOptions, Stats, families};
 pub use id::{GroupId, LogIndex};
 pub use machine::{State, StateMachine, StateWriter};
 pub use network::{BoxFuture, Network, NetworkError, NoNetwork};

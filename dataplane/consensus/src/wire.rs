@@ -189,7 +189,12 @@ pub(crate) struct StandingAsk {}
 
 /// Which start of the sender's replica the receiver has seen last (S23).
 #[derive(Clone, Copy, PartialEq, prost::Message)]
-pub(crate) struct KnownAsk {}
+pub(crate) struct KnownAsk {
+    /// The group's voters are not all those of the founding (S39): who has nothing of it may have
+    /// come later, and then its ignorance says nothing. False from a sender that does not say.
+    #[prost(bool, tag = "1")]
+    pub(crate) is_later: bool,
+}
 
 /// Shows a start of the sender's replica.
 #[derive(Clone, Copy, PartialEq, prost::Message)]

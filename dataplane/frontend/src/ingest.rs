@@ -8,13 +8,11 @@
 mod annex;
 mod cancel;
 mod check;
-mod cut;
 mod error;
 mod ground;
 mod inspect;
 mod memory;
 mod parts;
-mod placement;
 mod receive;
 mod resolve;
 mod spool;
@@ -28,6 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+pub(crate) use gitstratum_client::cluster::Placement;
 use gitstratum_client::manifest::Pack;
 use gitstratum_client::objects::Reader;
 use gitstratum_core::{Clock, ClusterId, Entropy, ObjectFormat, ObjectId};
@@ -46,7 +45,6 @@ use spool::Spool;
 
 pub(crate) use error::{Error, MISSING};
 pub(crate) use ground::{Copies, Ground};
-pub(crate) use placement::Placement;
 pub(crate) use store::{Shelf, Stock};
 pub(crate) use upload::{Begun, Nodes, Origins, Storage};
 

@@ -100,7 +100,8 @@ fn check(filter: Option<Filter>) -> Result<(), Error> {
     }
 }
 
-/// The commits of a selection, with what their rows list; rows that are absent become jobs.
+/// The commits of a selection, with what their rows list. Rows that are absent become jobs, as do
+/// those that name packs which have been compacted since.
 async fn add_rows(
     collector: &mut Collector<'_>,
     selection: &PackSelection,
@@ -125,7 +126,9 @@ async fn add_rows(
             None => None,
         };
         match (listed, &table) {
-            (Some(objects), Some(table)) => add_listed(collector, table, &objects).await?,
+            (Some(objects), Some(table)) if collector.has_all(table, &objects) => {
+                add_listed(collector, table, &objects).await?;
+            }
             _ if collector.wants_trees() => {
                 jobs.push(trees::row_job(collector, &graph, row).await?);
             }

@@ -8,12 +8,14 @@
 mod builder;
 mod generation;
 mod link;
+mod notes;
 mod reader;
 mod shape;
 
 use gitstratum_core::{ObjectId, ObjectKind};
 
 pub use builder::Builder;
+pub use notes::Notes;
 pub use reader::{Parents, Reader};
 
 use crate::part::{CommitRow, Ordinal};

@@ -13,6 +13,7 @@ pub mod index;
 pub mod object;
 pub mod pack;
 pub mod part;
+pub mod parts;
 pub mod pktline;
 pub mod protocol;
 pub mod rows;

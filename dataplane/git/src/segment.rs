@@ -9,6 +9,7 @@
 //! ranges of one that is at rest. None of them does input or output.
 
 mod checksum;
+mod cut;
 mod error;
 mod footer;
 mod header;
@@ -16,6 +17,7 @@ mod layout;
 mod verifier;
 mod writer;
 
+pub use cut::{Cut, cut, cut_parts};
 pub use error::Error;
 pub use footer::DirectoryEntry;
 pub use header::{Cipher, ClaimNumber, Header, KeyId, Kind, Origin};

@@ -26,6 +26,9 @@ pub struct Config {
     pub audit_age_max: Duration,
     /// Bytes of audit lines in a partition after which the oldest go (S41).
     pub audit_bytes_max: u64,
+    /// How long dropped objects are kept, in log time, where the cluster's settings say nothing
+    /// (S37).
+    pub cruft_window: Duration,
 }
 
 /// Why a [`Config`] cannot be used.
@@ -52,6 +55,7 @@ impl Default for Config {
             catch_up_wait: Duration::from_secs(2),
             audit_age_max: Duration::from_secs(90 * 24 * 3_600),
             audit_bytes_max: 1 << 30,
+            cruft_window: Duration::from_secs(7 * 24 * 3_600),
         }
     }
 }

@@ -8,6 +8,9 @@ use gitstratum_process::metrics::{Counter, Gauge, Ratio};
 pub struct MetadataMetrics {
     /// GS-MX-08: refs stored in the partitions on this node.
     pub refs_total: Gauge,
+    /// Partitions in which this node has a vote; a node that has lost none has as many as the
+    /// layout gives it.
+    pub votes: Gauge,
     /// GS-MX-09: commits in the graph cache; set by the planner.
     pub commit_graph_size: Gauge,
     /// GS-MX-10: ref listings answered from memory, of all that could be.
@@ -23,6 +26,10 @@ impl MetadataMetrics {
     pub fn new(metrics: &Metrics) -> Self {
         Self {
             refs_total: metrics.gauge("gitstratum_metadata_refs_total", "refs stored on this node"),
+            votes: metrics.gauge(
+                "gitstratum_metadata_partition_votes",
+                "partitions in which this node has a vote",
+            ),
             commit_graph_size: metrics.gauge(
                 "gitstratum_metadata_commit_graph_size",
                 "commits in the commit-graph cache",

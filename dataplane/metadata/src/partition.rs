@@ -13,10 +13,13 @@
 //! | `listing` | what listing a pack writes (S9, S18) |
 //! | `ref_change` | what moving refs writes: the refs log, the grace of replaced tips (S24, S31) |
 //! | `repository` | rows that follow the directory (S42, S43) |
+//! | `claim` | who may compact, or drop objects of, a repository (S15, S35) |
+//! | `swap` | packs that take the place of others, and when those go (S30, S35, S37) |
 //! | `audit` | audit lines and their pruning (S41) |
 //! | `query` | what readers ask |
 
 mod audit;
+mod claim;
 pub mod entry;
 mod error;
 mod fence;
@@ -31,6 +34,7 @@ mod ref_change;
 mod repository;
 mod rows;
 mod session;
+mod swap;
 #[cfg(test)]
 mod tests;
 mod verdict;
@@ -41,12 +45,14 @@ use bytes::Bytes;
 use gitstratum_core::{LogTime, Version};
 use prost::Message;
 
+pub use claim::ClaimAnswer;
 pub use entry::{Change, Entry};
 pub use error::Error;
 pub use fence::FenceAnswer;
 pub use loss::LossAnswer;
 pub use owners::OwnersAnswer;
 pub use rows::{Rows, RowsMut};
+pub use swap::SwapAnswer;
 
 use record::GroupRow;
 
@@ -123,6 +129,12 @@ fn dispatch(scope: &mut Scope<'_>, change: Change) -> Result<Bytes, Error> {
         Change::LoseCopies(lost) => {
             loss::note(scope, &lost).map(|answer| answer.encode_to_vec().into())
         }
+        Change::OpenClaim(open) => {
+            claim::open(scope, &open).map(|answer| answer.encode_to_vec().into())
+        }
+        Change::CloseClaim(close) => quiet(claim::close(scope, &close)),
+        Change::Swap(swap) => swap::swap(scope, swap).map(|answer| answer.encode_to_vec().into()),
+        Change::Purge(purge) => quiet(swap::purge(scope, &purge)),
         Change::Tick(_) => {
             ref_change::end_graces(scope)?;
             quiet(session::expire(scope))

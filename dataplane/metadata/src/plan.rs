@@ -58,6 +58,8 @@ pub struct HistoryPlanner {
     histories: Cache<RepoId, Arc<RwLock<History>>>,
     rows: Cache<(RepoId, ObjectId), Arc<RowIds>>,
     commits_held: Gauge,
+    /// Held by the one check that goes on.
+    checking: tokio::sync::Mutex<()>,
 }
 
 impl fmt::Debug for HistoryPlanner {
@@ -86,7 +88,9 @@ impl HistoryPlanner {
                 u32::try_from(row.trees.len() + row.blobs.len() + 1).unwrap_or(u32::MAX)
             })
             .build();
-        Self { reader, limits, histories: Cache::new(limits.histories_max), rows, commits_held }
+        let histories = Cache::new(limits.histories_max);
+        let checking = tokio::sync::Mutex::default();
+        Self { reader, limits, histories, rows, commits_held, checking }
     }
 
     async fn first_unreachable_of(

@@ -150,8 +150,10 @@ pub struct Described {
 pub struct CheckAnswer {
     /// One line for each problem; empty means sound.
     pub problems: Vec<String>,
-    /// Objects looked at.
+    /// Objects that the refs reach.
     pub objects_checked: u64,
+    /// Of them those that are too large to be inflated and hashed here, or whose delta chains are.
+    pub objects_too_large: u64,
 }
 
 /// Why a question about a repository's history was not answered.

@@ -229,16 +229,17 @@ impl Metadata for Rpc {
         Ok(Response::new(wire::CheckRepositoryResponse {
             problems: found.problems,
             objects_checked: found.objects_checked,
+            objects_too_large: found.objects_too_large,
         }))
     }
 
     async fn status(&self, request: Request<wire::StatusRequest>) -> Answer<wire::StatusResponse> {
         anyone(&request)?;
-        let checksums = match request.into_inner().brief {
-            true => WithChecksums::No,
-            false => WithChecksums::Yes,
+        let partitions = match request.into_inner() {
+            wire::StatusRequest { confirm: true, .. } => self.service.confirmed_status().await,
+            wire::StatusRequest { brief: true, .. } => self.service.status(WithChecksums::No).await,
+            wire::StatusRequest { .. } => self.service.status(WithChecksums::Yes).await,
         };
-        let partitions = self.service.status(checksums).await;
         let node = self.service.node().0;
         Ok(Response::new(wire::StatusResponse { node, partitions }))
     }
@@ -285,6 +286,39 @@ impl Metadata for Rpc {
         caller(&request, ProcessRole::Control)?;
         let accepted = self.service.accept_loss(request.into_inner()).await.map_err(refused)?;
         Ok(Response::new(wire::AcceptLossResponse { accepted }))
+    }
+
+    async fn open_claim(
+        &self,
+        request: Request<wire::OpenClaimRequest>,
+    ) -> Answer<wire::OpenClaimResponse> {
+        let peer = caller(&request, ProcessRole::Object)?;
+        let opened = self.service.open_claim(peer.node, request.into_inner()).await;
+        opened.map(Response::new).map_err(refused)
+    }
+
+    async fn show_claim(
+        &self,
+        request: Request<wire::ShowClaimRequest>,
+    ) -> Answer<wire::ShowClaimResponse> {
+        caller(&request, ProcessRole::Object)?;
+        let shown = self.service.show_claim(request.into_inner()).await;
+        shown.map(Response::new).map_err(refused)
+    }
+
+    async fn close_claim(
+        &self,
+        request: Request<wire::CloseClaimRequest>,
+    ) -> Answer<wire::CloseClaimResponse> {
+        caller(&request, ProcessRole::Object)?;
+        self.service.close_claim(request.into_inner()).await.map_err(refused)?;
+        Ok(Response::new(wire::CloseClaimResponse {}))
+    }
+
+    async fn swap(&self, request: Request<wire::SwapRequest>) -> Answer<wire::SwapResponse> {
+        caller(&request, ProcessRole::Object)?;
+        let swapped = self.service.swap(request.into_inner()).await;
+        swapped.map(Response::new).map_err(refused)
     }
 
     async fn audit(&self, request: Request<wire::AuditRequest>) -> Answer<Self::AuditStream> {

@@ -9,6 +9,8 @@
 //! | `placing` | has a group's voters follow the layout (S39) |
 //! | `homing` | when leadership returns to the preferred node (S39) |
 //! | `keeper` | what a leader does every second (S10, S14, S41) |
+//! | `claims` | runs on a repository, and their swaps (S35) |
+//! | `purge` | packs that nobody can read any more (S30) |
 //! | `upkeep` | what a leader does about copies: repairs, moves (S18–S21) |
 //! | `fences` | nodes that leave, and what still names them (S20) |
 //! | `access` | authorises (S44) and checks names (S42) |
@@ -17,6 +19,7 @@
 
 mod access;
 mod barrier;
+mod claims;
 mod copies;
 mod fences;
 mod get_refs;
@@ -27,6 +30,7 @@ mod inspect;
 mod keeper;
 mod leaving;
 mod placing;
+mod purge;
 mod renewals;
 mod sessions;
 mod update_refs;
@@ -206,9 +210,11 @@ impl Service {
         Ok(self.deps.planner.plan(viewed.view, request).await?)
     }
 
-    /// Whether every partition here has a leader, as far as this node knows.
-    fn all_led(&self) -> bool {
-        self.partitions.read().values().all(|hosted| hosted.group().status().leader.is_some())
+    /// See [`Hosted`].
+    #[cfg(test)]
+    pub(crate) fn placing_rounds(&self, partition: PartitionId) -> usize {
+        let hosted = self.hosted(partition);
+        hosted.map_or(0, |hosted| hosted.rounds.load(std::sync::atomic::Ordering::SeqCst))
     }
 
     fn hosted(&self, partition: PartitionId) -> Result<Arc<Hosted>, Error> {

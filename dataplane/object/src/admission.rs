@@ -64,10 +64,9 @@ impl Admissions {
     /// [`Error::NotAdmitted`].
     pub(crate) async fn number(&self, partition: PartitionId) -> Result<Incarnation, Error> {
         let mut changed = self.changed.subscribe();
-        let held = || self.admitted.read().get(&partition).map(|row| Incarnation(row.number));
         let admitted = async {
             loop {
-                if let Some(number) = held() {
+                if let Some(number) = self.admitted(partition) {
                     return number;
                 }
                 if changed.changed().await.is_err() {
@@ -79,9 +78,14 @@ impl Admissions {
         admitted.map_err(|_| Error::NotAdmitted { partition })
     }
 
+    /// The number under which `partition` has admitted this start of the node, if it has.
+    pub(crate) fn admitted(&self, partition: PartitionId) -> Option<Incarnation> {
+        self.admitted.read().get(&partition).map(|row| Incarnation(row.number))
+    }
+
     /// Whether `partition` has admitted this start of the node.
     pub(crate) fn is_admitted(&self, partition: PartitionId) -> bool {
-        self.admitted.read().contains_key(&partition)
+        self.admitted(partition).is_some()
     }
 
     /// The highest number in use; what the node started with before the first.

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use gitstratum_client::grpc;
 use gitstratum_core::ProcessRole;
+use gitstratum_git::segment::Origin;
 use gitstratum_identity::{Listener, Peer, PeerStream};
 use gitstratum_process::{Drain, TaskGroup};
 use gitstratum_proto::bulk::{READ_PATH, SEGMENTS_PATH};
@@ -98,7 +99,7 @@ async fn route(bulk: Bulk, peer: Peer, request: Request<Incoming>) -> Response<A
             false => Err(Error::NotAllowed),
         },
         (&Method::PUT, Some(id)) => match may_write(peer) {
-            true => write::answer(bulk, id, request).await,
+            true => write::answer(bulk, peer, (id, request)).await,
             false => Err(Error::NotAllowed),
         },
         _ => Err(Error::NoSuchCall),
@@ -116,7 +117,16 @@ fn may_copy(peer: Peer) -> bool {
     peer.role == ProcessRole::Object
 }
 
-/// P-S9: only a frontend writes segments; copies are fetched by those who keep them.
+/// P-S9: a frontend writes segments of its pushes, an object node those of its runs; copies are
+/// fetched by those who keep them.
 fn may_write(peer: Peer) -> bool {
-    peer.role == ProcessRole::Frontend
+    matches!(peer.role, ProcessRole::Frontend | ProcessRole::Object)
+}
+
+/// Whether `peer` may have written a segment that says so of its origin.
+fn may_have_made(peer: Peer, origin: Origin) -> bool {
+    match origin {
+        Origin::Push { .. } => peer.role == ProcessRole::Frontend,
+        Origin::Claim(_) => peer.role == ProcessRole::Object,
+    }
 }

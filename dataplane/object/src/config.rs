@@ -6,6 +6,8 @@ use std::time::Duration;
 pub struct Config {
     /// Folder of the segment files.
     pub segments: PathBuf,
+    /// Folder of the files without names in which runs make their packs.
+    pub spool: PathBuf,
     /// Largest segment kept as a row instead of a file, in bytes (S4).
     pub inline_bytes_max: usize,
     /// Most segments written at once; further writers wait, then are busy.
@@ -45,6 +47,7 @@ impl Config {
     /// The defaults, with segment files in `segments`.
     pub fn new(segments: PathBuf) -> Self {
         Self {
+            spool: segments.with_file_name("runs"),
             segments,
             inline_bytes_max: 256 * 1024,
             writes_max: 64,

@@ -154,12 +154,14 @@ impl Inventory {
     ) -> Result<Differences, Error> {
         let mut found = Differences::default();
         let mut prefixes = vec![Bytes::new()];
+        let incarnation = self.admissions.admitted(partition).unwrap_or_default().0;
         while let Some(prefix) = prefixes.pop() {
             let mine = below(held, &prefix);
             let request = CompareInventoryRequest {
                 partition: partition.0,
                 prefix: prefix.clone(),
                 held: Some(summary(mine, prefix.len())),
+                incarnation,
             };
             let answer = self.partitions.compare_inventory(partition, request).await?;
             prefixes.extend(found.take(&prefix, mine, &answer));

@@ -161,5 +161,5 @@ fn is_owner(node: NodeId, state: &SegmentState) -> bool {
 
 /// Asks about a segment whose writer is not known: only whether it is listed counts.
 fn query(segment: SegmentId) -> SegmentQuery {
-    SegmentQuery { segment_id: Bytes::copy_from_slice(&segment.0), session: 0, push_number: 0 }
+    SegmentQuery { segment_id: Bytes::copy_from_slice(&segment.0), ..SegmentQuery::default() }
 }

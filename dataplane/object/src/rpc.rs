@@ -1,17 +1,22 @@
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::{Stream, StreamExt};
 use gitstratum_client::grpc;
 use gitstratum_core::{NodeId, PartitionId, ProcessRole, SegmentId};
 use gitstratum_git::segment::{Layout, Origin};
+use gitstratum_process::Drain;
 use gitstratum_proto::MESSAGE_BYTES_MAX;
+use gitstratum_proto::common::v1::RepoKey;
 use gitstratum_proto::object::v1 as wire;
 use gitstratum_proto::object::v1::object_server::{Object, ObjectServer};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use crate::admission::Admissions;
+use crate::compact::{self, Runs, Told, What};
 use crate::error::Error;
 use crate::pull::{Order, Puller};
 use crate::segments::{Segments, blocking};
@@ -20,6 +25,9 @@ use crate::segments::{Segments, blocking};
 const IDS_MAX: usize = 65_536;
 /// Answers waiting for a slow caller at most.
 const ANSWERS_WAITING_MAX: usize = 16;
+
+/// How often a caller hears of a run that has nothing to tell.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(20);
 
 /// Answers of many parts under way at most: each takes a thread of those that may block, for as
 /// long as its caller takes to read it.
@@ -33,6 +41,9 @@ pub(crate) struct Rpc {
     pub(crate) puller: Arc<Puller>,
     pub(crate) node: NodeId,
     pub(crate) admissions: Arc<Admissions>,
+    pub(crate) runs: Arc<Runs>,
+    /// Runs end with the process.
+    pub(crate) drain: Drain,
     /// Places for answers of many parts: [`STREAMS_MAX`].
     pub(crate) streams: Arc<Semaphore>,
 }
@@ -54,6 +65,7 @@ impl Rpc {
 impl Object for Rpc {
     type ListStream = AnswerStream<wire::SegmentRecord>;
     type VerifyStream = AnswerStream<wire::VerifyResult>;
+    type RunStream = AnswerStream<wire::RunProgress>;
 
     async fn give_up(
         &self,
@@ -145,6 +157,39 @@ impl Object for Rpc {
         }))
     }
 
+    async fn recheck(
+        &self,
+        request: Request<wire::RecheckRequest>,
+    ) -> Result<Response<wire::RecheckResponse>, Status> {
+        let ids = segment_ids(&request.into_inner().segment_ids)?;
+        let segments = Arc::clone(&self.segments);
+        let asked = blocking(move || {
+            ids.into_iter().for_each(|segment| segments.ask_about(segment));
+            Ok(())
+        });
+        asked.await.map_err(|error| to_status(&error))?;
+        Ok(Response::new(wire::RecheckResponse {}))
+    }
+
+    async fn run(
+        &self,
+        request: Request<wire::RunRequest>,
+    ) -> Result<Response<Self::RunStream>, Status> {
+        let peer = grpc::peer(&request)?;
+        if !matches!(peer.role, ProcessRole::Control | ProcessRole::Object) {
+            return Err(to_status(&Error::NotAllowed));
+        }
+        let request = request.into_inner();
+        let what = what(request.kind())?;
+        let repo = request.repo.ok_or_else(|| Status::invalid_argument("repo is missing"))?;
+        let (sender, receiver) = mpsc::channel(ANSWERS_WAITING_MAX);
+        let order = Ordered { repo, what, is_rehearsal: request.dry_run };
+        let running = run(Arc::clone(&self.runs), order, sender, self.drain.clone());
+        // Ends by itself: when it is over, when its caller has gone, or with the process.
+        gitstratum_process::spawn("run", running).detach();
+        Ok(Response::new(ReceiverStream::new(receiver).boxed()))
+    }
+
     async fn status(
         &self,
         _request: Request<wire::StatusRequest>,
@@ -161,6 +206,74 @@ impl Object for Rpc {
             refusing_writes: self.segments.refusing().unwrap_or_default(),
         }))
     }
+}
+
+/// A run as it was asked for.
+struct Ordered {
+    repo: RepoKey,
+    what: What,
+    is_rehearsal: bool,
+}
+
+fn what(kind: wire::RunKind) -> Result<What, Status> {
+    match kind {
+        wire::RunKind::Compaction => Ok(What::Compaction),
+        wire::RunKind::Drop => Ok(What::Drop),
+        wire::RunKind::Unspecified => Err(Status::invalid_argument("kind is missing")),
+    }
+}
+
+type Progress = mpsc::Sender<Result<wire::RunProgress, Status>>;
+
+async fn run(runs: Arc<Runs>, order: Ordered, sender: Progress, drain: Drain) {
+    let telling = sender.clone();
+    // Who does not keep up misses some.
+    let told = Told(Box::new(move |progress| drop(telling.try_send(Ok(progress)))));
+    let Ordered { repo, what, is_rehearsal } = order;
+    let working = async {
+        match is_rehearsal {
+            true => runs.rehearse(repo, what, &told).await,
+            false => runs.run(repo, what, &told).await,
+        }
+    };
+    let living = async {
+        loop {
+            tokio::time::sleep(SIGN_OF_LIFE).await;
+            // Who is slow has other words to read.
+            let _missed = sender.try_send(Ok(wire::RunProgress::default()));
+        }
+    };
+    let done = tokio::select! {
+        biased;
+        () = drain.started() => Err(compact::Error::Ended),
+        () = sender.closed() => Err(compact::Error::Ended),
+        done = working => done,
+        () = living => Err(compact::Error::Ended),
+    };
+    let last = match done {
+        Ok(report) => Ok(wire::RunProgress {
+            stage: wire::RunStage::Done.into(),
+            report: Some(report),
+            ..wire::RunProgress::default()
+        }),
+        Err(compact::Error::Held { node }) => {
+            Ok(wire::RunProgress { held_by: node.0, ..wire::RunProgress::default() })
+        }
+        Err(error) => Err(grpc::status(error.kind(), chain(&error))),
+    };
+    // A caller that has gone hears nothing.
+    sender.send(last).await.ok();
+}
+
+/// An error and its causes on one line.
+fn chain(error: &compact::Error) -> String {
+    let mut words = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        words = format!("{words}: {cause}");
+        source = cause.source();
+    }
+    words
 }
 
 /// S12: a frontend gives up only a whole push, before any `UpdateRefs` of it was sent. Only

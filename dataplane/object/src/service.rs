@@ -5,7 +5,7 @@ use gitstratum_client::cluster::Feed;
 use gitstratum_client::copies::ObjectNodes;
 use gitstratum_client::grpc;
 use gitstratum_client::metadata::Partitions;
-use gitstratum_core::{Clock, ClusterId, Incarnation, NodeId, ProcessRole};
+use gitstratum_core::{Clock, ClusterId, Entropy, Incarnation, NodeId, ProcessRole};
 use gitstratum_identity::Listener;
 use gitstratum_process::{Drain, Metrics, Task, spawn};
 use gitstratum_store::{Committer, Engine, Files, SpaceGuard};
@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 
 use crate::admission::Admissions;
 use crate::bulk::{self, Bulk};
+use crate::compact::{self, Runs};
 use crate::config::Config;
 use crate::error::Error;
 use crate::gauge::Gauge;
@@ -42,6 +43,8 @@ pub struct Deps {
     pub committer: Arc<Committer>,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// Ids of new packs and segments are drawn from it.
+    pub entropy: Arc<dyn Entropy>,
     /// Refuses writes before the disk is full (P-D6).
     pub space: Arc<SpaceGuard>,
     /// Whom to ask about unlisted segments.
@@ -64,6 +67,7 @@ pub struct Service {
     segments: Arc<Segments>,
     partitions: Partitions,
     puller: Arc<Puller>,
+    runs: Arc<Runs>,
 }
 
 impl Service {
@@ -86,6 +90,17 @@ impl Service {
         let (cluster, options) = (deps.cluster, config.clone());
         let segments = blocking(move || Segments::open(store, cluster, &options)).await?;
         let segments = Arc::new(segments);
+        let runs = Runs::new(compact::Deps {
+            node: deps.node,
+            cluster,
+            segments: Arc::clone(&segments),
+            partitions: deps.partitions.clone(),
+            peers: deps.peers.clone(),
+            feed: deps.feed.clone(),
+            entropy: deps.entropy,
+            spool: config.spool.clone(),
+            copy_bytes_per_second: config.copy_bytes_per_second,
+        });
         let sources =
             Sources { peers: deps.peers.on(deps.node, deps.feed.clone()), others: deps.others };
         let share = Share { feed: deps.feed, otherwise: config.copy_bytes_per_second };
@@ -98,6 +113,7 @@ impl Service {
             segments,
             partitions: deps.partitions,
             puller: Arc::new(puller),
+            runs: Arc::new(runs),
         })
     }
 
@@ -116,6 +132,8 @@ impl Service {
             puller: Arc::clone(&self.puller),
             admissions: Arc::clone(&self.admissions),
             node: self.node,
+            runs: Arc::clone(&self.runs),
+            drain: drain.clone(),
             streams: Arc::new(Semaphore::new(rpc::STREAMS_MAX)),
         };
         let bulk = Bulk {

@@ -68,7 +68,7 @@ impl Sweep {
         for asked in headers.chunks(ASKED_MAX) {
             let request = SegmentStatesRequest {
                 partition: partition.0,
-                segments: asked.iter().filter_map(query).collect(),
+                segments: asked.iter().map(query).collect(),
             };
             let answer = self.partitions.segment_states(partition, request).await?;
             for state in &answer.states {
@@ -131,14 +131,19 @@ fn by_partition(segments: &Segments, before: Duration) -> BTreeMap<PartitionId, 
     groups
 }
 
-/// Claims are asked about when compaction exists; until then no segment bears one.
-fn query(header: &Header) -> Option<SegmentQuery> {
-    let Origin::Push { session, number } = header.origin else { return None };
-    Some(SegmentQuery {
+/// Who wrote it, for the partition to say whether that is over (S12).
+fn query(header: &Header) -> SegmentQuery {
+    let query = SegmentQuery {
         segment_id: header.segment.0.to_vec().into(),
-        session: session.0,
-        push_number: number.0,
-    })
+        repo_id: header.repo.0,
+        ..SegmentQuery::default()
+    };
+    match header.origin {
+        Origin::Push { session, number } => {
+            SegmentQuery { session: session.0, push_number: number.0, ..query }
+        }
+        Origin::Claim(claim) => SegmentQuery { claim: claim.0, ..query },
+    }
 }
 
 #[cfg(test)]
@@ -159,6 +164,27 @@ mod tests {
         assert_eq!(judge(ME, 0, &closed), Verdict::Garbage);
         let listed = SegmentState { writer_closed: true, ..state(&[1, 3], 1) };
         assert_eq!(judge(ME, 0, &listed), Verdict::Listed);
+    }
+
+    #[test]
+    fn s12_a_run_s_segment_is_asked_about_by_its_claim() {
+        let header = Header {
+            cluster: gitstratum_core::ClusterId([1; 16]),
+            repo: gitstratum_core::RepoId(9),
+            network: gitstratum_core::RepoId(9),
+            pack: gitstratum_core::PackId([2; 16]),
+            segment: SegmentId([3; 16]),
+            partition: PartitionId(4),
+            origin: Origin::Claim(gitstratum_git::segment::ClaimNumber(7)),
+            cipher: gitstratum_git::segment::Cipher::None,
+            key: gitstratum_git::segment::KeyId::default(),
+            object_format: gitstratum_core::ObjectFormat::Sha1,
+            kind: gitstratum_git::segment::Kind::Pack,
+            pack_offset: 0,
+        };
+        let asked = query(&header);
+        assert_eq!((asked.claim, asked.repo_id), (7, 9));
+        assert_eq!((asked.session, asked.push_number), (0, 0));
     }
 
     #[test]

@@ -1,4 +1,7 @@
+mod named;
+
 use std::io::{self, IsTerminal as _};
+use std::sync::Arc;
 
 use tracing::Subscriber;
 use tracing_subscriber::EnvFilter;
@@ -7,6 +10,8 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Layer, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
+
+use named::Named;
 
 /// What is logged unless something else is asked for: what we do, and what goes wrong in
 /// the libraries that we use.
@@ -19,11 +24,13 @@ pub struct LogConfig {
     pub filter: String,
     /// How a line looks.
     pub format: LogFormat,
+    /// Which of several processes that share a log each line is of; no quotes in it.
+    pub process: Option<String>,
 }
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self { filter: FILTER.to_owned(), format: LogFormat::Auto }
+        Self { filter: FILTER.to_owned(), format: LogFormat::Auto, process: None }
     }
 }
 
@@ -62,7 +69,13 @@ pub enum LogError {
 /// A filter that cannot be read, or a second call.
 pub fn start_logging(config: &LogConfig) -> Result<(), LogError> {
     let filter = filter(config)?;
-    let layer = layer(config.format.resolve(), io::stderr);
+    let format = config.format.resolve();
+    let layer = match config.process.as_deref().map(Arc::<str>::from) {
+        None => layer(format, io::stderr),
+        Some(process) => {
+            layer(format, move || Named::new(Arc::clone(&process), format, io::stderr()))
+        }
+    };
     tracing_subscriber::registry().with(filter).with(layer).try_init().map_err(LogError::Started)
 }
 
@@ -101,7 +114,6 @@ where
 #[cfg(test)]
 mod tests {
     use std::io::Write;
-    use std::sync::Arc;
 
     use gitstratum_core::ProcessRole;
     use parking_lot::Mutex;
@@ -122,9 +134,26 @@ mod tests {
         }
     }
 
+    #[test]
+    fn lines_of_several_processes_in_one_log_are_told_apart() {
+        let line = |format| {
+            let sink = Sink::default();
+            let writer = sink.clone();
+            let layer = layer(format, move || Named::new("node-2".into(), format, writer.clone()));
+            let subscriber = tracing_subscriber::registry().with(layer);
+            tracing::subscriber::with_default(subscriber, || tracing::info!("done"));
+            String::from_utf8(sink.0.lock().clone()).unwrap()
+        };
+        let json: serde_json::Value = serde_json::from_str(&line(LogFormat::Json)).unwrap();
+        assert_eq!((&json["process"], &json["message"]), (&"node-2".into(), &"done".into()));
+        let human = line(LogFormat::Human);
+        assert!(human.starts_with("node-2 ") && human.ends_with("done\n"), "{human}");
+    }
+
     fn logged(directives: &str, work: impl FnOnce()) -> String {
         let sink = Sink::default();
-        let config = LogConfig { filter: directives.to_owned(), format: LogFormat::Json };
+        let config =
+            LogConfig { filter: directives.to_owned(), format: LogFormat::Json, process: None };
         let writer = sink.clone();
         let layer = layer(config.format, move || writer.clone());
         let subscriber = tracing_subscriber::registry().with(filter(&config).unwrap()).with(layer);

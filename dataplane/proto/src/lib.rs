@@ -11,6 +11,22 @@ mod split;
 pub use convert::{FieldError, format_from_wire, format_to_wire, object_id, pack_id, segment_id};
 pub use split::{SNAPSHOT_CHUNK_BYTES, split_snapshot};
 
+/// What `Node.state` says, as the `.proto` file numbers it.
+pub mod node_state {
+    /// It has yet to become ready.
+    pub const JOINING: u32 = 1;
+    /// It is heard of.
+    pub const UP: u32 = 2;
+    /// It was not heard of for some seconds: it may well live.
+    pub const SUSPECT: u32 = 3;
+    /// It was not heard of for long.
+    pub const DOWN: u32 = 4;
+    /// It is up, and being emptied.
+    pub const LEAVING: u32 = 5;
+    /// It is gone for good.
+    pub const REMOVED: u32 = 6;
+}
+
 /// Largest control message either side accepts, bytes: an `UpdateRefs` entry (S13) and its frame.
 pub const MESSAGE_BYTES_MAX: usize = 17 * 1024 * 1024;
 

@@ -145,11 +145,11 @@ impl Client {
     pub(crate) async fn push(
         &self,
         node: NodeId,
-        (commands, is_atomic): (&[Command], bool),
+        commands: &[Command],
         pack: &[u8],
     ) -> Vec<Pushed> {
         let all = |pushed: Pushed| vec![pushed; commands.len()];
-        let body = match request(commands, is_atomic, pack) {
+        let body = match request(commands, pack) {
             Ok(body) => body,
             Err(error) => return all(Pushed::Refused(error.to_string())),
         };
@@ -197,11 +197,11 @@ fn packets(bytes: &[u8]) -> Result<Vec<Packet>> {
     Ok(packets)
 }
 
-/// The body of a push.
-fn request(commands: &[Command], is_atomic: bool, pack: &[u8]) -> Result<Bytes> {
+/// The body of a push: of several refs all are moved or none.
+fn request(commands: &[Command], pack: &[u8]) -> Result<Bytes> {
     let mut body = BytesMut::new();
     let null = ObjectId::null(SHA1);
-    let mut capabilities = match is_atomic {
+    let mut capabilities = match commands.len() > 1 {
         true => "\0 report-status side-band-64k atomic",
         false => "\0 report-status side-band-64k",
     };

@@ -1,33 +1,13 @@
 //! Who runs the cluster: makes the repositories, lets nodes join and leave while all goes on.
 
-use std::sync::Arc;
+mod rpc;
+
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
-use gitstratum_client::grpc::{self, Channel};
-use gitstratum_core::{NodeId, ProcessRole};
-use gitstratum_identity::{Peer, Service};
-use gitstratum_proto::control::v1::administration_client::AdministrationClient;
-use gitstratum_proto::control::v1::control_client::ControlClient;
-use gitstratum_proto::control::v1::fleet_client::FleetClient;
-use gitstratum_proto::control::v1::{
-    CreateRepositoryRequest, GetRepositoryRequest, Node, NodeRequest, RegisterNodeRequest,
-    RemoveNodeRequest,
-};
-use parking_lot::Mutex;
-use tonic::Request;
+use gitstratum_core::NodeId;
 
-use crate::clock::elapsed;
-use crate::events;
-use crate::network::SimDialer;
-use crate::node::Cluster;
 use crate::world::Draw;
-
-/// Longest wait for one answer, and pause before the next try.
-const ANSWER_WITHIN: Duration = Duration::from_secs(5);
-const RETRY_AFTER: Duration = Duration::from_millis(500);
-/// Repositories that are made at most until one lies beside the first.
-const REPOSITORIES_MAX: usize = 64;
+pub(crate) use rpc::Operator;
 
 /// A change of who belongs to the cluster. Nodes that joined are counted from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,111 +57,4 @@ pub(crate) fn plan(draw: &Draw, founders: usize) -> Vec<(Duration, Change)> {
         _ => {}
     }
     plan
-}
-
-/// The operator, with the first user's token.
-pub(crate) struct Operator {
-    pub(crate) cluster: Arc<Cluster>,
-    pub(crate) draw: Draw,
-    pub(crate) progress: Arc<Mutex<Progress>>,
-}
-
-impl Operator {
-    fn channel(&self, role: ProcessRole, node: NodeId) -> Channel {
-        let founders = self.cluster.founders();
-        let to = founders[self.draw.index(founders.len())];
-        let peer = Peer { cluster: self.cluster.id, role, node };
-        let away = Arc::clone(&self.cluster.is_control_away);
-        grpc::channel(Arc::new(SimDialer { peer, away }), to, Service::Control)
-    }
-
-    fn asked<T>(&self, message: T) -> Result<Request<T>> {
-        let mut request = Request::new(message);
-        let bearer = format!("Bearer {}", self.cluster.founding.admin_token.expose());
-        request.metadata_mut().insert("authorization", bearer.parse().context("the token")?);
-        Ok(request)
-    }
-
-    /// Makes repositories until one lies in the partition of `first`.
-    pub(crate) async fn prepare(self, first: &str) -> Result<()> {
-        let mut control = ControlClient::new(self.channel(ProcessRole::Frontend, NodeId(0)));
-        let get = GetRepositoryRequest { path: first.to_owned() };
-        let beside = control.get_repository(self.asked(get)?).await?.into_inner().partition;
-        for number in 0..REPOSITORIES_MAX {
-            let path = format!("private/notes-{number}");
-            let create = CreateRepositoryRequest {
-                path: path.clone(),
-                if_not_exists: true,
-                ..CreateRepositoryRequest::default()
-            };
-            let made = control.create_repository(self.asked(create)?).await?.into_inner();
-            if made.partition == beside {
-                self.progress.lock().private = Some(path);
-                return Ok(());
-            }
-        }
-        bail!("{REPOSITORIES_MAX} repositories, and none beside the first")
-    }
-
-    /// Makes the changes of `plan`, each as long as it takes.
-    pub(crate) async fn run(self, begun: Duration, plan: Vec<(Duration, Change)>) -> Result<()> {
-        let mut joined = Vec::new();
-        for (at, change) in plan {
-            tokio::time::sleep((begun + at).saturating_sub(elapsed())).await;
-            loop {
-                let made = tokio::time::timeout(ANSWER_WITHIN, self.make(change, &mut joined));
-                let made = made.await.context("no answer in time").flatten();
-                events::story(|| format!("{change:?}: {made:?}"));
-                if made.is_ok() {
-                    self.progress.lock().changes += 1;
-                    break;
-                }
-                tokio::time::sleep(RETRY_AFTER).await;
-            }
-        }
-        Ok(())
-    }
-
-    async fn make(&self, change: Change, joined: &mut Vec<NodeId>) -> Result<()> {
-        let founders = self.cluster.founders();
-        let of = |at: usize| joined.get(at).map(|node| node.0).context("nobody joined");
-        let channel = self.channel(ProcessRole::Frontend, NodeId(0));
-        let mut administration = AdministrationClient::new(channel);
-        match change {
-            Change::Join => {
-                let node = self.admit().await?;
-                joined.push(node);
-                self.progress.lock().admitted.push(node);
-            }
-            Change::Drain(at) => {
-                let asked = self.asked(NodeRequest { node: founders[at].0 })?;
-                administration.drain_node(asked).await?;
-            }
-            Change::Undrain(at) => {
-                let asked = self.asked(NodeRequest { node: founders[at].0 })?;
-                administration.undrain_node(asked).await?;
-            }
-            Change::DrainJoined(at) => {
-                let asked = self.asked(NodeRequest { node: of(at)? })?;
-                administration.drain_node(asked).await?;
-            }
-            Change::RemoveJoined(at) => {
-                let node = of(at)?;
-                let asked = self.asked(RemoveNodeRequest { node, accept_loss: false })?;
-                administration.remove_node(asked).await?;
-                self.progress.lock().removed.push(NodeId(node));
-            }
-        }
-        Ok(())
-    }
-
-    /// Has a new node registered, as enrolment does.
-    async fn admit(&self) -> Result<NodeId> {
-        let mut fleet = FleetClient::new(self.channel(ProcessRole::Agent, NodeId(0)));
-        let roles = ["frontend", "metadata", "object"].map(str::to_owned).to_vec();
-        let node = Node { roles, address: "local".to_owned(), weight: 1, ..Node::default() };
-        let asked = RegisterNodeRequest { node: Some(node) };
-        let registered = fleet.register_node(Request::new(asked)).await?.into_inner();
-        Ok(NodeId(registered.node))
-    }
 }

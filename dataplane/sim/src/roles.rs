@@ -264,6 +264,7 @@ impl Process {
             engine,
             committer,
             clock,
+            entropy: node.entropy.clone(),
             space: Arc::new(space),
             partitions: Partitions::new(Arc::clone(&dialer), feed.clone()),
             peers: bulk::Client::new(Arc::clone(&dialer)),
@@ -274,6 +275,7 @@ impl Process {
         let config = object::Config {
             puts_damage_aside: true,
             ends_when_unsound: true,
+            spool: node.spool.clone(),
             ..object::Config::new(self.path("object/segments"))
         };
         let service = object::Service::open(config, deps).await?;

@@ -32,6 +32,8 @@ pub(crate) struct Chain {
     known: Vec<ObjectId>,
     /// The push under way when the server went.
     pending: Option<ObjectId>,
+    /// One of before, of which the last look has not shown anything yet.
+    late: Option<ObjectId>,
     /// Commits whose push was refused.
     refused: Vec<ObjectId>,
     number: u64,
@@ -57,7 +59,7 @@ impl Chain {
         let report = push.send(&http(up, path))?;
         ensure!(report.is_done(), "{}", report.why());
         let (path, known) = (path.to_owned(), vec![first]);
-        Ok(Self { path, stock, known, pending: None, refused: Vec::new(), number: 0 })
+        Ok(Self { path, stock, known, pending: None, late: None, refused: Vec::new(), number: 0 })
     }
 
     /// Pushes that were acknowledged, or found after a restart.
@@ -165,11 +167,16 @@ impl Chain {
         let listed = refs.get(BRANCH).context("the branch is gone")?;
         let tip = ObjectId::from_hex(ObjectFormat::Sha1, listed.as_bytes())?;
         if tip != self.tip() {
-            let pending = self.pending.take();
-            ensure!(pending == Some(tip), "{tip} is neither {} nor {pending:?}", self.tip());
+            let (pending, late) = (self.pending.take(), self.late.take());
+            ensure!(
+                [pending, late].contains(&Some(tip)),
+                "{tip} is neither {} nor {pending:?} nor {late:?}",
+                self.tip()
+            );
             self.known.push(tip);
         }
-        self.pending = None;
+        // What a node sent before it died may arrive after a first look, and still fit.
+        self.late = self.pending.take().or(self.late.take());
         let refused = refs.keys().find(|name| name.contains("refused"));
         ensure!(refused.is_none(), "{refused:?} was refused and is there");
         Ok(())

@@ -32,21 +32,41 @@ fn held(three: &Three, index: usize) -> Result<f64> {
     Ok(Page::at(&three.node(index).metrics)?.get(SEGMENTS))
 }
 
-/// Waits until no segment lacks copies and all nodes hold the same number of segments.
+/// What [`votes`] gives where nobody lacks one.
+pub(crate) const EVERY_VOTE: [(f64, bool); 3] = [(4.0, true); 3];
+
+/// In how many partitions each node that answers has a vote, and whether in the control plane.
+pub(crate) fn votes(three: &Three) -> Vec<(f64, bool)> {
+    let of = |index| -> Result<_> {
+        let page = Page::at(&three.node(index).metrics)?;
+        let is_in_control = page.get("gitstratum_control_raft_voter") == 1.0;
+        Ok((page.get("gitstratum_metadata_partition_votes"), is_in_control))
+    };
+    (0..3).filter_map(|index| of(index).ok()).collect()
+}
+
+/// Waits until redundancy is back: no segment lacks copies, all nodes hold the same number of
+/// segments, and each has all its votes.
 pub(crate) fn wait_for_copies(three: &Three) -> Result<Duration> {
     let began = now();
     loop {
         let lacking = missing(three);
         let held: Vec<Option<f64>> = (0..3).map(|index| held(three, index).ok()).collect();
         let same = held[0].is_some() && held.iter().all(|count| *count == held[0]);
-        if matches!(lacking, Ok(0)) && same {
+        let votes = votes(three);
+        if matches!(lacking, Ok(0)) && same && votes == EVERY_VOTE {
             return Ok(began.elapsed());
         }
-        ensure!(
-            began.elapsed() < beside_others(BACK_WITHIN),
-            "{lacking:?} segments lack copies, held: {held:?}; its log:\n{}",
-            three.stratum.log_end()
-        );
+        if began.elapsed() >= beside_others(BACK_WITHIN) {
+            let check = three.stratum.try_cli(&["check"])?;
+            anyhow::bail!(
+                "{lacking:?} segments lack copies, held: {held:?}, votes: {votes:?}; check gave {}: {}{}; its log:\n{}",
+                check.code,
+                check.out,
+                check.err,
+                three.stratum.log_end()
+            );
+        }
         std::thread::sleep(Duration::from_millis(200));
     }
 }

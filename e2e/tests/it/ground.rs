@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use gitstratum_core::{ObjectFormat, ObjectId, ObjectKind};
 use gitstratum_e2e::fetch::ls_refs;
 use gitstratum_e2e::push::{Push, Report};
@@ -116,7 +116,9 @@ impl Ground {
     pub(crate) fn refused(&self, push: &Push) -> Result<String> {
         let mut words = Vec::new();
         for door in [&self.http() as &dyn Door, &self.ssh()] {
-            let report = push.send(door)?;
+            let report = push
+                .send(door)
+                .map_err(|error| anyhow!("{error:#}; its log:\n{}", self.up.stratum.log_end()))?;
             ensure!(report.is_refused(), "it was not refused: {report:?}");
             ensure!(report.said.took < NG_WITHIN, "refused after {:?}", report.said.took);
             words.push(report.why());

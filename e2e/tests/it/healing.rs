@@ -12,6 +12,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::chain::mixed;
+use crate::copies::{EVERY_VOTE, votes};
 use crate::observe::Page;
 use crate::slate::Slate;
 use crate::three_nodes::{Three, beside_others};
@@ -183,19 +184,23 @@ impl Patient {
         Ok(())
     }
 
-    /// Waits until every node holds a sound copy of all.
+    /// Waits until every node holds a sound copy of all and has all its votes: of three that are
+    /// struck in turn, the one before is else still learning what it lost.
     fn wait_until_sound(&self) -> Result<()> {
         let began = now();
         loop {
             let held: Vec<f64> = (0..3).filter_map(|index| self.held(index).ok()).collect();
-            let same = held.len() == 3 && held.iter().all(|count| *count == held[0]);
+            let votes = votes(&self.three);
+            let same = held.len() == 3
+                && held.iter().all(|count| *count == held[0])
+                && votes == EVERY_VOTE;
             let state = check(&self.three.stratum)?;
             if same && state.is_ok() {
                 return Ok(());
             }
             ensure!(
                 began.elapsed() < beside_others(HEALED_WITHIN),
-                "not healed, held: {held:?}: {state:?}; its log:\n{}",
+                "not healed, held: {held:?}, votes: {votes:?}: {state:?}; its log:\n{}",
                 self.three.troubles()
             );
             std::thread::sleep(Duration::from_millis(300));

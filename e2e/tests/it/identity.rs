@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use gitstratum_e2e::{Git, Options, Ran, Stratum, is_long, now};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::three_nodes::beside_others;
+use crate::stalls::Stalls;
 use crate::work::{commit, create, folder, history, mirror_equals};
 
 /// What a node logs when it has new certificates.
@@ -22,12 +22,8 @@ pub(crate) struct Nodes {
     pushed: usize,
 }
 
-/// A node says so when its disk takes long (S39).
-const STALLED: &str = "a sync takes too long";
 /// Pushes to one repository: with 1,000 packs it takes no more.
 const REPOSITORY_PUSHES: usize = 800;
-/// Within what pushes go on after such a stall.
-const STALL_MAX: Duration = Duration::from_secs(5);
 
 impl Nodes {
     pub(crate) fn start(more: &[&str], variables: Vec<(String, String)>) -> Result<Self> {
@@ -63,24 +59,22 @@ impl Nodes {
         Ok(())
     }
 
-    fn try_push(&mut self, url: &str) -> Result<Ran> {
+    fn commit(&mut self) -> Result<()> {
         self.pushed += 1;
-        let git = self.stratum.git();
-        commit(&git, &self.source, "file", &format!("push {}\n", self.pushed))?;
-        git.try_run(&self.source, &["push", "-q", url, "main"])
+        commit(&self.stratum.git(), &self.source, "file", &format!("push {}\n", self.pushed))
     }
 
-    /// A push that is taken. One that a stall of the machine's disk has cut is made again: that
-    /// is P-A4's, and no matter of certificates.
+    fn try_push(&mut self, url: &str) -> Result<Ran> {
+        self.commit()?;
+        self.stratum.git().try_run(&self.source, &["push", "-q", url, "main"])
+    }
+
+    /// A push that is taken.
     fn push(&mut self, url: &str) -> Result<()> {
-        let stalls = |nodes: &Self| nodes.stratum.log().matches(STALLED).count();
-        let before = stalls(self);
-        let mut ran = self.try_push(url)?;
-        let (began, within) = (now(), beside_others(STALL_MAX));
-        while ran.code != 0 && stalls(self) > before && began.elapsed() < within {
-            eprintln!("the disk has stalled, push {} once more", self.pushed);
-            ran = self.stratum.git().try_run(&self.source, &["push", "-q", url, "main"])?;
-        }
+        self.commit()?;
+        let git = self.stratum.git();
+        let push = || git.try_run(&self.source, &["push", "-q", url, "main"]);
+        let ran = Stalls::of(&self.stratum).again(push)?;
         let shown = || self.troubles();
         ensure!(ran.code == 0, "push {} to {url}: {}\n{}", self.pushed, ran.err, shown());
         Ok(())

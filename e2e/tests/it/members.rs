@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::chain::mixed;
 use crate::observe::Page;
+use crate::stalls::Stalls;
 use crate::three_nodes::Three;
 use crate::work::{commit, folder, history, mirror_equals};
 
@@ -266,8 +267,9 @@ impl Load {
             let to = folder(&three.stratum, &format!("load{index}.clone"));
             let (stop, pushes, clones) =
                 (Arc::clone(&stop), Arc::clone(&pushes), Arc::clone(&clones));
+            let stalls = Stalls::of(&three.stratum);
             threads.push(std::thread::spawn(move || {
-                let work = Work { git, source, url, to };
+                let work = Work { git, source, url, to, stalls };
                 while !stop.load(Ordering::Relaxed) {
                     work.push(pushes.fetch_add(1, Ordering::Relaxed))?;
                     if pushes.load(Ordering::Relaxed).is_multiple_of(4) {
@@ -302,6 +304,7 @@ struct Work {
     source: std::path::PathBuf,
     url: String,
     to: std::path::PathBuf,
+    stalls: Stalls,
 }
 
 impl Work {
@@ -313,15 +316,18 @@ impl Work {
             (0..words).map(|at: u32| format!("{:08x}", mixed(seed.wrapping_add(at)))).collect();
         std::fs::write(self.source.join("noise"), noise)?;
         commit(&self.git, &self.source, "file", &format!("push {number}\n"))?;
-        let pushed = self.git.try_run(&self.source, &["push", "-q", &self.url, "main"])?;
+        let push = || self.git.try_run(&self.source, &["push", "-q", &self.url, "main"]);
+        let pushed = self.stalls.again(push)?;
         ensure!(pushed.code == 0, "push {number} failed: {}", pushed.err);
         Ok(())
     }
 
     fn clone_again(&self) -> Result<()> {
-        drop(std::fs::remove_dir_all(&self.to));
         let to = self.to.to_str().context("a path that is no text")?;
-        let cloned = self.git.try_run(&self.source, &["clone", "-q", "--bare", &self.url, to])?;
+        let cloned = self.stalls.again(|| {
+            drop(std::fs::remove_dir_all(&self.to));
+            self.git.try_run(&self.source, &["clone", "-q", "--bare", &self.url, to])
+        })?;
         ensure!(cloned.code == 0, "a clone failed: {}", cloned.err);
         Ok(())
     }

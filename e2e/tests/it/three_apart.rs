@@ -53,12 +53,11 @@ impl Rig {
         loop {
             let ran = git.try_run(&self.source, &["push", "-q", &url, "main"])?;
             let took = began.elapsed();
-            let told = || self.apart.stratum.log_end();
             ensure!(
                 took < within,
                 "node {index}: not taken within {took:?}: {}\n{}",
                 ran.err,
-                told()
+                self.apart.log_ends()
             );
             if ran.code == 0 {
                 return Ok(took);

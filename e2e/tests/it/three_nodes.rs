@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use gitstratum_e2e::{NodeEndpoint, Options, Ran, Stratum, is_long, now};
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::stalls::Stalls;
 use crate::work::{commit, create, folder, history, mirror_equals};
 
 /// Within what pushes go on on a machine of their own: after a node was killed, and after one
@@ -16,6 +17,8 @@ const KILLED_WITHIN: Duration = Duration::from_secs(3);
 const HUNG_WITHIN: Duration = Duration::from_secs(5);
 /// Within what a restarted system answers again.
 const SERVED_WITHIN: Duration = Duration::from_secs(5);
+/// Within what a node that died is there again, with nothing or with all it had.
+const BACK_WITHIN: Duration = Duration::from_secs(60);
 /// Pushes through one node and looks through another, one after the other (P-C5).
 const PAIRS: usize = 60;
 
@@ -63,7 +66,9 @@ impl Three {
         self.pushed += 1;
         let git = self.stratum.git();
         commit(&git, &self.source, "file", &format!("push {}\n", self.pushed))?;
-        git.run(&self.source, &["push", "-q", &self.url(index), "main"])?;
+        let push = || git.try_run(&self.source, &["push", "-q", &self.url(index), "main"]);
+        let pushed = Stalls::of(&self.stratum).again(push)?;
+        ensure!(pushed.code == 0, "push {} failed: {}", self.pushed, pushed.err);
         Ok(git.run(&self.source, &["rev-parse", "HEAD"])?.trim().to_owned())
     }
 
@@ -118,7 +123,7 @@ impl Three {
         while self.node(index).current_pid().is_none_or(|pid| pid == old) {
             let took = began.elapsed();
             ensure!(
-                took < Duration::from_secs(20),
+                took < BACK_WITHIN,
                 "node {index} did not come back; its log:\n{}",
                 self.troubles()
             );
@@ -163,12 +168,18 @@ impl Three {
         Ok(())
     }
 
-    /// Lines of the log that tell of what did not go well.
+    /// The last lines of the log that tell of what did not go well; not those of git's first try,
+    /// which is without a name.
     pub(crate) fn troubles(&self) -> String {
         let log = self.stratum.log();
-        let lines = log.lines().filter(|line| !line.contains("\"result\":\"ok\""));
-        let lines: Vec<&str> = lines.filter(|line| line.contains("\"level\"")).collect();
-        lines[lines.len().saturating_sub(20)..].join("\n")
+        let is_trouble = |line: &&str| {
+            line.contains("\"level\"")
+                && !line.contains("\"result\":\"ok\"")
+                && !line.contains("\"user\":\"-\"")
+        };
+        let lines: Vec<&str> = log.lines().filter(is_trouble).collect();
+        let shown = lines[lines.len().saturating_sub(20)..].iter();
+        shown.map(|line| line.chars().take(500).collect::<String>() + "\n").collect()
     }
 
     /// Every node gives what the source has.

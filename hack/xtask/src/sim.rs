@@ -1,6 +1,7 @@
 //! `cargo xtask sim`: the whole cluster in one process, under seeds.
 
 use std::ffi::OsString;
+use std::process::Command;
 
 use anyhow::Result;
 
@@ -9,13 +10,15 @@ use crate::prepare::{self, Purpose};
 use crate::stage::Verdict;
 use crate::workspace::Workspace;
 
-/// Builds the simulation as the tests do, and passes `args` on to it.
+/// Builds the simulation and passes `args` on to it.
 pub(crate) fn run(workspace: &Workspace, args: &[OsString]) -> Result<Verdict> {
-    seeds(&prepare::cargo_for(workspace, Purpose::Test)?, args)
-}
-
-/// The same with a cargo that is at hand.
-pub(crate) fn seeds(cargo: &Cargo<'_>, args: &[OsString]) -> Result<Verdict> {
+    let cargo = prepare::cargo_for(workspace, Purpose::Test)?;
     let run = ["run", "--quiet", "--package", "gitstratum-sim", "--locked", "--"];
     wait(cargo.command(&run).args(args))
+}
+
+/// Runs the simulation that a build of the whole workspace has left: alone it would be built once
+/// more, for fewer features.
+pub(crate) fn built(cargo: &Cargo<'_>, args: &[OsString]) -> Result<Verdict> {
+    wait(Command::new(cargo.program("gitstratum-sim")).args(args))
 }

@@ -41,7 +41,7 @@ pub(crate) fn run(workspace: &Workspace, options: &TestOptions) -> Result<Verdic
             stages.run("tests on three nodes", || tests_on_three(&cargo, options, &skips));
             let seeds = if options.long { "1000" } else { "30" };
             let args = ["--seeds", seeds].map(Into::into);
-            stages.run("simulation", || sim::seeds(&cargo, &args));
+            stages.run("simulation", || sim::built(&cargo, &args));
         }
         stages.run("skips", || skips.judge(options.on_skip()));
     }

@@ -1,6 +1,7 @@
 //! The house rules that no compiler checks: which crate may see which, how long things may
 //! be, what may not be written. A rule lives here or it does not exist.
 
+mod coverage;
 mod direction;
 mod heavy;
 mod lexer;
@@ -68,6 +69,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<Verdict> {
     phrases::check(&tree, &mut findings);
     pages::check(&tree, &crates, &mut findings);
     links::check(&tree, &mut findings);
+    coverage::check(&tree, &mut findings);
 
     let sizes = sizes::check(&tree, &mut findings);
     recorded::check(&Recorded::read(&workspace.root)?, &sizes, &mut findings);

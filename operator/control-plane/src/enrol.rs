@@ -63,7 +63,9 @@ pub(crate) async fn enrol(
     let certificates = asked.sign(plane, authority, node)?;
     tracing::info!(%node, roles = ?asked.roles(), from = from.client_addr, "node enrolled");
     let cluster_id = authority.cluster().0.to_vec().into();
-    Ok(EnrolResponse { node: node.0, cluster_id, certificates })
+    let known = plane.read(move |state| state.node(node).map(|node| node.incarnation.0)).await?;
+    let incarnation = known.unwrap_or_default();
+    Ok(EnrolResponse { node: node.0, cluster_id, certificates, incarnation })
 }
 
 /// Replaces the join token. Its text is in this answer and nowhere else.

@@ -25,6 +25,7 @@ pub(crate) async fn run(plane: Arc<Plane>, drain: Drain) {
     loop {
         let is_leader = status.borrow_and_update().role == Role::Leader;
         plane.metrics.raft_leader.set(i64::from(is_leader));
+        plane.metrics.raft_voter.set(i64::from(plane.group.has_vote()));
         led_at = is_leader.then(|| lead(&plane, led_at));
         tokio::select! {
             biased;

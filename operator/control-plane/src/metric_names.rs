@@ -7,6 +7,8 @@ use gitstratum_state::Refusal;
 pub(crate) struct ControlMetrics {
     /// GS-MX-05: 1 on the node that leads.
     pub(crate) raft_leader: Gauge,
+    /// 1 on a node that has a vote.
+    pub(crate) raft_voter: Gauge,
     /// GS-MX-06.
     auth_decisions: Counters<1>,
     /// Audit lines of refusals that could not be written.
@@ -19,6 +21,10 @@ impl ControlMetrics {
             raft_leader: metrics.gauge(
                 "gitstratum_control_raft_leader",
                 "Whether this node leads the control plane.",
+            ),
+            raft_voter: metrics.gauge(
+                "gitstratum_control_raft_voter",
+                "Whether this node has a vote in the control plane.",
             ),
             auth_decisions: metrics.counters(
                 "gitstratum_control_auth_decisions_total",

@@ -27,7 +27,7 @@ pub(crate) struct Standing {
 }
 
 /// Everything that a move follows from.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Ground {
     pub(crate) seats: Vec<Seat>,
     pub(crate) places: Vec<Placement>,
@@ -71,13 +71,13 @@ impl Ground {
         standings: &BTreeMap<PartitionId, Standing>,
     ) -> Option<PlacePartition> {
         let view = View::new(self, standings);
-        view.emptied().or_else(|| view.evened()).or_else(|| view.led()).map(|placed| {
-            PlacePartition {
-                partition: placed.partition.0,
-                voters: placed.voters.iter().map(|voter| voter.0).collect(),
-                preferred_leader: placed.preferred_leader.0,
-                epoch: self.epoch,
-            }
+        let moved = || view.emptied().or_else(|| view.evened()).or_else(|| view.led());
+        view.followed().or_else(moved).map(|placed| PlacePartition {
+            partition: placed.partition.0,
+            voters: placed.voters.iter().map(|voter| voter.0).collect(),
+            preferred_leader: placed.preferred_leader.0,
+            epoch: self.epoch,
+            is_followed: view.settled.contains(&placed.partition),
         })
     }
 }
@@ -91,6 +91,8 @@ struct View<'a> {
     moving: BTreeSet<NodeId>,
     /// Who never came into a group, and is being emptied: it may never come.
     given_up: BTreeMap<PartitionId, GivenUp>,
+    votes: BTreeMap<NodeId, usize>,
+    leads: BTreeMap<NodeId, usize>,
 }
 
 /// A move that will not be made.
@@ -121,15 +123,27 @@ impl<'a> View<'a> {
                     moving.extend(found.voters.symmetric_difference(&voters));
                 }
                 // Who comes and who goes is not known.
-                Some(found) => moving.extend(found.voters.union(&voters)),
-                None => moving.extend(voters),
+                Some(found) => moving.extend(found.voters.union(&voters).chain(&place.leaving)),
+                None => moving.extend(voters.iter().chain(&place.leaving)),
             }
         }
-        Self { ground, settled, moving, given_up }
+        let (mut votes, mut leads) = (BTreeMap::new(), BTreeMap::new());
+        for place in &ground.places {
+            *leads.entry(place.preferred_leader).or_default() += 1;
+            for voter in &place.voters {
+                *votes.entry(*voter).or_default() += 1;
+            }
+        }
+        Self { ground, settled, moving, given_up, votes, leads }
     }
 
-    /// Votes of nodes that are being emptied go elsewhere; so does the third vote to come where
-    /// there are two.
+    /// A group that votes as the layout says: who left need not be asked any more.
+    fn followed(&self) -> Option<Placement> {
+        self.places().find(|place| !place.leaving.is_empty()).cloned()
+    }
+
+    /// Votes of nodes that are being emptied go elsewhere. Where there are two, a third comes first:
+    /// another pair would be no better off (S39).
     fn emptied(&self) -> Option<Placement> {
         let given_up = self.ground.places.iter().find_map(|place| {
             let given_up = self.given_up.get(&place.partition)?;
@@ -148,14 +162,14 @@ impl<'a> View<'a> {
     }
 
     fn vacated(&self) -> Option<Placement> {
-        self.places().find_map(|place| match self.leaving(place) {
-            Some(from) => self.replaced(place, from, self.newcomer(place, Some(from))?),
-            None if place.voters.len().is_multiple_of(2) => {
+        self.places().find_map(|place| {
+            if place.voters.len().is_multiple_of(2) {
                 let mut grown = place.clone();
                 grown.voters.push(self.newcomer(place, None)?);
-                Some(grown)
+                return Some(grown);
             }
-            None => None,
+            let from = self.leaving(place)?;
+            self.replaced(place, from, self.newcomer(place, Some(from))?)
         })
     }
 
@@ -240,11 +254,11 @@ impl<'a> View<'a> {
     }
 
     fn votes(&self, node: NodeId) -> usize {
-        self.ground.places.iter().filter(|place| place.voters.contains(&node)).count()
+        self.votes.get(&node).copied().unwrap_or_default()
     }
 
     fn leads(&self, node: NodeId) -> usize {
-        self.ground.places.iter().filter(|place| place.preferred_leader == node).count()
+        self.leads.get(&node).copied().unwrap_or_default()
     }
 
     fn seat(&self, node: NodeId) -> Option<&Seat> {

@@ -2,7 +2,7 @@
 
 use gitstratum_core::{GrantsVersion, ObjectFormat, Role, Visibility};
 use gitstratum_proto::control::v1 as wire;
-use gitstratum_proto::format_to_wire;
+use gitstratum_proto::{format_to_wire, node_state};
 use gitstratum_state::State;
 use gitstratum_state::record::{
     AuditLine, Grant, GrantKey, GrantSubject, Layout, Node, NodeState, Placement, Repository,
@@ -137,6 +137,7 @@ pub(crate) fn layout(state: &State) -> wire::Layout {
         voters: placement.voters.iter().map(|id| id.0).collect(),
         preferred_leader: placement.preferred_leader.0,
         epoch: placement.epoch.0,
+        leaving: placement.leaving.iter().map(|id| id.0).collect(),
     };
     wire::Layout {
         epoch: epoch.0,
@@ -172,9 +173,8 @@ fn endpoint((service, address): (&String, &std::net::SocketAddr)) -> wire::NodeE
 
 /// A node that is up and being emptied is shown as leaving.
 fn shown_state(record: &Node) -> u32 {
-    const LEAVING: u32 = 5;
     match record.state {
-        NodeState::Up if record.is_draining => LEAVING,
+        NodeState::Up if record.is_draining => node_state::LEAVING,
         state => state.to_wire(),
     }
 }
@@ -212,5 +212,25 @@ pub(crate) fn audit_line(line: AuditLine) -> wire::AuditLine {
         result: line.result,
         request_id: line.request_id,
         client_addr: line.client_addr,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The state knows no wire messages, so it numbers its states itself.
+    #[test]
+    fn s49_the_states_of_nodes_have_the_numbers_that_others_read() {
+        for (state, number) in [
+            (NodeState::Joining, node_state::JOINING),
+            (NodeState::Up, node_state::UP),
+            (NodeState::Suspect, node_state::SUSPECT),
+            (NodeState::Down, node_state::DOWN),
+            (NodeState::Removed, node_state::REMOVED),
+        ] {
+            assert_eq!(state.to_wire(), number, "{state:?}");
+        }
+        assert_eq!(NodeState::from_wire(node_state::LEAVING), None, "it is one that is up");
     }
 }

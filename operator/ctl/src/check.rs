@@ -55,8 +55,10 @@ pub struct Checked {
     pub bytes: u64,
     /// Copies that are still to be made, for segments that too few nodes hold.
     pub missing_copies: usize,
-    /// Objects that the refs reach.
+    /// Objects that the refs reach: each was inflated and hashed, but the next.
     pub objects: u64,
+    /// Of them those that are too large for that: only their blocks were verified.
+    pub objects_too_large: u64,
 }
 
 /// All that were checked.
@@ -96,6 +98,7 @@ struct Outcome {
     bytes: u64,
     missing_copies: usize,
     objects: u64,
+    objects_too_large: u64,
 }
 
 impl Outcome {
@@ -159,6 +162,7 @@ impl Outcome {
         match connection.check_repository(subject.key()).await {
             Ok(answer) => {
                 self.objects = answer.objects_checked;
+                self.objects_too_large = answer.objects_too_large;
                 self.problems.extend(answer.problems.iter().map(|problem| printable(problem)));
             }
             Err(error) if is_gone(&error) && listed_now(connection, subject).await?.is_empty() => {}
@@ -187,7 +191,8 @@ impl Outcome {
     }
 
     fn finish(self, subject: &Subject) -> Checked {
-        let Self { mut problems, unchecked, segments, bytes, missing_copies, objects } = self;
+        let Self { mut problems, unchecked, segments, bytes, missing_copies, .. } = self;
+        let (objects, objects_too_large) = (self.objects, self.objects_too_large);
         let mut told = BTreeSet::new();
         problems.retain(|problem| told.insert(problem.clone()));
         let verdict = match (problems.is_empty(), unchecked.is_empty()) {
@@ -205,6 +210,7 @@ impl Outcome {
             bytes,
             missing_copies,
             objects,
+            objects_too_large,
         }
     }
 }
@@ -289,8 +295,12 @@ impl Checked {
                     0 => String::new(),
                     some => format!(", {} still to be made", counted(some, "copy", "copies")),
                 };
+                let unhashed = match self.objects_too_large {
+                    0 => String::new(),
+                    some => format!(" ({some} too large to hash)"),
+                };
                 let sound = size(self.bytes);
-                ("ok", format!("{segments}, {sound}, {} objects{missing}", self.objects))
+                ("ok", format!("{segments}, {sound}, {} objects{unhashed}{missing}", self.objects))
             }
             Verdict::Damaged => ("DAMAGED", counted(self.problems.len(), "problem", "problems")),
             Verdict::Unchecked => ("UNCHECKED", "not everything could be looked at".to_owned()),

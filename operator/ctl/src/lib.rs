@@ -9,6 +9,7 @@ pub mod audit;
 pub mod check;
 pub mod endpoint;
 pub mod grant;
+pub mod maintenance;
 pub mod moment;
 pub mod node;
 pub mod output;

@@ -58,6 +58,7 @@ fn placement(placement: &Placement) -> Value {
         "voters": placement.voters.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "preferred_leader": placement.preferred_leader.to_string(),
         "epoch": placement.epoch.0,
+        "leaving": placement.leaving.iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
 }
 

@@ -58,7 +58,13 @@ pub const SETTINGS: &[Known] = &[
         key: "object.copyBytesPerSecond",
         kind: Kind::Bytes(1 << 20, 1 << 40),
         default: "256M",
-        about: "what all nodes together copy in a second, for repairs and moves",
+        about: "what all nodes together copy in a second, for repairs, moves and runs",
+    },
+    Known {
+        key: "object.gcRetention",
+        kind: Kind::Span(0, 365 * 24 * 3_600),
+        default: "7d",
+        about: "how long `gc` keeps dropped objects",
     },
 ];
 

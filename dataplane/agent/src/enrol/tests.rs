@@ -59,12 +59,24 @@ async fn open(joining: Joining, files: &Arc<MemoryFiles>) -> Result<Arc<Enrolmen
 async fn s46_keys_and_certificates_survive_a_power_cut_and_need_no_control_plane() {
     let ((files, directory), authority) = (folder(), authority(1));
     identity::store(&*files, &directory, &enrolled(&authority, NODE)).unwrap();
+    incarnation::raise(&*files, &directory).unwrap();
     files.crash();
     let enrolment = open(joining(&authority, Some(NODE), &directory), &files).await.unwrap();
     assert_eq!((enrolment.node(), enrolment.cluster()), (NODE, ClusterId([1; 16])));
     assert!(enrolment.tls(ProcessRole::Object).is_some());
     assert!(enrolment.tls(ProcessRole::Metadata).is_none());
     assert!(!enrolment.is_due());
+}
+
+#[tokio::test]
+async fn s23_keys_without_a_count_of_starts_are_of_a_disk_that_lost_something() {
+    let ((files, directory), authority) = (folder(), authority(1));
+    identity::store(&*files, &directory, &enrolled(&authority, NODE)).unwrap();
+    // The control plane knows the count, and here is none that could be asked.
+    let opening = open(joining(&authority, Some(NODE), &directory), &files);
+    assert!(tokio::time::timeout(Duration::from_millis(300), opening).await.is_err());
+    incarnation::raise(&*files, &directory).unwrap();
+    open(joining(&authority, Some(NODE), &directory), &files).await.unwrap();
 }
 
 #[tokio::test]
@@ -89,6 +101,7 @@ async fn bad_input_155_keys_of_another_node_or_cluster_are_refused_and_left() {
 async fn bad_input_155_keys_of_a_node_with_other_roles_are_refused_and_left() {
     let ((files, directory), authority) = (folder(), authority(1));
     identity::store(&*files, &directory, &enrolled(&authority, NODE)).unwrap();
+    incarnation::raise(&*files, &directory).unwrap();
     for roles in [vec![], vec![ProcessRole::Frontend]] {
         let joining = Joining { roles, ..joining(&authority, None, &directory) };
         let refused = open(joining, &files).await.unwrap_err();

@@ -10,6 +10,7 @@ use super::cluster::ClusterVerb;
 use super::credential::CredentialArgs;
 use super::grant::{GrantArgs, GrantsArgs};
 use super::login::LoginArgs;
+use super::maintenance::{CompactArgs, GcArgs};
 use super::node::NodeVerb;
 use super::rebalance::RebalanceVerb;
 use super::repo::RepoVerb;
@@ -136,6 +137,8 @@ pub(crate) enum Verb {
     #[command(subcommand)]
     Flag(FlagVerb),
     Check(CheckArgs),
+    Compact(CompactArgs),
+    Gc(GcArgs),
     /// Bring a lost control plane back
     #[command(subcommand)]
     Cluster(ClusterVerb),
@@ -173,6 +176,8 @@ impl Verb {
             Self::Config(verb) => verb.run(console).await?,
             Self::Flag(verb) => verb.run(console).await?,
             Self::Check(args) => return args.run(console).await,
+            Self::Compact(args) => return args.run(console).await,
+            Self::Gc(args) => return args.run(console).await,
             Self::Cluster(verb) => verb.run(console).await?,
             Self::Audit(args) => args.run(console).await?,
             Self::Login(args) => args.run(console).await?,

@@ -10,7 +10,7 @@ use gitstratum_ctl::Exit;
 use super::Failure;
 
 /// Verbs of later versions: they are not in the help, and who types one is told so.
-const LATER: &[&str] = &["compact", "gc", "limit", "agent"];
+const LATER: &[&str] = &["limit", "agent"];
 
 /// Prints what `error` has to say and gives the exit code.
 pub(super) fn end(error: &clap::Error) -> ExitCode {

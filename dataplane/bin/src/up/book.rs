@@ -14,14 +14,13 @@ use gitstratum_core::{NodeId, ProcessRole};
 use gitstratum_identity::transport::{AddressBook, RoleDialer, TcpDialer};
 use gitstratum_identity::{BoxStream, Dialer, InternalTls, Service};
 use gitstratum_proto::control::v1::{Layout, Node};
+use gitstratum_proto::node_state;
 use parking_lot::RwLock;
 
 use super::addresses::{Addresses, NodeAddresses};
 
 /// Most voters of a control plane.
 const CONTROLS_MAX: usize = 5;
-/// State of a node that is gone for good, on the wire.
-const REMOVED: u32 = 6;
 
 /// Where every node's services are, as far as is known.
 #[derive(Default)]
@@ -66,7 +65,7 @@ impl Book {
     /// Takes in where the nodes say that they are.
     pub(super) fn learn(&self, layout: &Layout) {
         let mut learned = Learned::default();
-        for node in layout.nodes.iter().filter(|node| node.state != REMOVED) {
+        for node in layout.nodes.iter().filter(|node| node.state != node_state::REMOVED) {
             let id = NodeId(node.id);
             for endpoint in &node.endpoints {
                 let address = endpoint.address.parse().ok();
@@ -120,7 +119,7 @@ impl Book {
 /// Whether the node has a control plane.
 pub(super) fn has_control(node: &Node) -> bool {
     let is_control = |role: &String| role == ProcessRole::Control.as_str();
-    node.state != REMOVED && node.roles.iter().any(is_control)
+    node.state != node_state::REMOVED && node.roles.iter().any(is_control)
 }
 
 impl AddressBook for Book {
@@ -185,7 +184,7 @@ mod tests {
         book.learn(&layout(vec![moved]));
         assert_eq!(book.address(NodeId(4), Service::Bulk), "10.0.0.9:2".parse().ok());
         assert_eq!(book.address(NodeId(4), Service::Object), None);
-        book.learn(&layout(vec![Node { state: REMOVED, ..joined }]));
+        book.learn(&layout(vec![Node { state: node_state::REMOVED, ..joined }]));
         assert_eq!(book.address(NodeId(4), Service::Bulk), None);
     }
 

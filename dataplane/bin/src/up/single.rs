@@ -16,8 +16,8 @@ use gitstratum_control_plane::Cluster;
 use gitstratum_core::{Clock, Entropy, NodeId, ProcessRole, SystemClock, SystemEntropy};
 use gitstratum_identity::Peer;
 use gitstratum_process::{
-    Drain, DrainTrigger, Health, LogConfig, LogFormat, Metrics, ProbeServer, Signals, StallWatch,
-    TaskGroup, exit_at_once, spawn, start_logging,
+    Drain, DrainTrigger, Health, LogConfig, Metrics, ProbeServer, Signals, StallWatch, TaskGroup,
+    exit_at_once, spawn, start_logging,
 };
 use gitstratum_store::{Files, RocksEngine, RocksMemory, RoleDirectory, SystemFiles};
 
@@ -47,8 +47,8 @@ const HAND_OVER_WITHIN: Duration = Duration::from_secs(3);
 /// # Errors
 /// What is wrong, in one line with its causes.
 pub(crate) async fn run(settings: RoleSettings) -> Result<ExitCode> {
-    start_logging(&LogConfig { filter: settings.log_filter.clone(), format: LogFormat::Auto })
-        .context("starting the log")?;
+    let filter = settings.log_filter.clone();
+    start_logging(&LogConfig { filter, ..LogConfig::default() }).context("starting the log")?;
     let signals = Signals::install().context("listening for signals")?;
     let (stop, stopping) = Drain::new();
     let waiting = spawn("stop signal", async move {

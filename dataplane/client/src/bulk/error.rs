@@ -22,7 +22,7 @@ pub enum Error {
         node: NodeId,
         /// What failed.
         #[source]
-        source: hyper::Error,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// No answer in time.
     #[error("node {node} did not answer in time")]
@@ -79,6 +79,19 @@ pub enum Error {
 }
 
 impl Error {
+    /// The connection to `node` broke under a call.
+    pub(super) fn broken(
+        node: NodeId,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self::Exchange { node, source: source.into() }
+    }
+
+    /// Whether only a connection is known to be gone: the node may be well.
+    pub const fn is_broken_connection(&self) -> bool {
+        matches!(self, Self::Exchange { .. })
+    }
+
     /// What kind of failure it is.
     pub fn kind(&self) -> ErrorKind {
         match self {

@@ -14,11 +14,15 @@ use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
 use super::Error;
 
 /// Most idle connections kept to one node.
 const IDLE_PER_NODE_MAX: usize = 16;
+/// Longest that one is kept: half of what the other side waits for a request's head before it
+/// closes, so that a request never meets that closing.
+const IDLE_MAX: Duration = Duration::from_secs(15);
 /// Most calls under way to one node.
 const CALLS_PER_NODE_MAX: usize = 256;
 /// Longest wait for a place among them.
@@ -46,9 +50,15 @@ pub(super) struct Pool {
     nodes: Mutex<BTreeMap<NodeId, Arc<NodePool>>>,
 }
 
+/// A connection without a call.
+struct Idle {
+    sender: Sender,
+    since: Instant,
+}
+
 struct NodePool {
     node: NodeId,
-    idle: Mutex<Vec<Sender>>,
+    idle: Mutex<Vec<Idle>>,
     places: Arc<Semaphore>,
 }
 
@@ -73,12 +83,28 @@ impl Pool {
         let place = tokio::time::timeout(PLACE_DEADLINE, Arc::clone(&pool.places).acquire_owned());
         let place = place.await.map_err(|_| Error::Busy { node })?;
         let place = place.expect("because the semaphore is never closed");
-        let mut sender = match pool.take_idle() {
-            Some(sender) => sender,
-            None => self.connect(node).await?,
+        let mut request = request.map(|body| body.0);
+        let (sender, answer) = loop {
+            let idle = pool.take_idle();
+            let was_idle = idle.is_some();
+            let mut sender = match idle {
+                Some(sender) => sender,
+                None => self.connect(node).await?,
+            };
+            match sender.try_send_request(request).await {
+                Ok(answer) => break (sender, answer),
+                // It closed before anything was sent: there are at most as many of these as
+                // idle ones, and the last one is new.
+                Err(mut error) if was_idle && error.message().is_some() => {
+                    request = error.take_message().expect("because it was just looked at");
+                }
+                Err(error) => {
+                    // The others were made to the same process: it may be gone.
+                    pool.idle.lock().clear();
+                    return Err(Error::broken(node, error.into_error()));
+                }
+            }
         };
-        let answer = sender.send_request(request.map(|body| body.0)).await;
-        let answer = answer.map_err(|source| Error::Exchange { node, source })?;
         let (head, body) = answer.into_parts();
         Ok(Answer { node, head, body, sender: Some(sender), pool, _place: place })
     }
@@ -95,7 +121,7 @@ impl Pool {
         let io = self.dialer.dial(node, Service::Bulk).await;
         let io = io.map_err(|source| Error::Connect { node, source })?;
         let made = handshake(TokioIo::new(io)).await;
-        let (sender, connection) = made.map_err(|source| Error::Exchange { node, source })?;
+        let (sender, connection) = made.map_err(|source| Error::broken(node, source))?;
         gitstratum_process::spawn("bulk connection", async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%node, %error, "bulk connection ended");
@@ -109,8 +135,8 @@ impl Pool {
 impl NodePool {
     fn take_idle(&self) -> Option<Sender> {
         let mut idle = self.idle.lock();
-        while let Some(sender) = idle.pop() {
-            if sender.is_ready() {
+        while let Some(Idle { sender, since }) = idle.pop() {
+            if sender.is_ready() && since.elapsed() < IDLE_MAX {
                 return Some(sender);
             }
         }
@@ -120,7 +146,7 @@ impl NodePool {
     fn give_back(&self, sender: Sender) {
         let mut idle = self.idle.lock();
         if idle.len() < IDLE_PER_NODE_MAX && !sender.is_closed() {
-            idle.push(sender);
+            idle.push(Idle { sender, since: Instant::now() });
         }
     }
 }
@@ -163,7 +189,7 @@ impl Answer {
                 }
                 return Ok(None);
             };
-            let frame = frame.map_err(|source| Error::Exchange { node, source })?;
+            let frame = frame.map_err(|source| Error::broken(node, source))?;
             if let Ok(data) = frame.into_data() {
                 return Ok(Some(data));
             }

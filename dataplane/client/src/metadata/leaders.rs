@@ -5,11 +5,9 @@ use std::collections::BTreeSet;
 
 use gitstratum_core::{ErrorKind, NodeId, PartitionId, ProcessRole};
 use gitstratum_proto::control::v1::Node;
+use gitstratum_proto::node_state;
 
 use super::{Error, Partitions};
-
-/// State of a node that is gone for good, on the wire.
-const REMOVED: u32 = 6;
 
 impl Partitions {
     /// Follows a hint at a voter; without one the next voter is tried. Voters that named no
@@ -55,7 +53,7 @@ impl Partitions {
     fn may_lead(&self, voters: &[NodeId], node: NodeId) -> bool {
         let is_known = |known: &Node| {
             known.id == node.0
-                && known.state != REMOVED
+                && known.state != node_state::REMOVED
                 && known.roles.iter().any(|role| role == ProcessRole::Metadata.as_str())
         };
         let snapshot = self.inner.feed.current();

@@ -25,7 +25,7 @@ impl Partitions {
     async fn owners_in(&self, partition: PartitionId, segment: SegmentId) -> Option<Vec<NodeId>> {
         let segment_id = Bytes::copy_from_slice(&segment.0);
         // Only whether it is listed counts, not what its writer may still do.
-        let query = SegmentQuery { segment_id, session: 0, push_number: 0 };
+        let query = SegmentQuery { segment_id, ..SegmentQuery::default() };
         let request = SegmentStatesRequest { partition: partition.0, segments: vec![query] };
         let answer = self.segment_states(partition, request).await.ok()?;
         let listed = answer.states.into_iter().find(|state| state.listed)?;

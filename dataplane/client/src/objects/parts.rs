@@ -52,8 +52,8 @@ impl PartCache {
             return Ok(loaded);
         }
         let flight = Arc::clone(self.flights.lock().entry(key).or_default());
-        let seat = Seat { cache: self, key, flight };
-        let weighed = seat.flight.get_or_init(|| load).await.clone()?;
+        let seat = Seat { cache: self, key, flight: Some(flight) };
+        let weighed = seat.flight().get_or_init(|| load).await.clone()?;
         self.held.insert(key, weighed.clone());
         Ok(weighed.0)
     }
@@ -63,15 +63,27 @@ impl PartCache {
 struct Seat<'a> {
     cache: &'a PartCache,
     key: Key,
-    flight: Flight,
+    /// Until it is dropped.
+    flight: Option<Flight>,
+}
+
+impl Seat<'_> {
+    fn flight(&self) -> &Flight {
+        self.flight.as_ref().expect("because only its end takes it")
+    }
 }
 
 impl Drop for Seat<'_> {
     fn drop(&mut self) {
+        // Let go under the lock: of two that end at once the second has to see that it is the last.
         let mut flights = self.cache.flights.lock();
-        let is_same = |held: &Flight| Arc::ptr_eq(held, &self.flight);
-        let is_over = self.flight.initialized() || Arc::strong_count(&self.flight) <= 2;
-        if is_over && flights.get(&self.key).is_some_and(is_same) {
+        let Some(flight) = self.flight.take() else { return };
+        let (is_loaded, asked) = (flight.initialized(), Arc::downgrade(&flight));
+        drop(flight);
+        let is_over = |held: &Flight| {
+            Arc::downgrade(held).ptr_eq(&asked) && (is_loaded || Arc::strong_count(held) == 1)
+        };
+        if flights.get(&self.key).is_some_and(is_over) {
             flights.remove(&self.key);
         }
     }

@@ -31,9 +31,24 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 pub(crate) struct Joining<M: StateMachine> {
     pub(crate) driver: Driver<M>,
     pub(crate) peers: Peers,
-    /// The nodes that have a voter of this group.
-    pub(crate) voters: Arc<Mutex<BTreeSet<NodeId>>>,
+    pub(crate) voters: Arc<Mutex<Named>>,
     pub(crate) turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// The nodes that have a voter of a group, as far as this node is told.
+pub(crate) enum Named {
+    /// When it was opened. Members that came later are known by the membership alone.
+    Opened(BTreeSet<NodeId>),
+    /// By a layout (S39): who is named no more is not to come, learner or not.
+    Followed(BTreeSet<NodeId>),
+}
+
+impl Named {
+    pub(crate) const fn nodes(&self) -> &BTreeSet<NodeId> {
+        match self {
+            Self::Opened(nodes) | Self::Followed(nodes) => nodes,
+        }
+    }
 }
 
 impl<M: StateMachine> Clone for Joining<M> {
@@ -75,7 +90,7 @@ impl<M: StateMachine> Joining<M> {
 
     /// Whether a replica of `node` is taken in because it asks: where one that votes is to be
     /// replaced, or voters are missing. One that is to take another's place comes in by the change
-    /// that leaves the other out. Members that came later are known by the membership alone.
+    /// that leaves the other out.
     fn may_ask(&self, node: NodeId) -> bool {
         let metrics = self.driver.metrics();
         let metrics = metrics.borrow_watched();
@@ -83,11 +98,12 @@ impl<M: StateMachine> Joining<M> {
             return true;
         }
         let membership = metrics.membership_config.membership();
-        let voters = self.voters.lock();
-        if voters.contains(&node) {
-            return membership.voter_ids().count() < voters.len();
+        let named = self.voters.lock();
+        if named.nodes().contains(&node) {
+            return membership.voter_ids().count() < named.nodes().len();
         }
-        membership.nodes().any(|(_, place)| place.node == node.0)
+        let is_member = || membership.nodes().any(|(_, place)| place.node == node.0);
+        matches!(&*named, Named::Opened(_)) && is_member()
     }
 
     /// The right to change the members.

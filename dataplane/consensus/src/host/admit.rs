@@ -5,8 +5,8 @@ use futures::future::join_all;
 use gitstratum_core::NodeId;
 use openraft::async_runtime::watch::WatchReceiver as _;
 
-use super::Host;
-use super::showing::{Unshown, show_all};
+use super::showing::{Begun, show_all};
+use super::{Electorate, Host};
 use crate::admission::{
     Own, Place, Start, Verdict, Word, answers_needed, is_doubtful, judge_placed,
 };
@@ -34,8 +34,8 @@ pub(crate) struct Admitted {
     pub(crate) is_new: bool,
     /// Whether it took the place of one that was destroyed, and has to be taken in.
     pub(crate) joins: bool,
-    /// This start, for those that have not noted it yet.
-    pub(crate) unshown: Unshown,
+    /// This start, and who has noted it.
+    pub(crate) begun: Begun,
 }
 
 impl Host {
@@ -47,24 +47,27 @@ impl Host {
     pub(super) async fn admit(
         &self,
         group: GroupId,
-        voters: &BTreeSet<NodeId>,
+        electorate: &Electorate,
         place: Place,
     ) -> Result<Admitted, Error> {
         let disk = self.starts.disk(group).await?;
         let own = disk.own;
-        let others: Vec<NodeId> =
-            voters.iter().copied().filter(|node| *node != self.node).collect();
+        let others = electorate.beside(self.node);
         if others.is_empty() {
             let joins = own.start.life > 0;
             let is_new = !own.holds && !joins;
-            let unshown = Unshown { start: own.start, missed: Vec::new() };
-            return Ok(Admitted { replica: disk.replica, is_new, joins, unshown });
+            let begun = Begun { start: own.start, noted: BTreeSet::new() };
+            return Ok(Admitted { replica: disk.replica, is_new, joins, begun });
         }
         let peers = self.peers(group, disk.replica);
-        // This node counts too, whether it is named among them or not.
-        let voters = others.len() + 1;
+        let voters = match place {
+            // No membership that can be in force has more (S39).
+            Place::Later => electorate.voters.len(),
+            // This node counts too, whether it is named among them or not.
+            Place::Founding => others.len() + 1,
+        };
         let words = match place {
-            Place::Later => ask_all(&peers, &others).await,
+            Place::Later => ask_all(&peers, &others, wire::KnownAsk { is_later: true }).await,
             Place::Founding => ask_until_clear(&peers, &others, own).await,
         };
         let (start, replica) = match judge_placed(own, &words, voters, place) {
@@ -100,9 +103,8 @@ impl Host {
         }
         let joins = start.life > 0;
         let is_new = !joins && !own.holds && !words.iter().any(|word| word.holds);
-        let is_missed = |node: &NodeId| !noted.iter().any(|(noted, _)| noted == node);
-        let missed = others.into_iter().filter(is_missed).collect();
-        Ok(Admitted { replica, is_new, joins, unshown: Unshown { start, missed } })
+        let noted = noted.into_iter().map(|(node, _)| node).collect();
+        Ok(Admitted { replica, is_new, joins, begun: Begun { start, noted } })
     }
 }
 
@@ -119,7 +121,7 @@ impl Host {
         let ask = |node: NodeId| {
             let peers = peers.clone();
             async move {
-                let ask = Ask::Known(wire::KnownAsk {});
+                let ask = Ask::Known(wire::KnownAsk { is_later: false });
                 let answer = peers.ask(node, ask, ASK_WITHIN).await;
                 let is_empty = matches!(answer, Ok(Answer::Known(known)) if !known.holds);
                 (!is_empty).then_some(node)
@@ -138,7 +140,7 @@ fn not_admitted(group: GroupId, answers: usize, voters: usize) -> Error {
 async fn ask_until_clear(peers: &Peers, others: &[NodeId], own: Own) -> Vec<Word> {
     let until = tokio::time::Instant::now() + FIRST_WITHIN;
     loop {
-        let words = ask_all(peers, others).await;
+        let words = ask_all(peers, others, wire::KnownAsk { is_later: false }).await;
         if !is_doubtful(own, &words, others.len() + 1) || tokio::time::Instant::now() >= until {
             return words;
         }
@@ -147,8 +149,8 @@ async fn ask_until_clear(peers: &Peers, others: &[NodeId], own: Own) -> Vec<Word
 }
 
 /// What those of `others` say that answer in time.
-async fn ask_all(peers: &Peers, others: &[NodeId]) -> Vec<Word> {
-    let ask = |node: &NodeId| peers.ask(*node, Ask::Known(wire::KnownAsk {}), ASK_WITHIN);
+async fn ask_all(peers: &Peers, others: &[NodeId], ask: wire::KnownAsk) -> Vec<Word> {
+    let ask = |node: &NodeId| peers.ask(*node, Ask::Known(ask), ASK_WITHIN);
     let answers = join_all(others.iter().map(ask)).await;
     let word = |answer| match answer {
         Ok(Answer::Known(known)) => Some(Word {

@@ -10,12 +10,12 @@ use tokio::sync::watch;
 
 use super::admit::{Admitted, join};
 use super::showing::Showing;
-use super::{Host, Registration};
+use super::{Electorate, Host, Registration};
 use crate::admission::Place;
 use crate::applier::{Applied, Applier};
 use crate::error::Error;
 use crate::group::{
-    self, Compactor, Contact, Driver, Failure, Group, Joining, Limits, Reads, Room, Status,
+    self, Compactor, Contact, Driver, Failure, Group, Joining, Limits, Named, Reads, Room, Status,
     Steering,
 };
 use crate::id::GroupId;
@@ -55,11 +55,14 @@ impl Host {
         machine: M,
         voters: &BTreeSet<NodeId>,
     ) -> Result<Group<M>, Error> {
-        self.open_as(Place::Founding, group, machine, voters).await
+        let electorate = Electorate { voters: voters.clone(), ..Electorate::default() };
+        self.open_as(Place::Founding, group, machine, &electorate).await
     }
 
-    /// The same for a group that was begun by others than `voters`: what is not here was never
-    /// here, or is lost. The leader takes this node's replica in (S39); it begins no group.
+    /// The same for a group that was begun by others than these: what is not here was never here,
+    /// or is lost. The leader takes this node's replica in (S39); it begins no group. Answers of as
+    /// many as are a majority of the voters, with this node's own, are needed, whoever of the
+    /// electorate gives them: only from those that would know.
     ///
     /// # Errors
     /// As [`Host::open_among`].
@@ -67,9 +70,9 @@ impl Host {
         &self,
         group: GroupId,
         machine: M,
-        voters: &BTreeSet<NodeId>,
+        electorate: &Electorate,
     ) -> Result<Group<M>, Error> {
-        self.open_as(Place::Later, group, machine, voters).await
+        self.open_as(Place::Later, group, machine, electorate).await
     }
 
     async fn open_as<M: StateMachine>(
@@ -77,7 +80,7 @@ impl Host {
         place: Place,
         group: GroupId,
         machine: M,
-        voters: &BTreeSet<NodeId>,
+        electorate: &Electorate,
     ) -> Result<Group<M>, Error> {
         {
             let mut open = self.members.open.lock();
@@ -86,7 +89,7 @@ impl Host {
             }
             open.insert(group, None);
         }
-        let opened = self.open_registered((group, place), machine, voters).await;
+        let opened = self.open_registered((group, place), machine, electorate).await;
         if opened.is_err() {
             self.members.open.lock().remove(&group);
         }
@@ -97,9 +100,9 @@ impl Host {
         &self,
         (group, place): (GroupId, Place),
         machine: M,
-        voters: &BTreeSet<NodeId>,
+        electorate: &Electorate,
     ) -> Result<Group<M>, Error> {
-        let admitted = self.admit(group, voters, place).await?;
+        let admitted = self.admit(group, electorate, place).await?;
         let replica = admitted.replica;
         let failure = Failure::default();
         let (log, applied) = self.load((group, replica), machine, &failure).await?;
@@ -121,8 +124,8 @@ impl Host {
             log.settle().await;
             return Err(error);
         }
-        let voters = voters.clone();
-        let opened = Opened { group, raft, log, applied, failure, peers, admitted, voters };
+        let electorate = electorate.clone();
+        let opened = Opened { group, raft, log, applied, failure, peers, admitted, electorate };
         Ok(self.handle(opened))
     }
 
@@ -216,7 +219,7 @@ impl Host {
     }
 
     fn handle<M: StateMachine>(&self, opened: Opened<M>) -> Group<M> {
-        let Opened { group, raft, log, applied, failure, peers, admitted, voters } = opened;
+        let Opened { group, raft, log, applied, failure, peers, admitted, electorate } = opened;
         let (sender, status) = watch::channel(Status::of(&raft.metrics().borrow_watched()));
         let stores = (log.clone(), Arc::clone(&applied));
         let driver = Driver::new(raft, stores, sender, failure.clone());
@@ -227,22 +230,23 @@ impl Host {
         let leaving = Arc::clone(&self.leaving);
         let steering = Steering { driver: driver.clone(), peers: peers.clone(), leaving };
         if admitted.joins {
-            let others = voters.iter().copied().filter(|node| *node != self.node).collect();
-            let asked = (admitted.unshown.start.life, others);
+            let asked = (admitted.begun.start.life, electorate.beside(self.node));
             driver.run_beside("replica", join(driver.clone(), peers.clone(), asked));
         }
+        let named = watch::Sender::new(electorate.clone());
         let showing = Showing {
             starts: self.starts.clone(),
             peers: peers.clone(),
             driver: driver.clone(),
             failure: failure.clone(),
+            electorate: named.subscribe(),
         };
         // Not beside the group: it may have to end it, and see to what comes after.
-        gitstratum_process::spawn("replica start", showing.run(admitted.unshown)).detach();
+        gitstratum_process::spawn("replica start", showing.run(admitted.begun)).detach();
         let joining = Joining {
             driver: driver.clone(),
             peers,
-            voters: Arc::new(Mutex::new(voters)),
+            voters: Arc::new(Mutex::new(Named::Opened(electorate.voters))),
             turn: Arc::default(),
         };
         let compactor = Compactor {
@@ -279,6 +283,7 @@ impl Host {
             steering,
             joining,
             is_new: admitted.is_new,
+            named,
             registration: Registration { group, members: Arc::clone(&self.members) },
         })
     }
@@ -292,7 +297,7 @@ struct Opened<M: StateMachine> {
     failure: Failure,
     peers: Peers,
     admitted: Admitted,
-    voters: BTreeSet<NodeId>,
+    electorate: Electorate,
 }
 
 /// The typed error behind openraft's, where there is one.

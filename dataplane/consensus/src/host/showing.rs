@@ -1,8 +1,11 @@
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures::future::join_all;
 use gitstratum_core::NodeId;
+use tokio::sync::watch;
 
+use super::Electorate;
 use super::admit::ASK_WITHIN;
 use super::starts::Starts;
 use crate::admission::Start;
@@ -18,11 +21,11 @@ const AGAIN_AFTER: Duration = Duration::from_millis(500);
 /// After so many tries a peer will see the next start.
 const TRIES_MAX: u32 = 7_200;
 
-/// A start, and the nodes that have not noted it.
+/// A start, and the nodes that have noted it.
 #[derive(Clone, Debug)]
-pub(crate) struct Unshown {
+pub(crate) struct Begun {
     pub(super) start: Start,
-    pub(super) missed: Vec<NodeId>,
+    pub(super) noted: BTreeSet<NodeId>,
 }
 
 /// What peers said to a start that they were shown.
@@ -55,28 +58,42 @@ pub(super) async fn show_all(peers: &Peers, others: &[NodeId], start: Start) -> 
     shown
 }
 
-/// Goes on to show a start to those that were away: a majority is enough to begin; the more
-/// know, the sooner a rollback is found out.
+/// Goes on to show a start to those that were away, or are named since: a majority is enough to
+/// begin; the more know, the sooner a rollback is found out.
 pub(super) struct Showing<M: StateMachine> {
     pub(super) starts: Starts,
     pub(super) peers: Peers,
     pub(super) driver: Driver<M>,
     pub(super) failure: Failure,
+    /// Who may vote in the group, as far as this node is told.
+    pub(super) electorate: watch::Receiver<Electorate>,
 }
 
 impl<M: StateMachine> Showing<M> {
-    /// Ends when all have noted it, or with the group.
-    pub(super) async fn run(self, unshown: Unshown) {
-        let Unshown { start, mut missed } = unshown;
-        for _ in 0..TRIES_MAX {
-            if missed.is_empty() {
-                return;
+    /// Ends with the group.
+    pub(super) async fn run(mut self, begun: Begun) {
+        let Begun { start, mut noted } = begun;
+        let mut tries = 0;
+        loop {
+            let mut missed = self.electorate.borrow_and_update().beside(self.starts.node);
+            missed.retain(|node| !noted.contains(node));
+            if missed.is_empty() || tries == TRIES_MAX {
+                if self.electorate.changed().await.is_err() {
+                    return;
+                }
+                tries = 0;
+                continue;
             }
+            tries += 1;
             tokio::time::sleep(AGAIN_AFTER).await;
             if self.driver.has_ended() {
                 return;
             }
             let shown = show_all(&self.peers, &missed, start).await;
+            if self.driver.has_ended() {
+                // What is open by now, if anything, is judged by its own start.
+                return;
+            }
             if let Some(later) = shown.later {
                 return self.end(later).await;
             }
@@ -84,7 +101,7 @@ impl<M: StateMachine> Showing<M> {
                 tracing::warn!(%error, group = %self.peers.group, "starts of peers are not noted");
                 continue;
             }
-            missed.retain(|node| !shown.noted.iter().any(|(noted, _)| noted == node));
+            noted.extend(shown.noted.iter().map(|(node, _)| *node));
         }
     }
 

@@ -43,11 +43,10 @@ impl Starts {
         ask: &Ask,
     ) -> Result<Option<Answer>, Error> {
         match ask {
-            Ask::Known(wire::KnownAsk {}) => {
+            Ask::Known(ask) => {
                 let (seen, disk) = (self.seen(group, sender).await?, self.disk(group).await?.own);
-                if disk.start.life > 0 && seen.is_none() {
-                    // What was shown here before was lost with the disk.
-                    return Ok(Some(Answer::Refused("it does not know any more".to_owned())));
+                if seen.is_none() && !vouches(disk, *ask) {
+                    return Ok(Some(Answer::Refused("it does not know".to_owned())));
                 }
                 let (seen, holds) = (seen.unwrap_or_default(), disk.holds);
                 let answer = wire::KnownAnswer { life: seen.life, number: seen.number, holds };
@@ -188,6 +187,13 @@ impl Starts {
         let written = self.committer.commit(batch, Durability::Synced).await;
         written.map_err(|source| Error::Commit { group, source })
     }
+}
+
+/// Whether one that was shown no start says by that that there was none. What was shown before the
+/// replica's life began was lost with the disk. Where voters have changed, one that has nothing
+/// may have come later than the start that is asked for.
+const fn vouches(own: Own, ask: wire::KnownAsk) -> bool {
+    own.start.life == 0 && (own.holds || !ask.is_later)
 }
 
 fn put_replica(group: GroupId, id: u64, start: Start, batch: &mut Batch) {

@@ -111,7 +111,7 @@ impl<M: StateMachine> Member for Served<M> {
 
     fn is_replicated(&self) -> bool {
         // What was lost with the disk the log does not tell any more.
-        let is_known = self.joining.voters.lock().len() > 1;
+        let is_known = self.joining.voters.lock().nodes().len() > 1;
         let metrics = self.driver.metrics();
         is_known || metrics.borrow_watched().membership_config.voter_ids().nth(1).is_some()
     }

@@ -9,13 +9,14 @@ use futures::future::join_all;
 use gitstratum_core::{NodeId, SystemClock};
 use gitstratum_store::MemoryEngine;
 use prost::Message as _;
+use tokio::sync::watch;
 
 use crate::network::BoxFuture;
 use crate::testing::{LocalNetwork, Register};
 use crate::wire::{self, Ask};
 use crate::{
-    Config, Error, Group, GroupId, Host, HostOptions, LogIndex, Network, NetworkError, Status,
-    families,
+    Config, Electorate, Error, Group, GroupId, Host, HostOptions, LogIndex, Network, NetworkError,
+    Status, families,
 };
 
 const GROUP: GroupId = GroupId(4);
@@ -60,6 +61,36 @@ fn host_on(
     host
 }
 
+/// A way on which refused wishes to be taken in are counted.
+struct Joins {
+    way: Arc<dyn Network>,
+    refused: watch::Sender<u32>,
+}
+
+impl Network for Joins {
+    fn send(
+        &self,
+        group: GroupId,
+        target: NodeId,
+        message: Bytes,
+    ) -> BoxFuture<'static, Result<Bytes, NetworkError>> {
+        let request = wire::Request::decode(message.clone()).unwrap();
+        let sent = self.way.send(group, target, message);
+        if !matches!(request.ask, Some(Ask::Join(_))) {
+            return sent;
+        }
+        let refused = self.refused.clone();
+        Box::pin(async move {
+            let answer = sent.await?;
+            let response = wire::Response::decode(answer.clone()).unwrap();
+            if matches!(response.answer, Some(wire::Answer::Refused(_))) {
+                refused.send_modify(|refused| *refused += 1);
+            }
+            Ok(answer)
+        })
+    }
+}
+
 /// Starts all hosts first: they ask each other.
 async fn start(network: &Arc<LocalNetwork>, disks: &[(NodeId, Arc<MemoryEngine>)]) -> Vec<Node> {
     let hosts: Vec<_> =
@@ -96,11 +127,17 @@ async fn leader(nodes: &[Node]) -> Group<Register> {
     tokio::time::timeout(PATIENCE, leading).await.expect("because a majority is up")
 }
 
-/// Opens the group on a node that is to vote in it with those of `voters`.
-async fn open_later(host: &Host, voters: &BTreeSet<NodeId>) -> Group<Register> {
+/// Those of a group whose voters change: `voters` are to be, `leaving` vote until then.
+fn electorate(voters: &[u64], leaving: &[u64]) -> Electorate {
+    let nodes = |of: &[u64]| of.iter().copied().map(NodeId).collect();
+    Electorate { voters: nodes(voters), leaving: nodes(leaving) }
+}
+
+/// Opens the group on a node where its voters are not those of the founding any more.
+async fn open_later(host: &Host, electorate: &Electorate) -> Group<Register> {
     let opened = async {
         loop {
-            match host.open_later(GROUP, Register::new(), voters).await {
+            match host.open_later(GROUP, Register::new(), electorate).await {
                 Err(Error::NotAdmitted { .. }) => tokio::task::yield_now().await,
                 opened => return opened.unwrap(),
             }
@@ -293,29 +330,113 @@ async fn s39_s23_a_node_that_votes_no_more_forgets_the_group_and_may_come_back()
     }
 }
 
-/// Node 4 votes in place of node 1; what 1 and 3 saw of node 2 it never did. Of a node 2 that was
-/// rolled back it must not say that nothing is missing.
-#[tokio::test(flavor = "multi_thread")]
-async fn s23_s39_a_new_voter_vouches_for_nobody_whose_start_it_was_not_shown() {
+/// Whether the newcomer has opened the group yet.
+#[derive(PartialEq, Eq)]
+enum Newcomer {
+    Open,
+    Virgin,
+}
+
+/// Node 4 is to vote in place of node 1; what 1 and 3 saw of node 2 it never did. Of a node 2 that
+/// was rolled back it must not say that nothing is missing.
+async fn vouches_for_nobody(newcomer: Newcomer) {
     let (network, mut nodes) = of_three().await;
     nodes[1].host.shutdown().await;
     let (copy, disk) = (nodes[1].memory.crash(), nodes[1].memory.crash());
     restart(&network, &mut nodes, 1, disk).await;
     propose(&nodes, "not in the copy").await;
     nodes[1].host.shutdown().await;
-    let now: BTreeSet<NodeId> = [2, 3, 4].map(NodeId).into();
+    let now = electorate(&[2, 3, 4], &[1]);
     let fourth = host(&network, NodeId(4), &MemoryEngine::new(&families()));
-    let group = open_later(&fourth, &now).await;
-    assert!(!group.is_new());
+    if newcomer == Newcomer::Open {
+        assert!(!open_later(&fourth, &now).await.is_new());
+    }
+    // Either of them knows better.
+    network.cut(NodeId(1));
     network.cut(NodeId(3));
     let rolled_back = host(&network, NodeId(2), &copy);
     for _ in 0..3 {
-        let opened = rolled_back.open_among(GROUP, Register::new(), &now).await;
+        let opened = rolled_back.open_later(GROUP, Register::new(), &now).await;
         assert!(matches!(opened, Err(Error::NotAdmitted { .. })), "node 4 does not know");
     }
     for host in [&nodes[0].host, &nodes[2].host, &fourth, &rolled_back] {
         host.shutdown().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s23_s39_a_new_voter_vouches_for_nobody_whose_start_it_was_not_shown() {
+    vouches_for_nobody(Newcomer::Open).await;
+}
+
+/// The same before it has even opened the group: nothing on its disk says that it came later.
+#[tokio::test(flavor = "multi_thread")]
+async fn s23_s39_a_new_voter_that_has_not_opened_yet_vouches_for_nobody() {
+    vouches_for_nobody(Newcomer::Virgin).await;
+}
+
+/// Nodes 1 to 3 vote, 4 is to take the place of 1 and has only just started. All of 1 to 3 have
+/// ended.
+async fn before_a_move() -> (Arc<LocalNetwork>, Vec<Node>) {
+    let (network, nodes) = of_three().await;
+    let last = propose(&nodes, "before").await;
+    equal(&nodes, last).await;
+    for node in &nodes {
+        node.host.shutdown().await;
+    }
+    (network, nodes)
+}
+
+/// Starts a node of a group whose voters change: all hosts first, for they answer each other.
+async fn start_moving(
+    network: &Arc<LocalNetwork>,
+    disks: &[&Node],
+    moving: &Electorate,
+) -> Vec<Node> {
+    let hosts: Vec<_> = disks
+        .iter()
+        .map(|node| (node.id, Arc::clone(&node.memory), host(network, node.id, &node.memory)))
+        .collect();
+    let opening = hosts.into_iter().map(|(id, memory, host)| async move {
+        let group = open_later(&host, moving).await;
+        Node { id, memory, host, group }
+    });
+    join_all(opening).await
+}
+
+/// The group is as it was before the move, and one of its voters is down: the newcomer knows
+/// nobody, and the two that are left are a majority.
+#[tokio::test(flavor = "multi_thread")]
+async fn s23_s39_who_leaves_and_one_other_voter_are_admitted_while_one_is_down() {
+    let (network, nodes) = before_a_move().await;
+    network.cut(NodeId(3));
+    let fourth = host(&network, NodeId(4), &MemoryEngine::new(&families()));
+    let started =
+        start_moving(&network, &[&nodes[0], &nodes[1]], &electorate(&[4, 2, 3], &[1])).await;
+    propose(&started, "by 1 and 2").await;
+    for host in started.iter().map(|node| &node.host).chain([&fourth]) {
+        host.shutdown().await;
+    }
+}
+
+/// The newcomer is dead and another voter is down: who is to leave vouches for who stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn s23_s39_who_stays_is_admitted_by_the_word_of_who_leaves() {
+    let (network, nodes) = before_a_move().await;
+    network.cut(NodeId(3));
+    network.cut(NodeId(4));
+    // It only answers: its own group is not open.
+    let leaving = host(&network, NodeId(1), &nodes[0].memory);
+    let moving = electorate(&[4, 2, 3], &[1]);
+    let started = start_moving(&network, &[&nodes[1]], &moving).await;
+    // A majority of no membership, alone: without the word of who leaves it is not admitted.
+    started[0].host.shutdown().await;
+    leaving.shutdown().await;
+    network.cut(NodeId(1));
+    let alone = host(&network, NodeId(2), &started[0].memory);
+    let opened = alone.open_later(GROUP, Register::new(), &moving).await;
+    assert!(matches!(opened.err(), Some(Error::NotAdmitted { answers: 0, needed: 1, .. })));
+    alone.shutdown().await;
 }
 
 /// A learner that is to be no voter after all is gone, and one that takes another's place comes
@@ -325,9 +446,12 @@ async fn s39_a_change_of_voters_leaves_no_learner_behind_and_is_one_change() {
     let (network, nodes) = of_three().await;
     let leader = leader(&nodes).await;
     let others: Vec<NodeId> = voters().into_iter().filter(|id| *id != leader.node()).collect();
-    let now = BTreeSet::from([leader.node(), others[0], NodeId(4)]);
+    let voters_now = BTreeSet::from([leader.node(), others[0], NodeId(4)]);
+    let now = Electorate { voters: voters_now, leaving: [others[1]].into() };
     leader.follow_voters(&now);
-    let fourth = host(&network, NodeId(4), &MemoryEngine::new(&families()));
+    let (refused, mut refusals) = watch::channel(0);
+    let way = Arc::new(Joins { way: network.from(NodeId(4)), refused });
+    let fourth = host_on(&network, way, NodeId(4), &MemoryEngine::new(&families()));
     let group = open_later(&fourth, &now).await;
     let learning = async {
         let new = BTreeSet::from([NodeId(4)]);
@@ -339,12 +463,12 @@ async fn s39_a_change_of_voters_leaves_no_learner_behind_and_is_one_change() {
     let mut status = leader.watch();
     let learns = |status: &Status| status.learners == BTreeSet::from([NodeId(4)]);
     tokio::time::timeout(PATIENCE, status.wait_for(learns)).await.unwrap().unwrap();
-    // It asks twice a second.
-    for number in 0..20 {
-        propose(&nodes, &number.to_string()).await;
-        assert_eq!(leader.status().voters, voters());
-        tokio::time::sleep(Duration::from_millis(60)).await;
-    }
+    // It asks all three again and again, the leader too; the entry is behind what that has begun.
+    let before = *refusals.borrow();
+    let asked = refusals.wait_for(|refusals| *refusals >= before + 6);
+    tokio::time::timeout(PATIENCE, asked).await.unwrap().unwrap();
+    propose(&nodes, "after it has asked").await;
+    assert_eq!(leader.status().voters, voters());
     leader.change_voters(&voters()).await.unwrap();
     let is_gone = |status: &Status| status.learners.is_empty() && status.voters == voters();
     tokio::time::timeout(PATIENCE, status.wait_for(is_gone)).await.unwrap().unwrap();
@@ -352,6 +476,62 @@ async fn s39_a_change_of_voters_leaves_no_learner_behind_and_is_one_change() {
     fourth.shutdown().await;
     for node in &nodes {
         node.host.shutdown().await;
+    }
+}
+
+/// A node that started by the layout of before, when node 4 had been named already, is shown to it
+/// once it is told: else node 4 would know an older start of it, and vouch for that.
+#[tokio::test(flavor = "multi_thread")]
+async fn s23_s39_a_start_is_shown_to_who_is_named_later() {
+    let (network, nodes) = of_three().await;
+    let fourth = host(&network, NodeId(4), &MemoryEngine::new(&families()));
+    let knows = async || {
+        let ask = Some(Ask::Known(wire::KnownAsk { is_later: true }));
+        let request = wire::Request { group: GROUP.0, from: 2, to: 4, to_replica: 0, ask };
+        let answer = fourth.receive(NodeId(2), request.encode_to_vec().into()).await.unwrap();
+        let answer = wire::Response::decode(answer).unwrap().answer;
+        matches!(answer, Some(wire::Answer::Known(known)) if known.number == 1)
+    };
+    assert!(!knows().await);
+    nodes[1].group.follow_voters(&electorate(&[4, 2, 3], &[1]));
+    let shown = async {
+        while !knows().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, shown).await.expect("it is shown");
+    for host in nodes.iter().map(|node| &node.host).chain([&fourth]) {
+        host.shutdown().await;
+    }
+}
+
+/// It is a learner yet, and the layout has given it up: that it asks makes it no fourth voter. Where
+/// no layout says who votes, a member that came later may ask.
+#[tokio::test(flavor = "multi_thread")]
+async fn s39_s23_a_learner_that_was_given_up_is_not_taken_in_because_it_asks() {
+    let (network, nodes) = of_three().await;
+    let leader = leader(&nodes).await;
+    let asked = nodes.iter().find(|node| node.id == leader.node()).unwrap();
+    let fourth = host(&network, NodeId(4), &MemoryEngine::new(&families()));
+    // Of the founding, and one besides: it does not ask to be taken in by itself.
+    let opened = fourth.open_among(GROUP, Register::new(), &voters()).await.unwrap();
+    assert!(!opened.has_vote());
+    let new = BTreeSet::from([NodeId(4)]);
+    let learning = async {
+        while leader.add_learners(&new, PATIENCE).await.ok() != Some(new.clone()) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, learning).await.expect("it learns");
+    leader.follow_voters(&Electorate { voters: voters(), ..Electorate::default() });
+    let ask = Some(Ask::Join(wire::JoinAsk { replica: 4, life: 1 }));
+    let (from, to) = (4, asked.id.0);
+    let request = wire::Request { group: GROUP.0, from, to, to_replica: 0, ask };
+    let answer = asked.host.receive(NodeId(4), request.encode_to_vec().into()).await.unwrap();
+    let answer = wire::Response::decode(answer).unwrap().answer;
+    assert!(matches!(answer, Some(wire::Answer::Refused(_))), "{answer:?}");
+    for host in nodes.iter().map(|node| &node.host).chain([&fourth]) {
+        host.shutdown().await;
     }
 }
 

@@ -8,7 +8,7 @@ use gitstratum_core::{ObjectId, ObjectKind};
 use gitstratum_git::fsck::{
     self, GITATTRIBUTES_LEN_MAX, GITMODULES_LEN_MAX, SpecialBlob, SpecialKind,
 };
-use gitstratum_git::graph::{Commit, Tag};
+use gitstratum_git::graph::{Commit, Notes, Tag};
 use gitstratum_git::pack::{Limits, Linked, ReadFrom, Reader, Reference, Resolved, mark_strays};
 use roaring::RoaringBitmap;
 
@@ -57,7 +57,7 @@ impl Checked {
 /// Whatever makes the pack unacceptable.
 pub(super) fn check(resolution: Resolution, tips: &[ObjectId]) -> Result<Unjudged, Error> {
     let Resolution { resolved, inspector, spool, annex, limits } = resolution;
-    let Inspector { mut fsck, links, commits, tags, .. } = inspector;
+    let Inspector { mut fsck, links, notes: Notes { commits, tags, .. }, .. } = inspector;
     let linked = links.finish(&resolved).map_err(|source| Error::Links { source })?;
     let from = ReadFrom { pack: spool.as_ref(), bases: &annex };
     let pending = judge_inside(&mut fsck, &resolved, from, &limits)?;

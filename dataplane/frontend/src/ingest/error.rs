@@ -1,6 +1,7 @@
 use std::error::Error as StdError;
 use std::io;
 
+use gitstratum_client::cluster::NoOwners;
 use gitstratum_client::{bulk, objects};
 use gitstratum_core::{ErrorKind, ObjectId, SegmentId};
 use gitstratum_git::pack::{self, LinkError, MarkError};
@@ -103,6 +104,12 @@ pub(crate) enum Error {
 
 /// What a client reads when an object is missing, whatever the reason.
 pub(crate) const MISSING: &str = "missing necessary objects";
+
+impl From<NoOwners> for Error {
+    fn from(NoOwners { owners, quorum }: NoOwners) -> Self {
+        Self::NoOwners { owners, quorum }
+    }
+}
 
 impl Error {
     /// Translates what the pack's own checks say.

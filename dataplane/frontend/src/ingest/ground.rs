@@ -7,7 +7,7 @@ use gitstratum_client::objects::Location;
 use gitstratum_core::{ObjectFormat, ObjectId, PackId};
 use gitstratum_git::fsck::{self, SpecialBlob};
 use gitstratum_git::index::ContentHash;
-use gitstratum_git::part::Ordinal;
+use gitstratum_git::parts::Place;
 
 use super::check::{Checked, special_bytes_max};
 use super::inspect::fsck_error;
@@ -31,13 +31,6 @@ pub(crate) enum Copies {
     Shadowed,
     /// The new pack answers too: nothing has to be reachable.
     Answering,
-}
-
-/// Where an object answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
-    pub(super) pack: PackId,
-    pub(super) ordinal: Ordinal,
 }
 
 /// What one version of the repository means for a pack.
@@ -88,7 +81,7 @@ async fn find_outside(
         let expected = checked.outside[number].kind;
         let location = location.filter(|location| location.record.kind == expected);
         let location = location.ok_or(Error::Missing)?;
-        ground.outside.insert(ids[number], Place::of(&location));
+        ground.outside.insert(ids[number], place_of(&location));
         Ok(())
     })
     .await
@@ -113,7 +106,7 @@ async fn find_copies(
             check_same(checked, ordinals[number], &location)?;
             ground.overlaps.insert(location.pack.id);
             if ground.shadowed.len() <= SHADOWED_MAX {
-                ground.shadowed.insert(ordinals[number], Place::of(&location));
+                ground.shadowed.insert(ordinals[number], place_of(&location));
             }
             Ok(())
         })
@@ -161,10 +154,8 @@ fn check_count(format: ObjectFormat, count: usize) -> Result<(), Error> {
     Ok(())
 }
 
-impl Place {
-    fn of(location: &Location) -> Self {
-        Self { pack: location.pack.id, ordinal: location.record.ordinal }
-    }
+fn place_of(location: &Location) -> Place {
+    Place { pack: location.pack.id, ordinal: location.record.ordinal }
 }
 
 /// Judges special blobs that lie outside the pack: a tree may give a blob of an earlier push

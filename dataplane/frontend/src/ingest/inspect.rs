@@ -1,11 +1,9 @@
 use std::ops::ControlFlow;
 
-use gitstratum_core::{ObjectFormat, ObjectKind};
+use gitstratum_core::ObjectFormat;
 use gitstratum_git::fsck;
-use gitstratum_git::graph::{Commit, CommitDate, Tag};
-use gitstratum_git::object::{CommitRef, TagRef};
+use gitstratum_git::graph::Notes;
 use gitstratum_git::pack::{Limits, LinkError, Links, Visited, Visitor};
-use gitstratum_git::part::Ordinal;
 
 use super::Error;
 use super::cancel::Cancel;
@@ -13,25 +11,20 @@ use super::cancel::Cancel;
 /// Sees every object of a pack once: judges it by git's rules, notes what it refers to, and
 /// keeps what the graph part needs. Stops the resolving at the first fault.
 pub(super) struct Inspector {
-    format: ObjectFormat,
     cancel: Cancel,
     pub(super) fsck: fsck::Session,
     pub(super) links: Links,
-    /// Copies of one commit inside the pack are all here, each under its ordinal.
-    pub(super) commits: Vec<Commit>,
-    pub(super) tags: Vec<Tag>,
+    pub(super) notes: Notes,
     fault: Option<LinkError>,
 }
 
 impl Inspector {
     pub(super) fn new(format: ObjectFormat, limits: &Limits, cancel: Cancel) -> Self {
         Self {
-            format,
             cancel,
             fsck: fsck::Session::new(format, fsck::Options::default()),
             links: Links::new(format, limits),
-            commits: Vec::new(),
-            tags: Vec::new(),
+            notes: Notes::new(format),
             fault: None,
         }
     }
@@ -42,25 +35,6 @@ impl Inspector {
             return Some(error);
         }
         self.fault.take().map(|source| Error::Links { source })
-    }
-
-    fn note(&mut self, object: &Visited<'_>) {
-        let Some(content) = object.content.whole() else { return };
-        let ordinal = Ordinal(object.ordinal);
-        // Both were parsed for their links a moment ago.
-        if object.kind == ObjectKind::Commit
-            && let Ok(commit) = CommitRef::parse(self.format, content)
-        {
-            let date = CommitDate(u64::try_from(commit.committed_at()).unwrap_or_default());
-            let (tree, parents) = (commit.tree, commit.parents().collect());
-            self.commits.push(Commit { id: *object.id, ordinal, tree, parents, date });
-        }
-        if object.kind == ObjectKind::Tag
-            && let Ok(tag) = TagRef::parse(self.format, content)
-        {
-            let TagRef { target, target_kind, .. } = tag;
-            self.tags.push(Tag { id: *object.id, ordinal, target, target_kind });
-        }
     }
 }
 
@@ -86,7 +60,8 @@ impl Visitor for Inspector {
             self.fault = Some(fault);
             return ControlFlow::Break(());
         }
-        self.note(object);
+        // Both were parsed for their links a moment ago.
+        self.notes.visit(object);
         ControlFlow::Continue(())
     }
 }

@@ -16,7 +16,7 @@ use super::{Context, Error, Spool};
 use crate::conversation::{BYTES_PER_SECOND, Input, InputError, Rounds};
 
 /// Pieces of a pack between the connection and the scanner at most.
-const PIECES_WAITING_MAX: usize = 8;
+const PIECES_WAITING_MAX: usize = 4;
 /// Most bytes of one piece: a transport may hand over more.
 const PIECE_BYTES_MAX: usize = 256 * 1024;
 /// Over this span a client in the middle of its pack has to keep its pace (promises §6).

@@ -4,15 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use gitstratum_client::cluster::Placement;
 use gitstratum_client::manifest::Pack;
 use gitstratum_core::{PackId, Version};
+use gitstratum_git::parts::Parts;
+use gitstratum_git::segment::{Cut, cut, cut_parts};
 
 use super::cancel::{Cancel, blocking};
 use super::check::Checked;
-use super::cut::{Cut, cut, cut_parts};
 use super::ground::Ground;
-use super::parts::{Parts, Patience, build};
-use super::placement::Placement;
+use super::parts::{Patience, build};
 use super::upload::{Begun, Origins, Stored, Upload};
 use super::{Against, Error, Intake};
 
@@ -142,6 +143,7 @@ fn row(checked: &Checked, (id, parts): (PackId, &Parts), stored: Stored, origins
         inline_graph: parts.inline_graph(),
         listed_version: Version::default(),
         thin: !resolved.external_bases().is_empty(),
+        claim: 0,
         listed_in: None,
     }
 }

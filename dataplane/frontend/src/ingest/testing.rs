@@ -43,6 +43,10 @@ pub(crate) enum Mood {
     Refuses(ErrorKind),
     /// It takes nothing, and refuses in the end.
     RefusesAfter(Duration),
+    /// Its connection breaks after so many bytes; the next one is fine.
+    BreaksOnceAfter(usize),
+    /// Every connection to it breaks.
+    Breaks,
     /// It takes the connection and nothing else.
     Hangs,
     /// It takes every byte and never answers.
@@ -141,8 +145,14 @@ impl Storage for MemoryNodes {
             let refused = |kind, message: &str| {
                 Err(bulk::Error::Refused { node, kind, message: message.to_owned() })
             };
+            let mut breaks_after = usize::MAX;
             match nodes.mood(node) {
                 Mood::Fine | Mood::NeverAcks | Mood::AcksAfter(_) => {}
+                Mood::BreaksOnceAfter(bytes) => {
+                    breaks_after = bytes;
+                    nodes.set_mood(node.0, Mood::Fine);
+                }
+                Mood::Breaks => breaks_after = 0,
                 Mood::Refuses(kind) => return refused(kind, "not now"),
                 Mood::RefusesAfter(pause) => {
                     tokio::time::sleep(pause).await;
@@ -154,6 +164,9 @@ impl Storage for MemoryNodes {
             while let Some(bytes) = body.next().await {
                 verifier.update(&bytes).unwrap();
                 whole.extend_from_slice(&bytes);
+                if whole.len() > breaks_after {
+                    return Err(bulk::Error::Exchange { node, source: "reset by peer".into() });
+                }
             }
             let Ok(layout) = verifier.finish() else {
                 return refused(ErrorKind::Invalid, "cut short");
@@ -370,6 +383,12 @@ impl Taken {
     /// Its objects.
     pub(crate) fn ids(&self) -> BTreeSet<ObjectId> {
         self.intake.checked.resolved.iter().map(|object| object.id).collect()
+    }
+
+    /// The same, of a pack that has none of them twice (S8).
+    pub(crate) fn ids_each_once(&self) -> BTreeSet<ObjectId> {
+        assert!(self.intake.checked.resolved.duplicates().is_empty(), "an object came twice");
+        self.ids()
     }
 }
 

@@ -4,23 +4,20 @@ mod abandon;
 mod lanes;
 mod storage;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
 use gitstratum_client::bulk::Written;
+use gitstratum_client::cluster::Placement;
 use gitstratum_client::manifest::{Part, Segment};
 use gitstratum_core::{Incarnation, NodeId, PackId, PartitionId, PushNumber, RepoId, SessionId};
 use gitstratum_git::pack::ByteSource as _;
-use gitstratum_git::part;
-use gitstratum_git::segment::{Cipher, Header, KeyId, Kind, Origin, Placed, Sealed, Writer};
+use gitstratum_git::segment::{Cipher, Cut, Header, KeyId, Kind, Origin, Placed, Sealed, Writer};
 use gitstratum_process::{failpoint, sabotage};
 use gitstratum_proto::object::v1::GiveUpRequest;
 
 use super::cancel::blocking;
-use super::cut::Cut;
-use super::placement::{Draw, Placement};
 use super::{Against, Error, Spool};
 use lanes::{Lanes, PIECE_BYTES};
 
@@ -83,16 +80,16 @@ impl Upload<'_> {
             .try_collect()
             .await?;
         let placed = written.iter().flat_map(|(_, placed)| placed.iter().copied());
-        let parts = gather_parts(placed);
+        let parts = Part::gather(placed);
         Ok(Stored { segments: written.into_iter().map(|(segment, _)| segment).collect(), parts })
     }
 
     async fn write(&self, cut: Cut) -> Result<(Segment, Vec<Placed>), Error> {
         let context = self.against.context;
-        let Draw { segment, owners } = self.placement.draw(context.entropy.as_ref())?;
+        let draw = self.placement.draw(context.entropy.as_ref())?;
         let quorum = self.placement.quorum;
-        let mut lanes = Lanes::begin(&context.storage, self.begun, segment, &owners, quorum);
-        let header = self.header(segment, cut.entries.start);
+        let mut lanes = Lanes::begin(&context.storage, self.begun, &draw, quorum);
+        let header = self.header(draw.segment, cut.entries.start);
         let (mut writer, first) = Writer::new(header);
         lanes.send(first).await?;
         let mut offset = cut.entries.start;
@@ -112,7 +109,7 @@ impl Upload<'_> {
         if sabotage!("owners-from-ring") {
             let (incarnation, length) = (Incarnation(u64::MAX), sealed.total_len);
             let stored: Vec<NodeId> = durable.iter().map(|written| written.node).collect();
-            let absent = owners.into_iter().filter(|owner| !stored.contains(owner));
+            let absent = draw.owners.into_iter().filter(|owner| !stored.contains(owner));
             durable.extend(absent.map(|node| Written { node, incarnation, length }));
         }
         Ok((row(&header, &sealed, &durable), sealed.pieces))
@@ -158,19 +155,6 @@ fn row(header: &Header, sealed: &Sealed, durable: &[Written]) -> Segment {
         list_number: 0,
         incarnations: durable.iter().map(|written| written.incarnation).collect(),
     }
-}
-
-/// Puts the pieces of each part in their order.
-fn gather_parts(placed: impl Iterator<Item = Placed>) -> Vec<Part> {
-    let mut pieces: BTreeMap<part::Kind, BTreeMap<u16, part::Piece>> = BTreeMap::new();
-    for Placed { kind, number, piece } in placed {
-        pieces.entry(kind).or_default().insert(number, piece);
-    }
-    let part = |(kind, pieces): (part::Kind, BTreeMap<u16, part::Piece>)| Part {
-        kind,
-        pieces: pieces.into_values().collect(),
-    };
-    pieces.into_iter().map(part).collect()
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use gitstratum_core::{ErrorKind, ObjectId, ObjectKind, PackId};
 use gitstratum_git::index::{self, Record};
 use gitstratum_git::part::Ordinal;
 use gitstratum_git::protocol::Filter;
+use gitstratum_git::table::{self, RowObjects};
 use roaring::RoaringBitmap;
 
 use super::{PackEntries, Selection};
@@ -57,6 +58,16 @@ impl<'a> Collector<'a> {
         self.by_id.get(&id).map(Arc::clone).ok_or_else(|| {
             let message = "the repository changed meanwhile; try again";
             Error::new(ErrorKind::Unavailable, message)
+        })
+    }
+
+    /// Whether all packs that a row names are live. One may have been compacted after the row was
+    /// made: the row says nothing then (S7).
+    pub(super) fn has_all(&self, table: &table::Reader, row: &RowObjects) -> bool {
+        let mut places = row.trees.iter().chain(&row.blobs);
+        places.all(|place| {
+            let pack = table.pack_of(place.slot);
+            pack.is_none_or(|pack| self.by_id.contains_key(&pack))
         })
     }
 

@@ -83,7 +83,7 @@ async fn sent(rig: &Rig, view: &View, plan: &FetchPlan, filter: Option<Filter>) 
 async fn ids_in(pack: &Bytes) -> BTreeSet<ObjectId> {
     let rig = Rig::new();
     let taken = rig.take(&view(1, Vec::new()), pack.clone(), &[]).await.unwrap();
-    taken.ids()
+    taken.ids_each_once()
 }
 
 fn set(ids: &[ObjectId]) -> BTreeSet<ObjectId> {

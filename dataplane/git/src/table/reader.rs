@@ -85,6 +85,18 @@ impl Reader {
         self.row_bytes(row).is_some_and(|bytes| !bytes.is_empty())
     }
 
+    /// Whether `row` is there and names only packs that are among the live ones. A pack may have been
+    /// compacted since the row was made: it is as good as absent then (S7).
+    pub fn has_live(&self, row: CommitRow, is_live: impl Fn(PackId) -> bool) -> bool {
+        let others = self.packs.chunks(PACK_ID_BYTES).filter_map(PackId::from_slice);
+        if others.into_iter().all(&is_live) {
+            return self.has(row);
+        }
+        let Ok(Some(objects)) = self.row(row) else { return false };
+        let mut places = objects.trees.iter().chain(&objects.blobs);
+        places.all(|place| self.pack_of(place.slot).is_some_and(&is_live))
+    }
+
     /// What the commit of `row` brings with it; `None` when the row is absent, which
     /// is not "nothing".
     ///

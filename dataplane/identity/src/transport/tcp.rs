@@ -7,7 +7,7 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use gitstratum_core::{NodeId, ProcessRole};
 use gitstratum_process::{Drain, Metrics, spawn};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 use tokio::sync::mpsc;
 
 use super::guests::GUESTS_MAX;
@@ -15,10 +15,24 @@ use super::{
     ACCEPT_QUEUE_MAX, BoxStream, Dialer, Guest, Guests, Listener, Peer, PeerStream, Service,
 };
 use crate::accept::{AcceptConfig, Conn, Server, Transport};
-use crate::{GuestTls, InternalTls, ServerTls, TlsError};
+use crate::{ClientTls, GuestTls, InternalTls, ServerTls, TlsError};
 
 /// Longest TLS handshake between nodes.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Longest wait for a connection and its handshake: a SYN that is lost is sent again after 1 s and
+/// after 3 s.
+const DIAL_MAX: Duration = Duration::from_secs(5);
+
+/// Connects to `address` and greets as `tls` says.
+async fn connect(address: impl ToSocketAddrs, tls: &ClientTls) -> io::Result<BoxStream> {
+    let connected = tokio::time::timeout(DIAL_MAX, async {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Box::new(tls.connect(stream).await?) as BoxStream)
+    });
+    connected.await.map_err(|_| io::ErrorKind::TimedOut)?
+}
 
 /// Where the services of nodes listen.
 pub trait AddressBook: Send + Sync {
@@ -55,9 +69,7 @@ impl Dialer for TcpDialer {
                 io::Error::new(io::ErrorKind::ConnectionRefused, message)
             })?;
             let tls = tls.map_err(io::Error::other)?;
-            let stream = TcpStream::connect(address).await?;
-            stream.set_nodelay(true)?;
-            Ok(Box::new(tls.connect(stream).await?) as BoxStream)
+            connect(address, &tls).await
         }
         .boxed()
     }
@@ -80,12 +92,7 @@ impl GuestDialer {
 impl Dialer for GuestDialer {
     fn dial(&self, _: NodeId, _: Service) -> BoxFuture<'static, io::Result<BoxStream>> {
         let (tls, address) = (self.tls.client(), self.address.clone());
-        async move {
-            let stream = TcpStream::connect(address).await?;
-            stream.set_nodelay(true)?;
-            Ok(Box::new(tls.connect(stream).await?) as BoxStream)
-        }
-        .boxed()
+        async move { connect(address, &tls).await }.boxed()
     }
 }
 
@@ -110,9 +117,7 @@ impl Dialer for RoleDialer {
         let (tls, address) = (self.tls.client_of(self.role), self.address.clone());
         async move {
             let tls = tls.map_err(io::Error::other)?;
-            let stream = TcpStream::connect(address).await?;
-            stream.set_nodelay(true)?;
-            Ok(Box::new(tls.connect(stream).await?) as BoxStream)
+            connect(address, &tls).await
         }
         .boxed()
     }

@@ -9,6 +9,10 @@ use super::record::Who;
 use super::rows;
 use super::{Error, FEATURE_LEVEL};
 
+mod claims;
+
+pub use claims::{CloseClaim, OpenClaim, Purge, PurgedPack, Swap};
+
 /// One entry of a partition's log.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Entry {
@@ -25,7 +29,10 @@ pub struct Entry {
     #[prost(uint32, tag = "4")]
     pub feature_level: u32,
     /// What changes.
-    #[prost(oneof = "Change", tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 30")]
+    #[prost(
+        oneof = "Change",
+        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 30"
+    )]
     pub change: Option<Change>,
 }
 
@@ -72,6 +79,18 @@ pub enum Change {
     /// An operator gives a segment up whose owners are all lost (S20).
     #[prost(message, tag = "22")]
     AcceptLoss(AcceptLoss),
+    /// A run begins on a repository, or goes on elsewhere (S35).
+    #[prost(message, tag = "23")]
+    OpenClaim(OpenClaim),
+    /// A run ends without a result.
+    #[prost(message, tag = "24")]
+    CloseClaim(CloseClaim),
+    /// A run's result takes the place of what it was made from (S35).
+    #[prost(message, tag = "25")]
+    Swap(Swap),
+    /// What nobody can read any more goes (S30).
+    #[prost(message, tag = "26")]
+    Purge(Purge),
     /// An owner has lost copies (S21).
     #[prost(message, tag = "30")]
     LoseCopies(LoseCopies),

@@ -13,12 +13,17 @@ use super::Error;
 /// Tables, by the first byte of their keys.
 const GROUP: u8 = b'!';
 const AUDIT: u8 = b'a';
+const CLAIM: u8 = b'c';
 const FENCE: u8 = b'f';
 const GRACE: u8 = b'g';
 const GRACE_QUEUE: u8 = b'G';
+const HELD_START: u8 = b'h';
 const INCARNATION: u8 = b'i';
+const TIPS: u8 = b'k';
 const REF_LOG: u8 = b'l';
 const MANIFEST: u8 = b'm';
+/// Right after [`MANIFEST`]: one range holds every pack that is kept.
+const UNLISTED: u8 = b'n';
 const PACK: u8 = b'p';
 const OUTCOME: u8 = b'o';
 const REF: u8 = b'r';
@@ -87,12 +92,66 @@ pub(crate) fn manifest(repo: RepoId, listed: Version, pack: PackId) -> Vec<u8> {
     joined(joined(number(MANIFEST, repo.0), &listed.0.to_be_bytes()), &pack.0)
 }
 
-/// Every live pack of every repository.
-pub(crate) fn manifests() -> KeyRange {
-    KeyRange::prefix(vec![MANIFEST])
+/// Every pack of every repository that is kept: live ones, then those that no manifest lists.
+pub(crate) fn kept_packs() -> KeyRange {
+    KeyRange::between(vec![MANIFEST], vec![UNLISTED + 1])
 }
 
-/// The repository in the key of a live pack.
+/// Whether the key of a kept pack is one that no manifest lists.
+pub(crate) fn is_unlisted(key: &[u8]) -> bool {
+    key.first() == Some(&UNLISTED)
+}
+
+/// A pack that is kept though no manifest lists it.
+pub(crate) fn unlisted(repo: RepoId, listed: Version, pack: PackId) -> Vec<u8> {
+    joined(joined(number(UNLISTED, repo.0), &listed.0.to_be_bytes()), &pack.0)
+}
+
+/// Every such pack.
+pub(crate) fn unlisted_all() -> KeyRange {
+    KeyRange::prefix(vec![UNLISTED])
+}
+
+/// Every such pack of one repository.
+pub(crate) fn unlisted_of(repo: RepoId) -> KeyRange {
+    KeyRange::prefix(number(UNLISTED, repo.0))
+}
+
+/// The last claim on a repository.
+pub(crate) fn claim(repo: RepoId) -> Vec<u8> {
+    number(CLAIM, repo.0)
+}
+
+/// A run of the ids that the open drop run of a repository marks from.
+pub(crate) fn tips(repo: RepoId, run: u64) -> Vec<u8> {
+    joined(number(TIPS, repo.0), &run.to_be_bytes())
+}
+
+/// All of them.
+pub(crate) fn tips_of(repo: RepoId) -> KeyRange {
+    KeyRange::prefix(number(TIPS, repo.0))
+}
+
+/// A push that holds starts of drop runs back.
+pub(crate) fn held_start(repo: RepoId, session: SessionId, push: PushNumber) -> Vec<u8> {
+    joined(joined(number(HELD_START, repo.0), &session.0.to_be_bytes()), &push.0.to_be_bytes())
+}
+
+/// All pushes that do so for a repository.
+pub(crate) fn held_starts(repo: RepoId) -> KeyRange {
+    KeyRange::prefix(number(HELD_START, repo.0))
+}
+
+/// The push in such a key.
+///
+/// # Errors
+/// When it is no such key.
+pub(crate) fn held_start_of(key: &[u8]) -> Result<(SessionId, PushNumber), Error> {
+    let what = "held start key";
+    Ok((SessionId(version_at(key, 9, what)?.0), PushNumber(version_at(key, 17, what)?.0)))
+}
+
+/// The repository in the key of a kept pack.
 ///
 /// # Errors
 /// When it is no such key.

@@ -2,10 +2,10 @@ use gitstratum_core::{PackId, RepoId, SegmentId, Version};
 use gitstratum_proto::common::v1::Pack;
 use gitstratum_proto::metadata::v1::Refusal;
 
-use super::owners::missing_owners;
+use super::owners::{missing_owners, renew_manifest};
 use super::push::Refused;
-use super::record::{PlaceRow, RepairRow, RepositoryRow};
-use super::{Error, Rows, Scope, keys, rows};
+use super::record::{PlaceRow, RepairRow, RepositoryRow, UnlistedRow};
+use super::{Error, Rows, Scope, keys, query, rows};
 
 /// Number of a segment's first owner list.
 const FIRST_LIST: u64 = 1;
@@ -39,23 +39,116 @@ pub(super) fn list(
 ) -> Result<(), Error> {
     let repo = RepoId(repository.repo_id);
     pack.listed_version = scope.index.0;
-    let place = PlaceRow { repo_id: repo.0, listed: scope.index.0, pack_id: pack.pack_id.clone() };
-    for segment in &mut pack.segments {
-        segment.list_number = FIRST_LIST;
-        let id = segment_id(&segment.segment_id)?;
-        rows::store(scope.rows, keys::segment(id), &place);
-        note_repair(scope, repo, id, missing_owners(segment, replication_factor))?;
-    }
-    rows::store(scope.rows, keys::pack(pack_id(&pack.pack_id)?), &place);
-    rewrite(scope, &place, &pack)?;
+    let place = PlaceRow {
+        repo_id: repo.0,
+        listed: scope.index.0,
+        pack_id: pack.pack_id.clone(),
+        unlisted: false,
+    };
+    put_places(scope, &place, &mut pack, replication_factor)?;
+    write(scope, &place, &pack)?;
     repository.manifest_version = scope.index.0;
     repository.packs_count += 1;
     repository.size_bytes += pack.length;
     Ok(())
 }
 
-/// Writes the manifest row of a pack that is listed at `place`.
+/// Keeps a pack that no manifest is to list: its segments have owners and repairs all the same.
+pub(super) fn keep_unlisted(
+    scope: &mut Scope<'_>,
+    repo: RepoId,
+    mut row: UnlistedRow,
+    replication_factor: u32,
+) -> Result<(), Error> {
+    row.pack.listed_version = scope.index.0;
+    let place = PlaceRow {
+        repo_id: repo.0,
+        listed: scope.index.0,
+        pack_id: row.pack.pack_id.clone(),
+        unlisted: true,
+    };
+    put_places(scope, &place, &mut row.pack, replication_factor)?;
+    store_unlisted(scope, &place, &row)
+}
+
+/// Where a new pack and its segments are, and which of these lack owners.
+fn put_places(
+    scope: &mut Scope<'_>,
+    place: &PlaceRow,
+    pack: &mut Pack,
+    replication_factor: u32,
+) -> Result<(), Error> {
+    for segment in &mut pack.segments {
+        segment.list_number = FIRST_LIST;
+        let id = segment_id(&segment.segment_id)?;
+        rows::store(scope.rows, keys::segment(id), place);
+        let missing = missing_owners(segment, replication_factor);
+        note_repair(scope, RepoId(place.repo_id), id, missing)?;
+    }
+    rows::store(scope.rows, keys::pack(pack_id(&pack.pack_id)?), place);
+    Ok(())
+}
+
+/// Takes a pack that is listed at `place` out of its manifest, and keeps it (S30).
+pub(super) fn unlist(
+    scope: &mut Scope<'_>,
+    repository: &mut RepositoryRow,
+    place: PlaceRow,
+) -> Result<(), Error> {
+    let pack = query::listed_pack(scope.rows, &place)?;
+    let id = pack_id(&pack.pack_id)?;
+    scope.rows.delete(keys::manifest(RepoId(place.repo_id), Version(place.listed), id));
+    repository.packs_count = repository.packs_count.saturating_sub(1);
+    repository.size_bytes = repository.size_bytes.saturating_sub(pack.length);
+    let place = PlaceRow { unlisted: true, ..place };
+    for segment in &pack.segments {
+        rows::store(scope.rows, keys::segment(segment_id(&segment.segment_id)?), &place);
+    }
+    rows::store(scope.rows, keys::pack(id), &place);
+    let row = UnlistedRow { pack, since: scope.index.0, ..UnlistedRow::default() };
+    store_unlisted(scope, &place, &row)
+}
+
+fn store_unlisted(scope: &mut Scope<'_>, place: &PlaceRow, row: &UnlistedRow) -> Result<(), Error> {
+    let id = pack_id(&row.pack.pack_id)?;
+    let key = keys::unlisted(RepoId(place.repo_id), Version(place.listed), id);
+    rows::store(scope.rows, key, row);
+    scope.group.unlisted_count += 1;
+    scope.group.cruft_count += u64::from(row.cruft);
+    Ok(())
+}
+
+/// Forgets a pack that no manifest lists: from here on its segments are garbage (S12).
+pub(super) fn forget(scope: &mut Scope<'_>, repo: RepoId, row: &UnlistedRow) -> Result<(), Error> {
+    let id = pack_id(&row.pack.pack_id)?;
+    for segment in &row.pack.segments {
+        let segment = segment_id(&segment.segment_id)?;
+        scope.rows.delete(keys::segment(segment));
+        note_repair(scope, repo, segment, 0)?;
+    }
+    scope.rows.delete(keys::pack(id));
+    scope.rows.delete(keys::unlisted(repo, Version(row.pack.listed_version), id));
+    scope.group.unlisted_count = scope.group.unlisted_count.saturating_sub(1);
+    scope.group.cruft_count = scope.group.cruft_count.saturating_sub(u64::from(row.cruft));
+    Ok(())
+}
+
+/// Writes the row of a pack whose owner lists have changed; who holds an older manifest reads it
+/// whole, if it is in there.
 pub(super) fn rewrite(scope: &mut Scope<'_>, place: &PlaceRow, pack: &Pack) -> Result<(), Error> {
+    let repo = RepoId(place.repo_id);
+    if !place.unlisted {
+        write(scope, place, pack)?;
+        return renew_manifest(scope, repo);
+    }
+    let key = keys::unlisted(repo, Version(place.listed), pack_id(&pack.pack_id)?);
+    let row: Option<UnlistedRow> = rows::find(scope.rows, "unlisted pack", &key)?;
+    let row = row.ok_or(Error::Contradiction { problem: "a kept pack has no row" })?;
+    rows::store(scope.rows, key, &UnlistedRow { pack: pack.clone(), ..row });
+    Ok(())
+}
+
+fn write(scope: &mut Scope<'_>, place: &PlaceRow, pack: &Pack) -> Result<(), Error> {
     let key = keys::manifest(RepoId(place.repo_id), Version(place.listed), pack_id(&pack.pack_id)?);
     rows::store(scope.rows, key, pack);
     Ok(())

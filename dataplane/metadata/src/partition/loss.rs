@@ -2,7 +2,7 @@ use gitstratum_core::{RepoId, SegmentId};
 use gitstratum_proto::common::v1::{Pack, Segment};
 
 use super::entry::{CopyLost, LoseCopies};
-use super::owners::{missing_owners, renew_manifest};
+use super::owners::missing_owners;
 use super::record::PlaceRow;
 use super::{Error, Scope, listing, query};
 
@@ -68,6 +68,5 @@ impl Open {
 /// Writes a pack whose lists have changed.
 fn close(scope: &mut Scope<'_>, open: Option<Open>) -> Result<(), Error> {
     let Some(Open { place, pack, .. }) = open.filter(|open| open.changed) else { return Ok(()) };
-    listing::rewrite(scope, &place, &pack)?;
-    renew_manifest(scope, RepoId(place.repo_id))
+    listing::rewrite(scope, &place, &pack)
 }

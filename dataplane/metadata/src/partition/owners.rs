@@ -133,8 +133,7 @@ impl Listed {
         self.pack.segments[self.at] = next;
         let repo = RepoId(self.place.repo_id);
         listing::note_repair(scope, repo, self.id, missing)?;
-        listing::rewrite(scope, &self.place, &self.pack)?;
-        renew_manifest(scope, repo)
+        listing::rewrite(scope, &self.place, &self.pack)
     }
 }
 

@@ -6,7 +6,7 @@ use gitstratum_proto::metadata::v1::{Refusal, UpdateRefsResponse};
 use prost::Message;
 
 use super::entry::{PushKey, Refuse, UpdateRefs};
-use super::record::{OutcomeRow, RepositoryRow};
+use super::record::{NumberRow, OutcomeRow, RepositoryRow};
 use super::verdict::Verdicts;
 use super::{
     Error, Scope, audit, keys, listing, owners, query, ref_change, rows, session, verdict,
@@ -57,7 +57,7 @@ pub(super) fn update_refs(scope: &mut Scope<'_>, mut update: UpdateRefs) -> Resu
         Err(refused) => (refusal(scope, &refused), refused.closes),
     };
     audit::record_push(scope, &update, &response)?;
-    Ok(record(scope, &key, closes, &response))
+    record(scope, &key, closes, &response)
 }
 
 /// Closes a push that the leader denies (S11).
@@ -68,7 +68,7 @@ pub(super) fn refuse(scope: &mut Scope<'_>, refuse: &Refuse) -> Result<Bytes, Er
     let reason = Refusal::try_from(refuse.refusal).unwrap_or(Refusal::Denied);
     let response = refusal(scope, &Refused::number(reason, refuse.message.clone()));
     audit::record_refusal(scope, refuse)?;
-    Ok(record(scope, &refuse.push, Closes::Number, &response))
+    record(scope, &refuse.push, Closes::Number, &response)
 }
 
 /// The answer of a push that needs no judging: a repeat has its record, and without one a closed
@@ -187,14 +187,35 @@ fn record(
     key: &PushKey,
     closes: Closes,
     response: &UpdateRefsResponse,
-) -> Bytes {
+) -> Result<Bytes, Error> {
     let answer = Bytes::from(response.encode_to_vec());
+    let drop_refusals = drop_refusals(scope, key, response)?;
     let row = OutcomeRow {
         attempt: key.attempt,
         closed: closes == Closes::Number,
         answer: answer.clone(),
+        drop_refusals,
     };
     let at = keys::outcome(SessionId(key.session), PushNumber(key.push_number));
     rows::store(scope.rows, at, &row);
-    answer
+    Ok(answer)
+}
+
+/// How often drop runs have refused the push by now. The second time it holds their starts back
+/// until it is decided (S15).
+fn drop_refusals(
+    scope: &mut Scope<'_>,
+    key: &PushKey,
+    response: &UpdateRefsResponse,
+) -> Result<u32, Error> {
+    let (session, number) = (SessionId(key.session), PushNumber(key.push_number));
+    let before = query::outcome(scope.rows, session, number)?.map_or(0, |row| row.drop_refusals);
+    if response.refusal() != Refusal::DropCounter {
+        return Ok(before);
+    }
+    if before > 0 {
+        let row = NumberRow { number: key.attempt.into() };
+        rows::store(scope.rows, keys::held_start(RepoId(key.repo_id), session, number), &row);
+    }
+    Ok(before + 1)
 }

@@ -12,8 +12,8 @@ use gitstratum_proto::common::v1::Pack;
 use gitstratum_proto::metadata::v1::{SegmentQuery, SegmentState};
 
 use super::record::{
-    AuditRow, FenceRow, GroupRow, NumberRow, OutcomeRow, PlaceRow, RefLogRow, RefRow, RepairRow,
-    RepositoryRow, SessionRow,
+    AuditRow, ClaimRow, FenceRow, GroupRow, NumberRow, OutcomeRow, PlaceRow, RefLogRow, RefRow,
+    RepairRow, RepositoryRow, SessionRow, TipsRow, UnlistedRow,
 };
 use super::rows::{decode, find, walk};
 use super::{Error, Rows, WANT_GRACE, keys};
@@ -228,11 +228,67 @@ pub fn listed_segment(rows: &dyn Rows, id: SegmentId) -> Result<Option<(PlaceRow
     Ok(Some((place, pack)))
 }
 
-fn listed_pack(rows: &dyn Rows, place: &PlaceRow) -> Result<Pack, Error> {
+pub(super) fn listed_pack(rows: &dyn Rows, place: &PlaceRow) -> Result<Pack, Error> {
     let pack = PackId::from_slice(&place.pack_id).ok_or(Error::Damaged { what: "segment" })?;
-    let key = keys::manifest(RepoId(place.repo_id), Version(place.listed), pack);
-    find(rows, "manifest", &key)?
-        .ok_or(Error::Contradiction { problem: "a listed segment has no manifest row" })
+    let (repo, listed) = (RepoId(place.repo_id), Version(place.listed));
+    let found = match place.unlisted {
+        true => {
+            let row: Option<UnlistedRow> =
+                find(rows, "unlisted pack", &keys::unlisted(repo, listed, pack))?;
+            row.map(|row| row.pack)
+        }
+        false => find(rows, "manifest", &keys::manifest(repo, listed, pack))?,
+    };
+    found.ok_or(Error::Contradiction { problem: "a listed segment has no manifest row" })
+}
+
+/// The last claim on a repository, open or closed (S35).
+pub fn claim(rows: &dyn Rows, repo: RepoId) -> Result<Option<ClaimRow>, Error> {
+    find(rows, "claim", &keys::claim(repo))
+}
+
+/// The open claim on a repository.
+pub fn open_claim(rows: &dyn Rows, repo: RepoId) -> Result<Option<ClaimRow>, Error> {
+    Ok(claim(rows, repo)?.filter(|row| !row.closed))
+}
+
+/// What the open drop run of a repository marks from (S15).
+pub fn tips(rows: &dyn Rows, repo: RepoId) -> Result<Vec<Bytes>, Error> {
+    let mut found = Vec::new();
+    walk(rows, keys::tips_of(repo), &mut |_, value| {
+        let row: TipsRow = decode("tips", value)?;
+        found.extend(row.ids);
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// Packs of a repository that are kept though its manifest does not list them.
+pub fn unlisted_of(rows: &dyn Rows, repo: RepoId) -> Result<Vec<UnlistedRow>, Error> {
+    let mut found = Vec::new();
+    walk(rows, keys::unlisted_of(repo), &mut |_, value| {
+        found.push(decode("unlisted pack", value)?);
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// Packs that may be purged when no session uses a version below `horizon`, at most `limit`.
+pub fn purgeable(
+    rows: &dyn Rows,
+    horizon: Version,
+    limit: usize,
+) -> Result<Vec<(RepoId, UnlistedRow)>, Error> {
+    let now = LogTime(group(rows)?.log_time);
+    let mut found = Vec::new();
+    walk(rows, keys::unlisted_all(), &mut |key, value| {
+        let row: UnlistedRow = decode("unlisted pack", value)?;
+        if found.len() < limit && row.may_go(horizon, now) {
+            found.push((keys::manifest_repo(key)?, row));
+        }
+        Ok(())
+    })?;
+    Ok(found)
 }
 
 /// What the partition says of segments: both facts of each from the same state (S12).
@@ -252,8 +308,10 @@ fn segment_state(
 ) -> Result<SegmentState, Error> {
     let id =
         SegmentId::from_slice(&query.segment_id).ok_or(Error::Damaged { what: "segment id" })?;
-    let writer_closed =
-        writer_closed(rows, SessionId(query.session), PushNumber(query.push_number))?;
+    let writer_closed = match query.claim {
+        0 => writer_closed(rows, SessionId(query.session), PushNumber(query.push_number))?,
+        number => claim_closed(rows, RepoId(query.repo_id), number)?,
+    };
     let state = SegmentState {
         segment_id: query.segment_id.clone(),
         writer_closed,
@@ -286,6 +344,12 @@ fn writer_closed(rows: &dyn Rows, id: SessionId, number: PushNumber) -> Result<b
     Ok(outcome(rows, id, number)?.is_some_and(|row| row.closed))
 }
 
+/// Whether nothing of a run can be listed any more: its claim has ended (S12). Numbers are given
+/// out by entries, so one that is not open any more never will be.
+fn claim_closed(rows: &dyn Rows, repo: RepoId, number: u64) -> Result<bool, Error> {
+    Ok(open_claim(rows, repo)?.is_none_or(|row| row.number != number))
+}
+
 /// Segments that lack owners, above `after` by id, at most `limit` of them (S18).
 pub fn repairs_after(
     rows: &dyn Rows,
@@ -308,7 +372,7 @@ pub fn is_under_repair(rows: &dyn Rows, id: SegmentId) -> Result<bool, Error> {
     Ok(rows.get(&keys::repair(id))?.is_some())
 }
 
-/// A page of the live packs of all repositories.
+/// A page of the kept packs of all repositories.
 #[derive(Debug)]
 pub struct PacksPage {
     /// The packs, with their repositories.
@@ -317,19 +381,26 @@ pub struct PacksPage {
     pub next: Option<Bytes>,
 }
 
-/// The live packs of all repositories from `after` on, at most `limit` of them. Rows keep their
-/// places, so that pages read one after the other leave nothing out that is listed throughout.
+/// The packs of all repositories that are kept, from `after` on, at most `limit` of them: live
+/// ones first, then those that no manifest lists (S20). Rows keep their places or move on to the
+/// second part, so that pages read one after the other leave nothing out that is kept throughout.
 pub fn packs_page(
     rows: &dyn Rows,
     after: Option<&Bytes>,
     limit: usize,
 ) -> Result<PacksPage, Error> {
-    let all = keys::manifests();
+    let all = keys::kept_packs();
     let rest = after.map_or(all.clone(), |key| all.after(key));
     let found = rows.scan(&rest, limit)?;
     let packs: Result<_, Error> = found
         .iter()
-        .map(|(key, value)| Ok((keys::manifest_repo(key)?, decode("manifest", value)?)))
+        .map(|(key, value)| {
+            let pack = match keys::is_unlisted(key) {
+                true => decode::<UnlistedRow>("unlisted pack", value)?.pack,
+                false => decode("manifest", value)?,
+            };
+            Ok((keys::manifest_repo(key)?, pack))
+        })
         .collect();
     let next = found.last().map(|(key, _)| key.clone()).filter(|_| found.len() == limit);
     Ok(PacksPage { packs: packs?, next })

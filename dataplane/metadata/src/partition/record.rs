@@ -2,7 +2,8 @@
 //! the same bytes on every replica. `docs/formats/partition.md` describes them.
 
 use bytes::Bytes;
-use gitstratum_core::{ObjectFormat, Version};
+use gitstratum_core::{LogTime, ObjectFormat, Version};
+use gitstratum_proto::common::v1::Pack;
 
 /// What the group keeps of itself. One row.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -37,6 +38,12 @@ pub struct GroupRow {
     /// Segments on the repair list (S18).
     #[prost(uint64, tag = "10")]
     pub repairs_count: u64,
+    /// Packs that are kept though no manifest lists them: replaced ones and cruft (S30, S37).
+    #[prost(uint64, tag = "11")]
+    pub unlisted_count: u64,
+    /// Of them those of dropped objects, whose windows run.
+    #[prost(uint64, tag = "12")]
+    pub cruft_count: u64,
 }
 
 /// One repository (GS-MD-02, GS-MD-16).
@@ -193,6 +200,9 @@ pub struct OutcomeRow {
     /// The answer, an encoded `UpdateRefsResponse`.
     #[prost(bytes = "bytes", tag = "3")]
     pub answer: Bytes,
+    /// Attempts that were refused because a drop run had started (S15).
+    #[prost(uint32, tag = "4")]
+    pub drop_refusals: u32,
 }
 
 /// Where a pack or a segment is listed (S9, S12).
@@ -207,6 +217,64 @@ pub struct PlaceRow {
     /// The pack.
     #[prost(bytes = "bytes", tag = "3")]
     pub pack_id: Bytes,
+    /// Whether no manifest lists it any more: it is replaced, or cruft.
+    #[prost(bool, tag = "4")]
+    pub unlisted: bool,
+}
+
+/// The last claim on a repository (S35).
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ClaimRow {
+    /// Its number: the index of the entry that opened it.
+    #[prost(uint64, tag = "1")]
+    pub number: u64,
+    /// A [`ClaimKind`](gitstratum_proto::metadata::v1::ClaimKind).
+    #[prost(int32, tag = "2")]
+    pub kind: i32,
+    /// The node that holds it.
+    #[prost(uint64, tag = "3")]
+    pub node: u64,
+    /// Whether it has ended.
+    #[prost(bool, tag = "4")]
+    pub closed: bool,
+    /// Entry of the swap that ended it; 0 when none did.
+    #[prost(uint64, tag = "5")]
+    pub swapped: u64,
+    /// Packs that the swap brought, by which its repeat is known.
+    #[prost(bytes = "bytes", repeated, tag = "6")]
+    pub brought: Vec<Bytes>,
+}
+
+/// A pack that no manifest lists and that is still kept (S30, S37).
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct UnlistedRow {
+    /// Its manifest row.
+    #[prost(message, required, tag = "1")]
+    pub pack: Pack,
+    /// The swap: who may hold an older manifest may read the pack.
+    #[prost(uint64, tag = "2")]
+    pub since: u64,
+    /// Whether it holds dropped objects.
+    #[prost(bool, tag = "3")]
+    pub cruft: bool,
+    /// Log time until which it is kept in any case.
+    #[prost(uint64, tag = "4")]
+    pub kept_until: u64,
+}
+
+impl UnlistedRow {
+    /// Whether it may go at `now`, when no session uses a version below `horizon` (S30, S37).
+    pub fn may_go(&self, horizon: Version, now: LogTime) -> bool {
+        self.since <= horizon.0 && LogTime(self.kept_until) <= now
+    }
+}
+
+/// Ids that a drop run marks from (S15).
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct TipsRow {
+    /// The ids.
+    #[prost(bytes = "bytes", repeated, tag = "1")]
+    pub ids: Vec<Bytes>,
 }
 
 /// A segment with fewer owners than the replication factor (S18).

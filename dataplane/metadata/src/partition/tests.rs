@@ -1,5 +1,6 @@
 //! The state machine against the sequences that its rules forbid.
 
+mod claims;
 mod fences;
 mod format;
 mod invariants;
@@ -8,4 +9,5 @@ mod owners;
 mod pushes;
 mod refs;
 mod rig;
+mod runs;
 mod sessions;

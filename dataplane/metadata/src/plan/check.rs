@@ -28,9 +28,11 @@ struct Needed {
 
 impl HistoryPlanner {
     /// Walks everything that the refs reach: commits and tags by the graph, trees by their
-    /// content. Every object is inflated and hashed. A read that fails is a problem told, not
-    /// an error.
+    /// content. Every object is inflated and hashed that is not too large for it; those are
+    /// counted. A read that fails is a problem told, not an error. One at a time: the objects of
+    /// one batch may need as many bytes as a reader may hold.
     pub(super) async fn check_repository(&self, view: RepoView) -> Result<CheckAnswer, PlanError> {
+        let _turn = self.checking.lock().await;
         let mut answer = CheckAnswer::default();
         let question = match self.question(view).await {
             Ok(question) => question,
@@ -62,7 +64,7 @@ impl HistoryPlanner {
         let all: BTreeSet<ObjectId> = objects.chain(blobs).collect();
         answer.objects_checked += all.len() as u64;
         let all: Vec<ObjectId> = all.into_iter().collect();
-        self.check_members(&question, &all, &mut answer.problems).await;
+        self.check_members(&question, &all, &mut answer).await;
         answer.problems.truncate(PROBLEMS_MAX);
         Ok(answer)
     }
@@ -90,20 +92,18 @@ impl HistoryPlanner {
         Ok((found.trees, found.blobs))
     }
 
-    async fn check_members(
-        &self,
-        question: &Question,
-        ids: &[ObjectId],
-        problems: &mut Vec<String>,
-    ) {
+    async fn check_members(&self, question: &Question, ids: &[ObjectId], answer: &mut CheckAnswer) {
         for ids in ids.chunks(IDS_AT_ONCE) {
             match self.reader.locate(&question.view.packs, ids).await {
                 Ok(located) => {
                     let missing = ids.iter().zip(&located).filter(|(_, at)| at.is_none());
-                    problems.extend(missing.map(|(id, _)| format!("object {id} is missing")));
-                    self.check_content(question, located.into_iter().flatten(), problems).await;
+                    let missing = missing.map(|(id, _)| format!("object {id} is missing"));
+                    answer.problems.extend(missing);
+                    self.check_content(question, located.into_iter().flatten(), answer).await;
                 }
-                Err(error) => problems.push(words(&super::read(&question.view, "an index", error))),
+                Err(error) => {
+                    answer.problems.push(words(&super::read(&question.view, "an index", error)));
+                }
             }
         }
     }
@@ -114,22 +114,27 @@ impl HistoryPlanner {
         &self,
         question: &Question,
         located: impl Iterator<Item = Location>,
-        problems: &mut Vec<String>,
+        answer: &mut CheckAnswer,
     ) {
         let packs = &question.view.packs;
+        let (located, large): (Vec<_>, Vec<_>) =
+            located.partition(|at| at.record.size <= INFLATED_BYTES_MAX);
+        answer.objects_too_large += large.len() as u64;
         for together in batches(located) {
             if self.reader.read_located(packs, together.clone()).await.is_ok() {
                 continue;
             }
             for one in together {
-                if problems.len() >= PROBLEMS_MAX {
+                if answer.problems.len() >= PROBLEMS_MAX {
                     return;
                 }
                 match self.reader.read_located(packs, vec![one]).await {
-                    // Its delta chain is longer than a reader may hold: no damage.
-                    Ok(_) | Err(Error::TooLarge { .. }) => {}
+                    Ok(_) => {}
+                    // With its delta chain it is more than a reader may hold: no damage.
+                    Err(Error::TooLarge { .. }) => answer.objects_too_large += 1,
                     Err(error) => {
-                        problems.push(words(&super::read(&question.view, "an object", error)));
+                        let problem = words(&super::read(&question.view, "an object", error));
+                        answer.problems.push(problem);
                     }
                 }
             }
@@ -138,9 +143,7 @@ impl HistoryPlanner {
 }
 
 /// What is to be read at once, in the order in which it lies in the packs.
-fn batches(located: impl Iterator<Item = Location>) -> Vec<Vec<Location>> {
-    let mut located: Vec<Location> =
-        located.filter(|at| at.record.size <= INFLATED_BYTES_MAX).collect();
+fn batches(mut located: Vec<Location>) -> Vec<Vec<Location>> {
     located.sort_by_key(|at| (at.pack.id, at.record.offset));
     let (mut batches, mut bytes) = (Vec::<Vec<Location>>::new(), READ_BYTES);
     for at in located {

@@ -1,6 +1,6 @@
 //! Rows that no table has, rebuilt by tree difference and kept (S7).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use gitstratum_core::{ErrorKind, ObjectId, ObjectKind};
@@ -49,13 +49,15 @@ impl HistoryPlanner {
         Ok(search)
     }
 
-    /// Reached commits whose rows no table has, newest first.
+    /// Reached commits whose rows no table has, newest first. A row that names a pack which has been
+    /// compacted since counts as absent.
     async fn absent(&self, question: &Question) -> Result<Vec<Absent>, PlanError> {
         let mut tables = BTreeMap::new();
         for pack in question.view.packs.iter().filter(|pack| pack.part(Kind::Table).is_some()) {
             let table = self.reader.table(pack).await;
             tables.insert(pack.id, table.map_err(|e| read(&question.view, "a commit table", e))?);
         }
+        let live: BTreeSet<_> = question.view.packs.iter().map(|pack| pack.id).collect();
         question
             .clone()
             .blocking(move |q, history| {
@@ -63,7 +65,9 @@ impl HistoryPlanner {
                 let commits = q.reach(history, &tips).all().map_err(|e| q.over_budget(e))?;
                 let absent = commits.into_iter().filter_map(|commit| {
                     let (pack, row) = history.place(commit)?;
-                    let present = tables.get(&pack).is_some_and(|table| table.has(row));
+                    let present = tables
+                        .get(&pack)
+                        .is_some_and(|table| table.has_live(row, |id| live.contains(&id)));
                     let parents = history.parents(commit).iter().filter_map(|p| history.tree(*p));
                     let parents = parents.collect();
                     let (id, root) = (history.id(commit), history.tree(commit)?);

@@ -36,7 +36,11 @@ const LOST_MAX: usize = 4_096;
 
 /// Segments that partitions list for nodes, sorted, while they are compared.
 #[derive(Default)]
-pub(super) struct Lists(Mutex<BTreeMap<(PartitionId, NodeId), List>>);
+pub(super) struct Lists(Mutex<BTreeMap<Whose, List>>);
+
+/// The partition, the node, and the number under which the node compares: what a partition has
+/// listed for it since an earlier start may be what this one has lost.
+type Whose = (PartitionId, NodeId, Incarnation);
 
 /// One of them. It is read once for all who ask, and to its end also when they have gone: a
 /// large partition takes longer than they wait.
@@ -103,7 +107,8 @@ impl Service {
             return Err(FieldError { field: "prefix", problem: "is longer than an id" }.into());
         }
         let hosted = self.hosted(partition)?;
-        let listed = self.listed_for(&hosted, node).await?;
+        let incarnation = Incarnation(request.incarnation);
+        let listed = self.listed_for(&hosted, (node, incarnation)).await?;
         let comparing = gitstratum_process::blocking(move || compare(&listed, &request));
         comparing.await.map_err(|_| Error::CutOff { partition })
     }
@@ -136,7 +141,7 @@ impl Service {
             replication_factor: self.deps.feed.current().layout().replication_factor.max(1),
         };
         let answer = hosted.propose(Change::LoseCopies(change), GrantsVersion(0)).await?;
-        self.lists.forget((partition, node));
+        self.lists.forget(partition, node);
         let answer = LossAnswer::decode(answer).map_err(|_| Error::Answer { partition })?;
         if answer.noted > 0 {
             tracing::warn!(
@@ -152,12 +157,12 @@ impl Service {
     async fn listed_for(
         &self,
         hosted: &Arc<Hosted>,
-        node: NodeId,
+        (node, incarnation): (NodeId, Incarnation),
     ) -> Result<Arc<Vec<SegmentId>>, Error> {
         let partition = hosted.partition;
         let begin = || read_beside(Arc::clone(hosted), node, Arc::clone(&self.deps.clock));
         let now = self.deps.clock.monotonic();
-        let mut reading = self.lists.list((partition, node), now, begin);
+        let mut reading = self.lists.list((partition, node, incarnation), now, begin);
         let read = reading.wait_for(Option::is_some).await;
         let read = read.ok().and_then(|read| read.clone());
         read.map(|read| read.segments).ok_or(Error::CutOff { partition })
@@ -168,7 +173,7 @@ impl Lists {
     /// The list, which `begin` reads if it is not there; others that nobody asked for of late go.
     fn list(
         &self,
-        key: (PartitionId, NodeId),
+        key: Whose,
         now: Duration,
         begin: impl FnOnce() -> List,
     ) -> watch::Receiver<Option<Read>> {
@@ -183,8 +188,8 @@ impl Lists {
         list.read.clone()
     }
 
-    fn forget(&self, key: (PartitionId, NodeId)) {
-        self.0.lock().remove(&key);
+    fn forget(&self, partition: PartitionId, node: NodeId) {
+        self.0.lock().retain(|(of, for_whom, _), _| (*of, *for_whom) != (partition, node));
     }
 }
 
@@ -264,7 +269,7 @@ mod tests {
 
     #[tokio::test]
     async fn s21_a_list_that_takes_long_is_read_once_and_used_when_it_is_there() {
-        let (lists, key) = (Lists::default(), (PartitionId(1), NodeId(1)));
+        let (lists, key) = (Lists::default(), (PartitionId(1), NodeId(1), Incarnation(1)));
         let ask = |at| {
             let mut has_begun = false;
             let asked = lists.list(key, Duration::from_secs(at), || {
@@ -292,15 +297,32 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn s21_a_list_read_for_an_earlier_start_is_not_used() {
+        let lists = Lists::default();
+        let begins = |start| {
+            let mut has_begun = false;
+            let whose = (PartitionId(1), NodeId(1), Incarnation(start));
+            lists.list(whose, Duration::ZERO, || {
+                has_begun = true;
+                list(0, Some(0)).1
+            });
+            has_begun
+        };
+        assert_eq!([1, 1, 2, 2].map(begins), [true, false, true, false]);
+        lists.forget(PartitionId(1), NodeId(1));
+        assert!(lists.0.lock().is_empty());
+    }
+
+    #[tokio::test]
     async fn lists_are_bounded_and_the_one_longest_unused_goes() {
         let lists = Lists::default();
         let partitions = u32::try_from(LISTS_MAX).unwrap() + 1;
         for partition in 0..partitions {
-            let key = (PartitionId(partition), NodeId(1));
+            let key = (PartitionId(partition), NodeId(1), Incarnation(1));
             let at = Duration::from_millis(partition.into());
             lists.list(key, at, || list(0, Some(0)).1);
         }
-        let held: Vec<u32> = lists.0.lock().keys().map(|(partition, _)| partition.0).collect();
+        let held: Vec<u32> = lists.0.lock().keys().map(|(partition, ..)| partition.0).collect();
         assert_eq!(held, (1..partitions).collect::<Vec<_>>());
     }
 }

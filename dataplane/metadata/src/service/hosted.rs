@@ -30,6 +30,9 @@ pub(super) struct Hosted {
     misplaced: AtomicUsize,
     /// Monotonic time at which this node last handed leadership over for newer grants.
     handed_over: Mutex<Option<Duration>>,
+    /// How often its voters were held against the layout, for tests of what does not happen.
+    #[cfg(test)]
+    pub(super) rounds: AtomicUsize,
 }
 
 /// Where damage of the store is told, if other nodes can make it good.
@@ -64,6 +67,8 @@ impl Hosted {
             damage,
             misplaced: AtomicUsize::new(0),
             handed_over: Mutex::new(None),
+            #[cfg(test)]
+            rounds: AtomicUsize::new(0),
         })
     }
 

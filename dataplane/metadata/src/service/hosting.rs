@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use gitstratum_client::cluster::Snapshot;
-use gitstratum_consensus as consensus;
+use gitstratum_consensus::{self as consensus, Status};
 use gitstratum_core::{ErrorKind, GrantsVersion, NodeId, PartitionId, RepoId};
 use gitstratum_process::{Drain, DrainTrigger, TaskGroup};
 use gitstratum_proto::control::v1::{PartitionPlacement, Repository};
@@ -50,7 +50,7 @@ impl Hosting {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Again {
     Soon,
-    /// Something waits for another node to say that it may leave.
+    /// Something waits for another node: to say that it may leave, or to give it a vote.
     Later,
     Never,
 }
@@ -91,17 +91,49 @@ async fn bring_up_to_date(
             Err(error) => all_open &= give_up(service, placement, &error),
         }
     }
-    let has_rows = has_rows(service, snapshot, &mut hosting.known).await;
-    match (all_open && has_rows && report(service, snapshot), staying.is_empty()) {
+    let voting = Voting::of(service, snapshot);
+    let has_rows = has_rows(&voting, snapshot, &mut hosting.known).await;
+    let is_done = all_open && has_rows && report(service, &voting, snapshot);
+    match (is_done, staying.is_empty() && !voting.is_learning) {
         (false, _) => Again::Soon,
         (true, false) => Again::Later,
         (true, true) => Again::Never,
     }
 }
 
-/// Whether the rows of all partitions that are open here say what `snapshot` says.
-async fn has_rows(service: &Service, snapshot: &Snapshot, known: &mut Known) -> bool {
-    let written = write_rows(service, snapshot, known).await;
+/// The partitions here whose rows this node sees to. Where it learns, or leaves, the others do.
+#[derive(Default)]
+struct Voting {
+    open: BTreeMap<PartitionId, Arc<Hosted>>,
+    /// It has no vote yet in some.
+    is_learning: bool,
+}
+
+impl Voting {
+    fn of(service: &Service, snapshot: &Snapshot) -> Self {
+        let mut voting = Self::default();
+        for placement in placed_here(snapshot, service.deps.node) {
+            let Ok(hosted) = service.hosted(PartitionId(placement.partition)) else { continue };
+            match is_learning(placement, &hosted.group().status(), service.deps.node) {
+                true => voting.is_learning = true,
+                false => drop(voting.open.insert(hosted.partition, hosted)),
+            }
+        }
+        voting
+    }
+}
+
+/// Whether `own` waits for its vote. In a group that nobody has begun those of the founding do not.
+fn is_learning(placement: &PartitionPlacement, status: &Status, own: NodeId) -> bool {
+    match status.voters.is_empty() {
+        true => placement.epoch > 0,
+        false => !status.voters.contains(&own),
+    }
+}
+
+/// Whether the rows of all partitions in which this node votes say what `snapshot` says.
+async fn has_rows(voting: &Voting, snapshot: &Snapshot, known: &mut Known) -> bool {
+    let written = write_rows(voting, snapshot, known).await;
     if let Err(error) = &written {
         tracing::debug!(error = %chain(error), "directory not yet in every partition");
     }
@@ -110,9 +142,9 @@ async fn has_rows(service: &Service, snapshot: &Snapshot, known: &mut Known) -> 
 
 /// Whether it is said, or never will be, that the directory of `snapshot` is in all partitions
 /// here (S42, S43).
-fn report(service: &Service, snapshot: &Snapshot) -> bool {
+fn report(service: &Service, voting: &Voting, snapshot: &Snapshot) -> bool {
     // Pushes work only where somebody leads.
-    if !service.all_led() {
+    if !voting.open.values().all(|hosted| hosted.group().status().leader.is_some()) {
         return false;
     }
     // With one damaged nothing new is in all of them.
@@ -180,12 +212,12 @@ async fn open(service: &Service, placement: &PartitionPlacement) -> Result<Arc<H
     let partition = PartitionId(placement.partition);
     let failed = |source| Error::Group { partition, source };
     let machine = Machine::new(service.metrics.refs_total.clone());
-    let voters = placement.voters.iter().copied().map(NodeId).collect();
+    let electorate = electorate(placement);
     let (host, id) = (&service.deps.host, Hosted::group_id(partition));
     let is_founding = placement.epoch == 0;
     let group = match is_founding {
-        true => host.open_among(id, machine, &voters).await,
-        false => host.open_later(id, machine, &voters).await,
+        true => host.open_among(id, machine, &electorate.voters).await,
+        false => host.open_later(id, machine, &electorate).await,
     };
     let group = group.map_err(failed)?;
     // One of the founding voters starts the group; on the others it arrives by the log. A group
@@ -193,10 +225,16 @@ async fn open(service: &Service, placement: &PartitionPlacement) -> Result<Arc<H
     let is_alone = placement.voters == [service.deps.node.0];
     let starts = placement.preferred_leader == service.deps.node.0 || is_alone;
     if is_founding && starts && group.is_new() {
-        group.initialize(&voters).await.map_err(failed)?;
+        group.initialize(&electorate.voters).await.map_err(failed)?;
     }
     let damage = is_replicated(placement).then(|| service.damage.clone());
     Ok(Hosted::new(group, Arc::clone(&service.deps.clock), (partition, damage)))
+}
+
+/// Who may vote in the partition's group.
+pub(super) fn electorate(placement: &PartitionPlacement) -> consensus::Electorate {
+    let nodes = |of: &[u64]| of.iter().copied().map(NodeId).collect();
+    consensus::Electorate { voters: nodes(&placement.voters), leaving: nodes(&placement.leaving) }
 }
 
 /// Serves a partition that was opened. Its keepers end with the service, or when it is closed.
@@ -209,7 +247,7 @@ fn keep(service: &Service, hosted: Arc<Hosted>, hosting: &mut Hosting, drain: &D
     let copies = upkeep::keep(Arc::clone(&hosted), config.clone(), deps.clone(), drain.clone());
     let context = (config.clone(), deps.clone());
     let voters = placing::follow(Arc::clone(&hosted), context, drain.clone());
-    let context = (config, deps, service.moves.clone());
+    let context = (config, deps, service.moves.clone(), service.metrics.votes.clone());
     let rows = keeper::keep(hosted, context, drain.clone());
     hosting.keepers.spawn(until(closed.clone(), copies));
     hosting.keepers.spawn(until(closed.clone(), voters));
@@ -225,12 +263,9 @@ async fn until(closed: Drain, work: impl Future<Output = ()>) {
     }
 }
 
-/// Makes the rows of every partition here say what the directory of `snapshot` says (S43).
-async fn write_rows(
-    service: &Service,
-    snapshot: &Snapshot,
-    known: &mut Known,
-) -> Result<(), Error> {
+/// Makes the rows of every partition in which this node votes say what the directory of `snapshot`
+/// says (S43). One that fails keeps none of the others; the first error is returned.
+async fn write_rows(voting: &Voting, snapshot: &Snapshot, known: &mut Known) -> Result<(), Error> {
     let mut stale: BTreeMap<PartitionId, Vec<PutRepository>> = BTreeMap::new();
     for record in snapshot.repositories() {
         let partition = PartitionId(record.partition);
@@ -239,15 +274,20 @@ async fn write_rows(
             stale.entry(partition).or_default().push(put(record));
         }
     }
+    let mut all = Ok(());
     for (partition, records) in stale {
-        let Ok(hosted) = service.hosted(partition) else { continue };
+        let Some(hosted) = voting.open.get(&partition) else { continue };
         let known = known.entry(partition).or_default();
         for records in records.chunks(RECORDS_MAX) {
-            write_records(&hosted, records, snapshot.version()).await?;
+            let written = write_records(hosted, records, snapshot.version()).await;
+            if written.is_err() {
+                all = all.and(written);
+                break;
+            }
             known.extend(records.iter().map(|put| (RepoId(put.repo_id), put.directory_version)));
         }
     }
-    Ok(())
+    all
 }
 
 /// Writes those records that the rows do not have yet, or, where another node leads, waits for it.

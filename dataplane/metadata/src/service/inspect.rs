@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::future::join_all;
+use gitstratum_consensus::{Role, Status};
 use gitstratum_core::{PartitionId, RepoId, Version};
 use gitstratum_proto::common::v1::RepoKey;
 use gitstratum_proto::metadata::v1::{
@@ -155,6 +157,44 @@ impl Service {
         found
     }
 
+    /// The same without checksums; where this node leads, it confirms that first (S39).
+    pub async fn confirmed_status(&self) -> Vec<PartitionStatus> {
+        let all: Vec<_> = self.partitions.read().values().map(Arc::clone).collect();
+        // Looked at first: what is said of the voters is then by this layout, or a later one.
+        let snapshot = self.deps.feed.current();
+        let epochs: BTreeMap<u32, u64> =
+            snapshot.partitions().map(|place| (place.partition, place.epoch)).collect();
+        let confirming = all.iter().map(|hosted| async {
+            let known = self.partition_status(hosted, WithChecksums::No).await;
+            let confirmed = match hosted.group().is_leader() {
+                true => hosted.group().confirmed_status().await.ok(),
+                false => None,
+            };
+            let known = known.inspect_err(|error| {
+                tracing::warn!(partition = hosted.partition.0, %error, "no status");
+            });
+            let known = known.ok()?;
+            let placement_epoch = epochs.get(&known.partition).copied().unwrap_or_default();
+            Some(self.confirmed(PartitionStatus { placement_epoch, ..known }, confirmed))
+        });
+        join_all(confirming).await.into_iter().flatten().collect()
+    }
+
+    /// What is known of a partition, with what has been `confirmed` of who votes in it.
+    fn confirmed(&self, known: PartitionStatus, confirmed: Option<Status>) -> PartitionStatus {
+        match confirmed.filter(|status| status.role == Role::Leader) {
+            Some(status) => PartitionStatus {
+                leader: self.deps.node.0,
+                term: status.term,
+                voters: status.voters.iter().map(|node| node.0).collect(),
+                voters_settled: status.is_settled,
+                confirmed: true,
+                ..known
+            },
+            None => known,
+        }
+    }
+
     async fn partition_status(
         &self,
         hosted: &Hosted,
@@ -179,6 +219,7 @@ impl Service {
             under_replicated: group.repairs_count,
             misplaced: hosted.misplaced() as u64,
             voters_settled: state.is_settled,
+            ..PartitionStatus::default()
         })
     }
 
@@ -241,6 +282,14 @@ fn read_record(
         public: row.public,
         ..RepositoryRecord::default()
     };
+    for kept in query::unlisted_of(rows, repo)? {
+        let (packs, bytes) = match kept.cruft {
+            true => (&mut record.cruft_packs, &mut record.cruft_bytes),
+            false => (&mut record.replaced_packs, &mut record.replaced_bytes),
+        };
+        *packs += 1;
+        *bytes += kept.pack.length;
+    }
     if refs == WithRefs::Yes && row.refs_count <= RECORD_REFS_MAX {
         query::references(rows, repo, b"", &mut |name, value| {
             record.refs.push(gitstratum_proto::common::v1::Ref {
@@ -249,6 +298,9 @@ fn read_record(
                 peeled: value.peeled,
             });
         })?;
+        let graced = query::replaced_tips(rows, repo)?;
+        record.graced =
+            graced.iter().map(|tip| Bytes::copy_from_slice(tip.id.as_bytes())).collect();
     }
     Ok(Some(record))
 }

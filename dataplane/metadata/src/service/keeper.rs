@@ -1,17 +1,20 @@
 //! What the leader of a partition does once a second, beside answering: it ends
 //! sessions that were not renewed, commits floors, lets time pass while a window is
-//! open, and prunes the audit lines. It decides from one reading of the rows.
+//! open, prunes the audit lines and purges what was replaced. It decides from one reading of the rows.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use gitstratum_core::{GrantsVersion, LogTime, NodeId, SessionId, Version};
 use gitstratum_process::Drain;
+use gitstratum_process::metrics::Gauge;
 use gitstratum_proto::control::v1::Node;
+use gitstratum_proto::node_state;
 
 use super::Deps;
 use super::homing::{Homing, Moves};
 use super::hosted::Hosted;
+use super::purge;
 use crate::config::Config;
 use crate::error::{Error, chain};
 use crate::partition::entry::{CloseSession, PruneAudit, RaiseFloors, Tick};
@@ -20,8 +23,6 @@ use crate::partition::{self, Change, OUTCOME_KEPT, Rows, WANT_GRACE, query};
 
 /// While a window is open an idle group gets an entry at this part of the shortest (S14).
 const TICKS_IN_WINDOW: u32 = 10;
-/// `Node.state` of nodes that are heard of.
-const STATE_UP: u32 = 2;
 /// Audit lines looked at in one round; the next one goes on.
 const AUDIT_LINES: usize = 1_000;
 /// How often lines are looked at for their age.
@@ -30,9 +31,11 @@ const AUDIT_INTERVAL: Duration = Duration::from_secs(3_600);
 /// Looks after `hosted` while this node leads it, until `drain` starts.
 pub(super) async fn keep(
     hosted: Arc<Hosted>,
-    (config, deps, moves): (Config, Deps, Moves),
+    (config, deps, moves, votes): (Config, Deps, Moves, Gauge),
     drain: Drain,
 ) {
+    // Counted as long as it is kept.
+    let mut vote = None;
     let homing = Homing::default();
     let (floors_raised, audit_aged) = (None, None);
     let mut keeper = Keeper { hosted, config, deps, floors_raised, audit_aged, homing, moves };
@@ -43,6 +46,9 @@ pub(super) async fn keep(
             () = tokio::time::sleep(keeper.config.keep_interval) => {}
         }
         keeper.hosted.look_for_damage();
+        if keeper.hosted.group().has_vote() != vote.is_some() {
+            vote = vote.is_none().then(|| votes.track());
+        }
         match keeper.round().await {
             Ok(()) | Err(Error::NotLeader { .. }) => {}
             Err(error) => {
@@ -82,7 +88,10 @@ impl Keeper {
         self.close_expired(now).await?;
         self.raise_floors(&reading, now).await?;
         self.tick(&reading).await?;
-        self.prune_audit(reading.group, now).await?;
+        self.prune_audit(reading.group.clone(), now).await?;
+        if reading.group.unlisted_count > 0 {
+            purge::purge(&self.hosted, &self.deps).await?;
+        }
         self.return_leadership(term, now).await;
         Ok(())
     }
@@ -98,7 +107,7 @@ impl Keeper {
             // It has yet to learn.
             return;
         }
-        let is_up = |node: &Node| node.id == preferred.0 && node.state == STATE_UP;
+        let is_up = |node: &Node| node.id == preferred.0 && node.state == node_state::UP;
         if !snapshot.layout().nodes.iter().any(is_up)
             || !self.homing.is_due((self.deps.node, preferred), term, now, &self.moves)
         {
@@ -139,9 +148,8 @@ impl Keeper {
     }
 
     async fn tick(&self, reading: &Reading) -> Result<(), Error> {
-        let Some(window) =
-            shortest_window(&reading.group, reading.has_graces.then_some(WANT_GRACE))
-        else {
+        let grace = reading.has_graces.then_some(WANT_GRACE);
+        let Some(window) = shortest_window(&reading.group, grace) else {
             return Ok(());
         };
         let now = self.hosted.log_time().await?;
@@ -186,7 +194,10 @@ fn read(rows: &dyn Rows) -> Result<Reading, partition::Error> {
 
 /// The shortest span counted in log time that is running.
 fn shortest_window(group: &GroupRow, grace: Option<Duration>) -> Option<Duration> {
-    grace.or_else(|| (group.sessions_closed > 0).then_some(OUTCOME_KEPT))
+    let outcomes = (group.sessions_closed > 0).then_some(OUTCOME_KEPT);
+    // How long a window of dropped objects is may be set to anything: it counts as a short one.
+    let cruft = (group.cruft_count > 0).then_some(OUTCOME_KEPT);
+    grace.or(outcomes).or(cruft)
 }
 
 /// The index below which lines are too old, or too many (S41). The newest line looked at stays.
@@ -245,5 +256,7 @@ mod tests {
         assert_eq!(shortest_window(&GroupRow::default(), None), None);
         assert_eq!(shortest_window(&closed, None), Some(OUTCOME_KEPT));
         assert_eq!(shortest_window(&closed, Some(WANT_GRACE)), Some(WANT_GRACE));
+        let cruft = GroupRow { cruft_count: 1, ..GroupRow::default() };
+        assert_eq!(shortest_window(&cruft, None), Some(OUTCOME_KEPT));
     }
 }

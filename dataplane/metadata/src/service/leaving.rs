@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use futures::future::join_all;
 use gitstratum_client::cluster::Snapshot;
 use gitstratum_core::{NodeId, PartitionId};
 use gitstratum_proto::control::v1::PartitionPlacement;
@@ -59,23 +60,36 @@ pub(super) async fn give_up<'a>(
             Ok(false) => drop(hosting.leaving.absent.insert(partition)),
             Err(error) => {
                 tracing::warn!(partition = partition.0, %error, "what is here of it is not known");
+                staying.push(placement);
             }
         }
     }
     if staying.is_empty() || !hosting.leaving.is_due() {
         return staying;
     }
+    // Each answer may take a while, and what is to be opened waits.
+    let asking = staying
+        .into_iter()
+        .map(|placement| async move { (placement, is_left_out(service, placement).await) });
     let mut kept = Vec::new();
-    for placement in staying {
-        match leave(service, placement, hosting).await {
-            Ok(true) => {}
-            Ok(false) => kept.push(placement),
-            Err(error) => {
-                tracing::warn!(partition = placement.partition, %error, "it was not given up");
-            }
+    for (placement, is_left_out) in join_all(asking).await {
+        let left = match is_left_out {
+            Ok(true) => leave(service, placement, hosting).await,
+            other => other,
+        };
+        if !told(placement, left) {
+            kept.push(placement);
         }
     }
     kept
+}
+
+/// Whether it is gone. What could not be seen to is tried again.
+fn told(placement: &PartitionPlacement, left: Result<bool, Error>) -> bool {
+    left.unwrap_or_else(|error| {
+        tracing::warn!(partition = placement.partition, %error, "it was not given up");
+        false
+    })
 }
 
 async fn is_here(service: &Service, partition: PartitionId) -> Result<bool, Error> {
@@ -86,29 +100,32 @@ async fn is_here(service: &Service, partition: PartitionId) -> Result<bool, Erro
     held.map_err(|source| Error::Group { partition, source })
 }
 
-/// Whether nothing of the partition is here any more.
+/// Whether the partition's leader says that this node is a member no more.
+async fn is_left_out(service: &Service, placement: &PartitionPlacement) -> Result<bool, Error> {
+    let partition = PartitionId(placement.partition);
+    let voters = placement.voters.iter().copied().map(NodeId).collect();
+    let left_out = service.deps.host.is_left_out(Hosted::group_id(partition), &voters).await;
+    left_out.map_err(|source| Error::Group { partition, source })
+}
+
+/// Whether nothing of the partition is here any more, once the leader has said that it may go.
 async fn leave(
     service: &Service,
     placement: &PartitionPlacement,
     hosting: &mut Hosting,
 ) -> Result<bool, Error> {
     let partition = PartitionId(placement.partition);
-    let failed = |source| Error::Group { partition, source };
-    let (host, group) = (&service.deps.host, Hosted::group_id(partition));
-    let voters = placement.voters.iter().copied().map(NodeId).collect();
-    if !host.is_left_out(group, &voters).await.map_err(failed)? {
-        return Ok(false);
-    }
     let open = service.partitions.write().remove(&partition);
     hosting.close(partition);
     if let Some(hosted) = open {
         hosted.group().shutdown().await;
     }
     // By a later layout it may have been taken in again meanwhile; from now on it cannot be.
-    if !host.is_left_out(group, &voters).await.map_err(failed)? {
+    if !is_left_out(service, placement).await? {
         return Ok(false);
     }
-    host.forget(group).await.map_err(failed)?;
+    let forgotten = service.deps.host.forget(Hosted::group_id(partition)).await;
+    forgotten.map_err(|source| Error::Group { partition, source })?;
     service.damaged.write().remove(&partition);
     hosting.leaving.absent.insert(partition);
     tracing::info!(partition = partition.0, "this node votes in it no more, its rows are gone");

@@ -14,6 +14,7 @@ use gitstratum_proto::control::v1::PartitionPlacement;
 
 use super::Deps;
 use super::hosted::Hosted;
+use super::hosting::electorate;
 use crate::config::Config;
 
 /// Silence of the control plane after which nothing is changed by what it said.
@@ -57,6 +58,12 @@ pub(super) async fn follow(hosted: Arc<Hosted>, (config, deps): (Config, Deps), 
     }
 }
 
+/// What the control plane has said, and when.
+struct Told {
+    placement: Option<PartitionPlacement>,
+    news: Option<News>,
+}
+
 struct Placing {
     hosted: Arc<Hosted>,
     deps: Deps,
@@ -64,14 +71,15 @@ struct Placing {
 
 impl Placing {
     async fn round(&self) -> Result<(), GroupError> {
-        let snapshot = self.deps.feed.current();
+        #[cfg(test)]
+        self.hosted.rounds.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         let partition = self.hosted.partition.0;
-        let placement = snapshot.partitions().find(|each| each.partition == partition);
-        let Some(placement) = placement else { return Ok(()) };
+        let told = self.told();
+        let Some(placement) = &told.placement else { return Ok(()) };
         let group = self.hosted.group();
         let wanted = voters(placement);
-        group.follow_voters(&wanted);
-        if !is_fresh(self.deps.feed.news()) {
+        group.follow_voters(&electorate(placement));
+        if !is_fresh(told.news) {
             return Ok(());
         }
         match step(placement, &group.status(), self.deps.node) {
@@ -83,11 +91,22 @@ impl Placing {
                     tracing::debug!(partition, ?new, ?ready, "a new voter learns");
                     return Ok(());
                 }
+                if !may_change(placement, &self.told()) {
+                    tracing::debug!(partition, "the layout is not what it was, or not fresh");
+                    return Ok(());
+                }
                 group.change_voters(&wanted).await?;
                 tracing::info!(partition, voters = ?wanted, "a partition's voters have changed");
                 Ok(())
             }
         }
+    }
+
+    fn told(&self) -> Told {
+        let snapshot = self.deps.feed.current();
+        let mut placements = snapshot.partitions();
+        let own = placements.find(|each| each.partition == self.hosted.partition.0);
+        Told { placement: own.cloned(), news: self.deps.feed.news() }
     }
 
     async fn hand_over(&self, to: Vec<NodeId>) -> Result<(), GroupError> {
@@ -109,6 +128,11 @@ fn voters(placement: &PartitionPlacement) -> BTreeSet<NodeId> {
 /// Whether the control plane was heard lately: without it nothing moves.
 fn is_fresh(news: Option<News>) -> bool {
     news.is_some_and(|news| news.silent < SILENT_MAX)
+}
+
+/// Whether what was begun by `placement` may be done by what is told now: to learn takes a while.
+fn may_change(placement: &PartitionPlacement, now: &Told) -> bool {
+    now.placement.as_ref() == Some(placement) && is_fresh(now.news)
 }
 
 fn step(placement: &PartitionPlacement, status: &Status, own: NodeId) -> Step {
@@ -174,6 +198,24 @@ mod tests {
         assert_eq!(step(&placement, &follows, NodeId(2)), Step::Nothing);
         let found = step(&placed(&[5], 5), &leads(&[1]), one);
         assert_eq!(found, Step::Change(BTreeSet::from([NodeId(5)])));
+    }
+
+    /// A learner may take 5 s, and the layout may have changed its mind by then.
+    #[test]
+    fn s39_what_was_learned_is_voted_for_only_by_a_layout_that_still_says_so() {
+        let placement = placed(&[2, 3, 4], 3);
+        let heard = |placement: Option<PartitionPlacement>, silent: u64| {
+            let (silent, grace) = (Duration::from_secs(silent), Duration::from_secs(3_600));
+            may_change(
+                &placed(&[2, 3, 4], 3),
+                &Told { placement, news: Some(News { silent, grace }) },
+            )
+        };
+        assert!(heard(Some(placement.clone()), 1));
+        assert!(!heard(Some(placement.clone()), 6), "nobody has been heard since");
+        assert!(!heard(Some(PartitionPlacement { epoch: 4, ..placed(&[1, 2, 3], 3) }), 1));
+        assert!(!heard(Some(PartitionPlacement { epoch: 4, ..placement }), 1), "placed once more");
+        assert!(!heard(None, 1));
     }
 
     #[test]

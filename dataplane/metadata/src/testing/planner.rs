@@ -131,6 +131,6 @@ impl Planner for ScriptedPlanner {
 
     fn check(&self, view: RepoView) -> PlanFuture<'_, CheckAnswer> {
         let objects_checked = self.ask(|_| view.refs.len() as u64);
-        std::future::ready(Ok(CheckAnswer { problems: vec![], objects_checked })).boxed()
+        std::future::ready(Ok(CheckAnswer { objects_checked, ..CheckAnswer::default() })).boxed()
     }
 }

@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use gitstratum_client::bulk::Written;
@@ -23,6 +24,7 @@ struct Told {
     orders: Vec<(NodeId, PullRequest)>,
     /// Segments of which no copy is ever done.
     hanging: BTreeSet<SegmentId>,
+    rechecks: Vec<(NodeId, Vec<Bytes>)>,
 }
 
 impl ScriptedCopies {
@@ -44,6 +46,11 @@ impl ScriptedCopies {
     /// Copies of `segment` are begun and never done.
     pub fn hang(&self, segment: SegmentId) {
         self.told.lock().hanging.insert(segment);
+    }
+
+    /// What nodes were told to ask about so far.
+    pub fn rechecks(&self) -> Vec<(NodeId, Vec<Bytes>)> {
+        self.told.lock().rechecks.clone()
     }
 
     /// What was ordered so far.
@@ -68,5 +75,10 @@ impl Copies for ScriptedCopies {
             }
         };
         futures::future::ready(made).boxed()
+    }
+
+    fn recheck(&self, node: NodeId, segments: Vec<Bytes>) -> BoxFuture<'static, ()> {
+        self.told.lock().rechecks.push((node, segments));
+        futures::future::ready(()).boxed()
     }
 }

@@ -9,7 +9,7 @@ use gitstratum_consensus::testing::LocalNetwork;
 use gitstratum_consensus::{Config as ConsensusConfig, GroupId, Host, HostOptions, families};
 use gitstratum_core::{GrantsVersion, NodeId, PartitionId, RepoId, SystemClock};
 use gitstratum_process::{Drain, DrainTrigger, Metrics, TaskGroup};
-use gitstratum_proto::control::v1::{Layout, PartitionPlacement, SnapshotUpdate};
+use gitstratum_proto::control::v1::{Layout, PartitionPlacement, Repository, SnapshotUpdate};
 use gitstratum_store::MemoryEngine;
 
 use super::rig::{PARTITION, config, eventually, repository};
@@ -80,6 +80,14 @@ impl Member {
             .unwrap_or_default()
     }
 
+    /// Whether this node's replica of the partition has anything, or the group members.
+    async fn is_begun(&self) -> bool {
+        let group = GroupId(u64::from(PARTITION.0));
+        let all = self.service.status(WithChecksums::No).await;
+        self.host.holds(group).await.unwrap()
+            || all.into_iter().any(|status| !status.voters.is_empty() || status.leader > 0)
+    }
+
     /// Who leads, as far as this node knows.
     async fn leader(&self) -> Option<u64> {
         let all = self.service.status(WithChecksums::No).await;
@@ -107,6 +115,7 @@ fn placed(version: u64, voters: &[u64], epoch: u64) -> SnapshotUpdate {
         voters: voters.to_vec(),
         preferred_leader: voters[0],
         epoch,
+        ..PartitionPlacement::default()
     };
     let layout = Layout { epoch, partitions: vec![placement], ..Layout::default() };
     let repositories = vec![repository(1, "ann/x")];
@@ -203,14 +212,18 @@ async fn s39_nothing_moves_until_the_control_plane_is_heard_again() {
         member.publish(&placed(4, &[4, 2, 3], 2));
     }
     let before = BTreeSet::from([1, 2, 3]);
-    // Ten rounds of every leader.
-    for _ in 0..10 {
-        tokio::time::sleep(Duration::from_millis(100)).await;
+    let rounds =
+        || members[..3].iter().map(|member| member.service.placing_rounds(PARTITION)).min();
+    let begun = rounds().unwrap();
+    // Whoever leads has looked at the layout ten times.
+    eventually(async || {
         for member in &members[1..3] {
             assert_eq!(member.voters().await, before);
         }
-        assert!(!members[0].is_free().await, "it gives nothing up that it votes in");
-    }
+        rounds().unwrap() >= begun + 10
+    })
+    .await;
+    assert!(!members[0].is_free().await, "it gives nothing up that it votes in");
     wait_for_voters(&members, &[2, 3, 4]).await;
     for member in members {
         member.stop().await;
@@ -238,13 +251,50 @@ async fn s39_a_change_that_a_leader_did_not_finish_is_finished_by_the_next() {
     }
 }
 
-/// A node that is to vote in a group that nobody has begun does not begin it either.
+/// Nodes that are to vote in a group that nobody has begun do not begin it either.
 #[tokio::test(flavor = "multi_thread")]
 async fn s39_only_a_voter_of_the_founding_begins_a_group() {
     let network = LocalNetwork::new();
-    let member = Member::start(&network, NodeId(1));
-    member.publish(&placed(3, &[1], 2));
-    eventually(async || !member.service.partitions().is_empty()).await;
-    assert!(member.voters().await.is_empty());
-    member.stop().await;
+    let members: Vec<Member> = (1..=3).map(|node| Member::start(&network, NodeId(node))).collect();
+    members.iter().for_each(|member| member.publish(&placed(3, &[1, 2, 3], 2)));
+    // Whoever opens a group begins it before it is seen to be open.
+    eventually(async || members.iter().all(|member| !member.service.partitions().is_empty())).await;
+    for member in &members {
+        assert!(!member.is_begun().await);
+    }
+    for member in members {
+        member.stop().await;
+    }
+}
+
+/// Node 1 waits for a vote in one partition, for nobody moves votes now: what it votes in has the
+/// directory's rows all the same, and it says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn s39_s43_a_partition_that_is_learned_holds_up_no_rows_of_others() {
+    let network = LocalNetwork::new();
+    let members: Vec<Member> = (1..=4).map(|node| Member::start(&network, NodeId(node))).collect();
+    members[1..].iter().for_each(|member| member.publish(&placed(3, &[2, 3, 4], 0)));
+    eventually(async || members[3].voters().await == BTreeSet::from([2, 3, 4])).await;
+    let other = PartitionId(PARTITION.0 + 1);
+    let own = PartitionPlacement {
+        partition: other.0,
+        voters: vec![1],
+        preferred_leader: 1,
+        ..PartitionPlacement::default()
+    };
+    let mut update = placed(4, &[1, 3, 4], 2);
+    update.layout.get_or_insert_default().partitions.push(own);
+    update.repositories.push(Repository { partition: other.0, ..repository(2, "ann/y") });
+    members[0].publish(&update);
+    eventually(async || members[0].service.list_repositories(other).await.is_ok()).await;
+    eventually(async || {
+        let found = members[0].service.list_repositories(other).await;
+        found.is_ok_and(|found| found.records == [RepoId(2)])
+    })
+    .await;
+    eventually(async || *members[0].service.applied().borrow() >= GrantsVersion(4)).await;
+    assert!(!members[0].voters().await.contains(&1), "it learns yet");
+    for member in members {
+        member.stop().await;
+    }
 }

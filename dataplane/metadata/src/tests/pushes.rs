@@ -98,7 +98,12 @@ async fn s11_s44_a_denial_of_a_sent_push_is_an_entry_that_closes_its_number() {
     assert!(denied.version > 0);
     // Whoever sends it again, with whatever rights, gets the recorded answer.
     assert_eq!(rig.push(request).await, denied);
-    let query = SegmentQuery { segment_id: vec![1; 16].into(), session, push_number: 1 };
+    let query = SegmentQuery {
+        segment_id: vec![1; 16].into(),
+        session,
+        push_number: 1,
+        ..SegmentQuery::default()
+    };
     let states = rig.double.service.segment_states(PARTITION, vec![query]).await.unwrap();
     assert!(states.records[0].writer_closed && !states.records[0].listed);
 }

@@ -73,7 +73,12 @@ async fn s10_s12_a_renewed_floor_counts_once_it_is_committed() {
     let rig = Rig::start_with(config(Duration::from_millis(5))).await;
     let session = rig.open_session().await;
     let closed = async || {
-        let query = SegmentQuery { segment_id: vec![7; 16].into(), session, push_number: 3 };
+        let query = SegmentQuery {
+            segment_id: vec![7; 16].into(),
+            session,
+            push_number: 3,
+            ..SegmentQuery::default()
+        };
         let states = rig.double.service.segment_states(PARTITION, vec![query]).await.unwrap();
         states.records[0].writer_closed
     };

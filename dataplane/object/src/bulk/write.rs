@@ -2,14 +2,15 @@ use std::time::Duration;
 
 use gitstratum_core::SegmentId;
 use gitstratum_git::segment::SEGMENT_BYTES_MAX;
+use gitstratum_identity::Peer;
 use gitstratum_proto::object::v1::WriteResponse;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 use prost::Message;
 
-use super::Bulk;
 use super::answer::{AnswerBody, whole};
+use super::{Bulk, may_have_made};
 use crate::error::Error;
 
 /// Longest wait for a place among the writes under way (P-L2).
@@ -18,8 +19,8 @@ const PLACE_DEADLINE: Duration = Duration::from_secs(1);
 /// Takes a segment and answers once it is durable.
 pub(super) async fn answer(
     bulk: Bulk,
-    id: &str,
-    request: Request<Incoming>,
+    peer: Peer,
+    (id, request): (&str, Request<Incoming>),
 ) -> Result<Response<AnswerBody>, Error> {
     let segment = SegmentId::parse(id).ok_or(Error::Request("path names no segment id"))?;
     let place = tokio::time::timeout(PLACE_DEADLINE, bulk.writes.acquire()).await;
@@ -39,8 +40,11 @@ pub(super) async fn answer(
         write.update(bytes).await?;
     }
     // Under the number shown before: an ack of an earlier start is refused with its entry (S23).
-    let partition = write.header().map(|header| header.partition);
-    let partition = partition.ok_or(Error::Request("body is no segment"))?;
+    let header = write.header().ok_or(Error::Request("body is no segment"))?;
+    let (partition, origin) = (header.partition, header.origin);
+    if !may_have_made(peer, origin) {
+        return Err(Error::NotAllowed);
+    }
     let incarnation = bulk.admissions.number(partition).await?;
     let layout = write.seal().await?;
     let written =

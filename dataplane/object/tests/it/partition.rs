@@ -151,6 +151,31 @@ impl Metadata for Partitions {
     type ListRepositoriesStream = BoxStream<'static, Result<wire::RepositoryRecord, Status>>;
     type AuditStream = BoxStream<'static, Result<wire::AuditLine, Status>>;
 
+    async fn open_claim(
+        &self,
+        _: Request<wire::OpenClaimRequest>,
+    ) -> Answer<wire::OpenClaimResponse> {
+        never()
+    }
+
+    async fn show_claim(
+        &self,
+        _: Request<wire::ShowClaimRequest>,
+    ) -> Answer<wire::ShowClaimResponse> {
+        never()
+    }
+
+    async fn close_claim(
+        &self,
+        _: Request<wire::CloseClaimRequest>,
+    ) -> Answer<wire::CloseClaimResponse> {
+        never()
+    }
+
+    async fn swap(&self, _: Request<wire::SwapRequest>) -> Answer<wire::SwapResponse> {
+        never()
+    }
+
     async fn show_incarnation(
         &self,
         request: Request<wire::ShowIncarnationRequest>,

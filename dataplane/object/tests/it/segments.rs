@@ -5,6 +5,7 @@ use bytes::Bytes;
 use futures::stream::{self, StreamExt as _};
 use gitstratum_client::bulk::{Error, Span, Written};
 use gitstratum_core::{ClusterId, ErrorKind, Incarnation, ProcessRole};
+use gitstratum_git::segment::{ClaimNumber, Origin};
 use gitstratum_object::Config;
 use gitstratum_process::spawn;
 use gitstratum_proto::object::v1::{GiveUpRequest, VerifyRequest};
@@ -13,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::partition::Partitions;
 use crate::world::{
-    CLUSTER, Disk, Made, NODE, World, eventually, flip, is_known, path, segment, whole,
+    CLUSTER, Disk, Made, NODE, World, eventually, flip, is_known, path, segment, segment_by, whole,
 };
 
 const SMALL: usize = 1_000;
@@ -141,6 +142,13 @@ async fn p_s9_only_the_right_roles_of_the_right_cluster_write() {
         let body = Box::pin(futures::stream::iter([made.bytes.clone().into()]));
         let refused = world.client(role).write(NODE, made.id, body).await;
         assert_eq!(refused.unwrap_err().kind(), ErrorKind::Denied, "{role}");
+    }
+    // What a run makes is its object node's to write (S35).
+    let made = segment_by(5, (SMALL, CLUSTER), Origin::Claim(ClaimNumber(7)));
+    for (role, may) in [(ProcessRole::Frontend, false), (ProcessRole::Object, true)] {
+        let body = Box::pin(futures::stream::iter([made.bytes.clone().into()]));
+        let written = world.client(role).write(NODE, made.id, body).await;
+        assert_eq!(written.is_ok(), may, "{role}");
     }
     world.stop().await;
 }

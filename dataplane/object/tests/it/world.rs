@@ -12,7 +12,7 @@ use gitstratum_client::grpc;
 use gitstratum_client::metadata::Partitions;
 use gitstratum_core::{
     ClusterId, Incarnation, NodeId, ObjectFormat, PackId, PartitionId, ProcessRole, PushNumber,
-    RepoId, SegmentId, SessionId, SystemClock,
+    RepoId, SeededEntropy, SegmentId, SessionId, SystemClock,
 };
 use gitstratum_git::segment::{Cipher, Header, KeyId, Kind, Origin, Writer};
 use gitstratum_identity::{LocalNetwork, Peer, Service as Port};
@@ -100,7 +100,28 @@ impl World {
         Self::start_as(beside, (files, engine), |config| config).await
     }
 
+    /// The same, not waiting until the partitions have admitted it.
+    pub(crate) async fn begin_before(
+        partitions: &scripted::Partitions,
+        (files, engine): (Arc<dyn Files>, Arc<dyn Engine>),
+        change: impl FnOnce(Config) -> Config,
+    ) -> Self {
+        let network = LocalNetwork::new();
+        partitions.serve(&network);
+        Self::begin_as((NODE, network, partitions), (files, engine), change).await
+    }
+
     async fn start_as(
+        (node, network, partitions): (NodeId, LocalNetwork, &scripted::Partitions),
+        (files, engine): (Arc<dyn Files>, Arc<dyn Engine>),
+        change: impl FnOnce(Config) -> Config,
+    ) -> Self {
+        let begun = Self::begin_as((node, network, partitions), (files, engine), change).await;
+        partitions.admitted(node).await;
+        begun
+    }
+
+    async fn begin_as(
         (node, network, partitions): (NodeId, LocalNetwork, &scripted::Partitions),
         (files, engine): (Arc<dyn Files>, Arc<dyn Engine>),
         change: impl FnOnce(Config) -> Config,
@@ -124,6 +145,7 @@ impl World {
             .unwrap(),
             engine,
             clock,
+            entropy: SeededEntropy::new(1),
             space: Arc::new(space),
             partitions: Partitions::new(Arc::clone(&dialer), scripted::Partitions::feed()),
             peers: Client::new(Arc::clone(&dialer)),
@@ -137,7 +159,6 @@ impl World {
         let bulk = network.listen(node, Port::Bulk, 16, drain.clone()).unwrap();
         let running = spawn("object node", service.run(control, bulk, drain));
         let partitions = partitions.clone();
-        partitions.admitted(node).await;
         Self { node, network, partitions, metrics, stop, running }
     }
 
@@ -208,6 +229,15 @@ pub(crate) struct Made {
 
 /// A segment of `length` bytes of entries.
 pub(crate) fn segment(byte: u8, length: usize, cluster: ClusterId) -> Made {
+    segment_by(
+        byte,
+        (length, cluster),
+        Origin::Push { session: SessionId(4), number: PushNumber(6) },
+    )
+}
+
+/// The same, made by whom `origin` says.
+pub(crate) fn segment_by(byte: u8, (length, cluster): (usize, ClusterId), origin: Origin) -> Made {
     let id = SegmentId([byte; 16]);
     let entries: Vec<u8> = (0..length).map(|at| (at * 31 + usize::from(byte)) as u8).collect();
     let (mut writer, head) = Writer::new(Header {
@@ -217,7 +247,7 @@ pub(crate) fn segment(byte: u8, length: usize, cluster: ClusterId) -> Made {
         pack: PackId([9; 16]),
         segment: id,
         partition: PartitionId(0),
-        origin: Origin::Push { session: SessionId(4), number: PushNumber(6) },
+        origin,
         cipher: Cipher::None,
         key: KeyId::default(),
         object_format: ObjectFormat::Sha1,

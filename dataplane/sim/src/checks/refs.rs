@@ -139,7 +139,7 @@ impl Search<'_> {
         let mut taken = Vec::new();
         // A listing that shows what is there changes nothing: it can as well come now.
         loop {
-            let shown = self.open(done, first).find(|at| self.shows(*at, &values));
+            let shown = self.open(done, first).into_iter().find(|at| self.shows(*at, &values));
             let Some(next) = shown else { break };
             done[next] = true;
             taken.push(next);
@@ -167,7 +167,7 @@ impl Search<'_> {
         if !self.tried.insert((ahead, first, values.clone())) {
             return Found::None;
         }
-        let mut open: Vec<usize> = self.open(done, first).collect();
+        let mut open = self.open(done, first);
         // Those that nobody knows of come last.
         open.sort_by_key(|at| (self.calls[*at].ended.is_none(), self.calls[*at].ended));
         for at in open {
@@ -195,15 +195,11 @@ impl Search<'_> {
     }
 
     /// Calls that may come next: no other has to come before them.
-    fn open<'b>(
-        &self,
-        done: &'b [bool],
-        first: usize,
-    ) -> impl Iterator<Item = usize> + use<'_, 'b> {
-        let left = (first..self.calls.len()).filter(|at| !done[*at]);
-        let ends = left.clone().filter_map(|at| self.calls[at].ended);
+    fn open(&self, done: &[bool], first: usize) -> Vec<usize> {
+        let left: Vec<usize> = (first..self.calls.len()).filter(|at| !done[*at]).collect();
+        let ends = left.iter().filter_map(|at| self.calls[*at].ended);
         let until = ends.min().unwrap_or(Duration::MAX);
-        left.take_while(move |at| self.calls[*at].began <= until)
+        left.into_iter().take_while(|at| self.calls[*at].began <= until).collect()
     }
 
     fn shows(&self, at: usize, values: &Values) -> bool {

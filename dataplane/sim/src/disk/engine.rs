@@ -25,24 +25,28 @@ pub(super) struct SimEngine {
     pub(super) watch: Option<(NodeId, Arc<Watch>)>,
 }
 
+/// The number of the error of a disk that fails.
+const EIO: i32 = 5;
+
 impl SimEngine {
-    fn check(&self, is_sync: bool) -> Result<(), Error> {
-        let place = || self.name.clone();
-        if self.is_poisoned.load(Ordering::Relaxed) {
-            return Err(Error::Poisoned { place: place() });
+    fn may_write(&self) -> Result<(), Error> {
+        match self.is_poisoned.load(Ordering::Relaxed) {
+            true => Err(Error::Poisoned { place: self.name.clone() }),
+            false => Ok(()),
         }
-        if is_sync && self.failing.swap(false, Ordering::Relaxed) {
-            events::story(|| format!("a sync of {} fails", self.name));
-            self.is_poisoned.store(true, Ordering::Relaxed);
-            self.inner.fail_sync();
-            let source = std::io::Error::from_raw_os_error(5);
-            return Err(Error::Io {
-                attempt: Attempt::Sync,
-                place: place(),
-                source: Arc::new(source),
-            });
+    }
+
+    /// Syncs what was written, or fails once and for all.
+    fn sync_or_fail(&self) -> Result<(), Error> {
+        self.may_write()?;
+        if !self.failing.swap(false, Ordering::Relaxed) {
+            return self.inner.sync();
         }
-        Ok(())
+        events::story(|| format!("a sync of {} fails", self.name));
+        self.is_poisoned.store(true, Ordering::Relaxed);
+        self.inner.fail_sync();
+        let source = Arc::new(std::io::Error::from_raw_os_error(EIO));
+        Err(Error::Io { attempt: Attempt::Sync, place: self.name.clone(), source })
     }
 }
 
@@ -64,22 +68,20 @@ impl Engine for SimEngine {
     fn write(&self, batch: Batch, durability: Durability) -> Result<(), Error> {
         let bytes = u64::try_from(batch.byte_count()).unwrap_or(u64::MAX).to_be_bytes();
         events::detail(format_args!("{} writes {durability:?}", self.name), &bytes);
-        self.check(false)?;
+        self.may_write()?;
         if let Some((node, watch)) = &self.watch {
             watch.see(*node, self.inner.as_ref(), &batch);
         }
         if durability == Durability::Synced {
             self.inner.write(batch, Durability::Buffered)?;
-            self.check(true)?;
-            return self.inner.sync();
+            return self.sync_or_fail();
         }
         self.inner.write(batch, durability)
     }
 
     fn sync(&self) -> Result<(), Error> {
         events::detail(format_args!("{} syncs", self.name), &[]);
-        self.check(true)?;
-        self.inner.sync()
+        self.sync_or_fail()
     }
 
     fn sync_takes(&self) -> Duration {

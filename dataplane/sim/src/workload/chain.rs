@@ -28,7 +28,7 @@ impl Worker {
             history.pushes.insert(made.id, begun);
         }
         let command = (BRANCH.to_owned(), tip, Some(made.id));
-        let outcome = self.client.push(to, (&[command], false), &made.pack).await.pop();
+        let outcome = self.client.push(to, &[command], &made.pack).await.pop();
         events::story(|| format!("{name} pushes {} through {to}: {outcome:?}", made.id));
         let is_acked = outcome == Some(Pushed::Acked);
         let mut history = self.history.lock();

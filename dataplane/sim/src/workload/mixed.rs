@@ -49,8 +49,7 @@ impl Worker {
     async fn send(&self, commands: Vec<Command>, pack: &[u8]) -> bool {
         let (began, to) = (elapsed(), self.node());
         let at = self.begin(began, commands.iter().cloned().map(step).collect());
-        let is_atomic = commands.len() > 1;
-        let outcomes = self.client.push(to, (&commands, is_atomic), pack).await;
+        let outcomes = self.client.push(to, &commands, pack).await;
         let name = &self.name;
         events::story(|| format!("{name} moves {commands:?} through {to}: {outcomes:?}"));
         let acked = outcomes.iter().all(|outcome| *outcome == Pushed::Acked).then(elapsed);
@@ -78,7 +77,7 @@ impl Worker {
         pack: &[u8],
     ) -> bool {
         let command = (name.to_owned(), old, new);
-        let outcome = self.client.push(self.node(), (&[command], false), pack).await;
+        let outcome = self.client.push(self.node(), &[command], pack).await;
         events::story(|| format!("{} sets {name} to {new:?}: {outcome:?}", self.name));
         outcome.first() == Some(&Pushed::Acked)
     }

@@ -30,7 +30,7 @@ impl Worker {
         let made = commit(None, &format!("private {number}"));
         let name = format!("refs/heads/kept/{number}");
         let command = (name, None, Some(made.id));
-        let kept = private.push(self.node(), (&[command], false), &made.pack).await;
+        let kept = private.push(self.node(), &[command], &made.pack).await;
         if kept.first() != Some(&Pushed::Acked) {
             return false;
         }

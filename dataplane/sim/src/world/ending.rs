@@ -68,9 +68,14 @@ impl World {
             });
         }
         let until = self.sim.elapsed() + BACK_WITHIN;
-        while found.lock().len() < nodes.len() {
+        loop {
             self.step()?;
             let seen: Vec<NodeId> = found.lock().keys().copied().collect();
+            // One that is removed meanwhile need not give anything any more.
+            let there = self.nodes.lock().clone();
+            if nodes.iter().all(|node| seen.contains(node) || !there.contains(node)) {
+                break;
+            }
             let words = || format!("only {seen:?} give all that they show, of {nodes:?}");
             ensure!(self.sim.elapsed() < until, Broken::new(LIVENESS, words()));
         }

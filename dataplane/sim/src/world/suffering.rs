@@ -1,5 +1,6 @@
 //! Faults begin and end.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -72,7 +73,7 @@ impl World {
             }
             Fault::ClockJump(node, millis) => self.places[node].node.clock.set_wrong(millis),
             Fault::Drift(node, rate) => self.places[node].node.clock.set_rate(now, rate),
-            Fault::ControlAway => self.set_control_away(true),
+            Fault::ControlAway => self.cluster.is_control_away.store(true, Ordering::Relaxed),
             Fault::Night(hours) => {
                 let span = Duration::from_secs(hours * 3_600);
                 return self.places.iter().for_each(|place| place.node.clock.skip(span));
@@ -98,10 +99,6 @@ impl World {
             let was_there = self.places[node].node.disk.damage(segment, self.draw.index(1 << 20));
             events::story(|| format!("a bit of segment {segment} flips: {was_there}"));
         }
-    }
-
-    fn set_control_away(&self, is_away: bool) {
-        self.cluster.is_control_away.store(is_away, std::sync::atomic::Ordering::Relaxed);
     }
 
     fn others(&self, node: usize, each: impl Fn(&Sim<'static>, &str, &str)) {
@@ -141,7 +138,7 @@ impl World {
             }
             Fault::ClockJump(node, _) => self.places[node].node.clock.set_wrong(0),
             Fault::Drift(node, _) => self.places[node].node.clock.set_rate(now, RATE),
-            Fault::ControlAway => self.set_control_away(false),
+            Fault::ControlAway => self.cluster.is_control_away.store(false, Ordering::Relaxed),
             Fault::Kill(_)
             | Fault::PowerCut(_)
             | Fault::PowerCutAll

@@ -5,7 +5,7 @@ use gitstratum_core::{
     RepoPath, Role, UnixMillis, UserId, Visibility,
 };
 use gitstratum_proto::control::v1 as wire;
-use gitstratum_proto::format_from_wire;
+use gitstratum_proto::{format_from_wire, node_state};
 use gitstratum_state::Records;
 use gitstratum_state::record::{
     Grant, GrantKey, GrantSubject, Layout, Node, NodeState, Placement, Repository, RepositoryState,
@@ -47,6 +47,7 @@ fn placement(layout: &wire::Layout, version: GrantsVersion) -> Result<Layout, Wr
         voters: place.voters.iter().copied().map(NodeId).collect(),
         preferred_leader: NodeId(place.preferred_leader),
         epoch: Epoch(place.epoch),
+        leaving: place.leaving.iter().copied().map(NodeId).collect(),
     };
     Ok(Layout {
         epoch: Epoch(layout.epoch),
@@ -57,7 +58,6 @@ fn placement(layout: &wire::Layout, version: GrantsVersion) -> Result<Layout, Wr
 }
 
 fn node(message: &wire::Node) -> Result<Node, Wrong> {
-    const LEAVING: u32 = 5;
     const ROLES: [ProcessRole; 4] =
         [ProcessRole::Control, ProcessRole::Frontend, ProcessRole::Metadata, ProcessRole::Object];
     let role = |word: &String| ROLES.into_iter().find(|role| role.as_str() == word);
@@ -67,7 +67,7 @@ fn node(message: &wire::Node) -> Result<Node, Wrong> {
     };
     let endpoints = message.endpoints.iter().map(endpoint).collect::<Option<_>>();
     let state = match message.state {
-        LEAVING => Some(NodeState::Up),
+        node_state::LEAVING => Some(NodeState::Up),
         state => NodeState::from_wire(state),
     };
     Ok(Node {

@@ -80,6 +80,21 @@ async fn gs_cp_39_a_node_with_the_join_token_gets_certificates_and_an_audit_line
     assert_eq!(lines, ["joiner new object ok"]);
 }
 
+/// An empty disk that counted from 1 would be refused as older for as many starts (S23).
+#[tokio::test(flavor = "multi_thread")]
+async fn s23_who_enrols_again_is_told_how_often_the_node_has_started() {
+    let world = World::new().await;
+    let enrol = async |node| {
+        let (_, asked) = requests(&["agent", "frontend", "metadata", "object"]);
+        world.enrol(&world.join, node, asked).await.expect("enrolled")
+    };
+    assert_eq!(enrol(0).await.incarnation, 0, "a new node");
+    world.register(5).await.expect("registered");
+    assert_eq!(enrol(NODE.0).await.incarnation, 5);
+    assert!(world.register(1).await.is_err(), "older than what is known");
+    world.register(6).await.expect("registered");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn p_s6_without_the_join_token_nobody_enrols_and_the_refusal_has_its_line() {
     let world = World::new().await;

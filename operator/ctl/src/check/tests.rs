@@ -89,6 +89,13 @@ async fn p_i6_a_sound_cluster_gives_no_alarm() {
 }
 
 #[tokio::test]
+async fn p_i6_objects_that_were_not_hashed_are_told() {
+    let report = report(World { objects_too_large: 1, ..world() }).await;
+    let text = report.repositories[0].text();
+    assert_eq!(text, "ok         a/one  2 segments, 200 B, 3 objects (1 too large to hash)\n");
+}
+
+#[tokio::test]
 async fn p_i6_damage_names_the_repository_whose_manifest_lists_it() {
     let mut world = world();
     world.segments.remove(&SegmentId([3; 16]));

@@ -128,6 +128,19 @@ impl Connection {
         Ok(self.answers(stream))
     }
 
+    /// Has `node` do a run; the answer tells how far it is. Dropped, the run ends.
+    ///
+    /// # Errors
+    /// As [`Self::cluster_state`].
+    pub async fn run(
+        &self,
+        node: NodeId,
+        request: object::v1::RunRequest,
+    ) -> Result<Answers<object::v1::RunProgress>, Error> {
+        let stream = self.object(node, async |client| client.run(request).await).await?;
+        Ok(self.answers(stream))
+    }
+
     /// Whether the object store of `node` can be asked.
     pub fn has_store(&self, node: NodeId) -> bool {
         self.object_store(node).is_some()

@@ -48,6 +48,8 @@ pub struct World {
     pub partition_audit: BTreeMap<u32, Vec<metadata::v1::AuditLine>>,
     /// What `CheckRepository` says, by repository id.
     pub problems: BTreeMap<u64, Vec<String>>,
+    /// And how many objects of each it could not hash.
+    pub objects_too_large: u64,
     /// What the object node says of the segments that it holds.
     pub segments: BTreeMap<SegmentId, object::v1::VerifyResult>,
     /// What every call is answered with, if anything.

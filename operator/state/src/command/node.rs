@@ -93,6 +93,9 @@ pub struct PlacePartition {
     /// Number of the layout that this follows from.
     #[prost(uint64, tag = "4")]
     pub epoch: u64,
+    /// The group votes as that layout says: nobody else can be one of its voters.
+    #[prost(bool, tag = "5")]
+    pub is_followed: bool,
 }
 
 /// A node is gone for good (GS-CP-40).

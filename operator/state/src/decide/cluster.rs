@@ -97,7 +97,8 @@ fn found_layout(found: &Found, nodes: &[Node], at: At) -> Result<Layout, Refusal
         let turn = nodes.iter().cycle().skip(first % nodes.len()).map(|node| node.id);
         let voters: Vec<NodeId> = turn.take(voters).collect();
         let (partition, preferred_leader) = (PartitionId(partition), voters[0]);
-        Placement { partition, preferred_leader, voters, epoch: Epoch::default() }
+        let (epoch, leaving) = (Epoch::default(), Vec::new());
+        Placement { partition, preferred_leader, voters, epoch, leaving }
     };
     let layout = Layout {
         epoch: Epoch(1),

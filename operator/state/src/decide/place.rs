@@ -20,23 +20,37 @@ pub(super) fn place(desk: &Desk<'_>, place: &PlacePartition) -> Result<Plan, Ref
     let partition = PartitionId(place.partition);
     let old = layout.partitions.iter().find(|old| old.partition == partition);
     let old = old.ok_or_else(|| Refusal::missing("partition", partition.to_string()))?;
-    let voters: Vec<NodeId> = place.voters.iter().copied().map(NodeId).collect();
-    check_step(old, &voters)?;
-    for new in voters.iter().filter(|voter| !old.voters.contains(voter)) {
+    let placed = old.placed(place)?;
+    for new in placed.voters.iter().filter(|voter| !old.voters.contains(voter)) {
         check_fit(desk.state.node(*new), *new)?;
     }
-    let preferred_leader = NodeId(place.preferred_leader);
-    if !voters.contains(&preferred_leader) {
-        return Err(Refusal::invalid("preferred leader", "is no voter"));
-    }
-    let epoch = Epoch(layout.epoch.0 + 1);
-    let placed = Placement { partition, voters, preferred_leader, epoch };
     let relaid = relaid(desk, |old| {
         if old.partition == partition {
             *old = placed.clone();
         }
     });
     Ok(Plan::new(Reply::Done, vec![relaid]))
+}
+
+impl Placement {
+    /// What becomes of it by `place`.
+    ///
+    /// # Errors
+    /// [`Refusal::Invalid`] for what the group cannot do in one step.
+    pub fn placed(&self, place: &PlacePartition) -> Result<Self, Refusal> {
+        let voters: Vec<NodeId> = place.voters.iter().copied().map(NodeId).collect();
+        check_step(self, &voters)?;
+        let preferred_leader = NodeId(place.preferred_leader);
+        if !voters.contains(&preferred_leader) {
+            return Err(Refusal::invalid("preferred leader", "is no voter"));
+        }
+        // A group that has not followed yet may be that of any layout since it did.
+        let before = if place.is_followed { &[][..] } else { &self.leaving };
+        let before: BTreeSet<NodeId> = before.iter().chain(&self.voters).copied().collect();
+        let leaving = before.into_iter().filter(|node| !voters.contains(node)).collect();
+        let epoch = Epoch(place.epoch + 1);
+        Ok(Self { partition: self.partition, voters, preferred_leader, epoch, leaving })
+    }
 }
 
 /// One in and one out at most, never fewer, and an odd number: an even one bears no more losses
@@ -51,7 +65,7 @@ fn check_step(old: &Placement, voters: &[NodeId]) -> Result<(), Refusal> {
     if new.len() < old.voters.len() {
         return fail("are fewer than before");
     }
-    if new.len().is_multiple_of(2) {
+    if new != before && new.len().is_multiple_of(2) {
         return fail("are an even number");
     }
     if new.difference(&before).count() > 1 || before.difference(&new).count() > 1 {

@@ -115,6 +115,8 @@ pub struct Placement {
     pub preferred_leader: NodeId,
     /// Of the layout in which it was placed last; 0: its voters are those of the founding.
     pub epoch: Epoch,
+    /// Nodes that may vote besides, in order: the group has not been seen without them (S23).
+    pub leaving: Vec<NodeId>,
 }
 
 /// How data is placed. The nodes are records of their own.

@@ -67,6 +67,8 @@ pub(crate) struct PlacementMessage {
     preferred_leader: u64,
     #[prost(uint64, tag = "4")]
     epoch: u64,
+    #[prost(uint64, repeated, tag = "5")]
+    leaving: Vec<u64>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -90,6 +92,7 @@ impl Stored for Layout {
             voters: placement.voters.iter().map(|id| id.0).collect(),
             preferred_leader: placement.preferred_leader.0,
             epoch: placement.epoch.0,
+            leaving: placement.leaving.iter().map(|id| id.0).collect(),
         };
         LayoutMessage {
             epoch: self.epoch.0,
@@ -105,6 +108,7 @@ impl Stored for Layout {
             voters: placement.voters.into_iter().map(NodeId).collect(),
             preferred_leader: NodeId(placement.preferred_leader),
             epoch: Epoch(placement.epoch),
+            leaving: placement.leaving.into_iter().map(NodeId).collect(),
         };
         Ok(Self {
             epoch: Epoch(message.epoch),

@@ -1,5 +1,7 @@
 //! Who votes in a partition (S39).
 
+use std::collections::BTreeSet;
+
 use gitstratum_core::{ErrorKind, NodeId, PartitionId};
 use gitstratum_state::command::{
     Change, DrainNode, PlacePartition, RegisterNode, RemoveNode, SetNodeState,
@@ -35,7 +37,13 @@ fn join(world: &mut World) -> u64 {
 
 fn place(world: &World, voters: &[u64]) -> PlacePartition {
     let epoch = world.state.layout().epoch.0;
-    PlacePartition { partition: 2, voters: voters.to_vec(), preferred_leader: voters[0], epoch }
+    PlacePartition {
+        partition: 2,
+        voters: voters.to_vec(),
+        preferred_leader: voters[0],
+        epoch,
+        ..PlacePartition::default()
+    }
 }
 
 fn placed(world: &World) -> Placement {
@@ -66,6 +74,30 @@ fn s39_a_vote_goes_from_one_node_to_another() {
     assert_eq!(kind, ErrorKind::Conflict, "the layout has changed since: {message}");
     let line = world.lines.iter().find(|line| line.action == "partition.place");
     assert!(line.expect("a line").subject.contains(&NodeId(fourth).to_string()));
+}
+
+/// Who may vote is known until the group was seen without them, also as rows.
+#[test]
+fn s23_s39_who_leaves_is_named_until_the_group_has_followed() {
+    let (mut world, fourth) = four();
+    let fifth = join(&mut world);
+    let leaving = |world: &World| placed(world).leaving;
+    assert!(leaving(&world).is_empty(), "as it was founded");
+    let step = place(&world, &[fourth, id(1), id(2)]);
+    world.ok(None, Change::PlacePartition(PlacePartition { is_followed: true, ..step }));
+    assert_eq!(leaving(&world), [id(3)].map(NodeId));
+    let rows: Vec<_> = world.state.rows().collect();
+    let rows = rows.iter().filter_map(|(key, value)| Some((&key[..], &value.as_ref()?[..])));
+    let loaded = gitstratum_state::State::load(rows).expect("our own rows");
+    assert_eq!(loaded.layout(), world.state.layout());
+    // The group did not follow; who was to come may have a vote, or be given one yet.
+    let step = place(&world, &[fifth, id(1), id(2)]);
+    world.ok(None, Change::PlacePartition(step));
+    let both = BTreeSet::from([NodeId(fourth), NodeId(id(3))]);
+    assert_eq!(leaving(&world), both.into_iter().collect::<Vec<_>>());
+    let step = place(&world, &[fifth, id(1), id(2)]);
+    world.ok(None, Change::PlacePartition(PlacePartition { is_followed: true, ..step }));
+    assert!(leaving(&world).is_empty(), "it has followed");
 }
 
 #[test]

@@ -63,6 +63,7 @@ pub(in super::super) async fn start(
         engine: Arc::clone(&engine) as _,
         committer,
         clock,
+        entropy: Arc::clone(&common.entropy),
         space: Arc::new(space),
         partitions: Partitions::new(Arc::clone(&dialer), feed.clone()),
         peers: bulk::Client::new(Arc::clone(&dialer)),

@@ -9,6 +9,7 @@ use gitstratum_git::pktline::{Band, KEEP_ALIVE, SideBand};
 use gitstratum_git::protocol::Fetch;
 use gitstratum_proto::metadata::v1::FetchPlan;
 
+use super::ask::{PlanWhen, ask};
 use crate::Error;
 use crate::conversation::{Caller, Conversation};
 use crate::frontend::Frontend;
@@ -17,6 +18,8 @@ use crate::stream::{Deltas, Framed, send};
 use crate::target::Target;
 use crate::view::Purpose;
 
+/// Times that a fetch is planned while packs are compacted beside it.
+const PLANS_MAX: usize = 4;
 /// How often a client that waits is told that we still work.
 const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(5);
 
@@ -46,7 +49,8 @@ pub(super) async fn send_pack(
     Ok(u64::from(selection.count))
 }
 
-/// The packs that the plan names, at its version, and the entries to send of them.
+/// The packs that the plan names, at its version or a later one, and the entries to send of them.
+/// When a pack that it names was compacted meanwhile it is planned again (S35).
 async fn choose(
     frontend: &Arc<Frontend>,
     caller: &Caller,
@@ -54,16 +58,32 @@ async fn choose(
     fetch: &Fetch,
     plan: &FetchPlan,
 ) -> Result<(Arc<Vec<Arc<Pack>>>, Selection), Error> {
-    let view = frontend.views.current(caller, target, Purpose::Fetch).await?;
-    if view.manifest_version < Version(plan.manifest_version) {
-        return Err(Error::new(
-            ErrorKind::Unavailable,
-            "the repository changed meanwhile; try again",
-        ));
+    let changed = || {
+        let message = "the repository changed meanwhile; try again";
+        Error::new(ErrorKind::Unavailable, message)
+    };
+    let mut planned_again: Option<FetchPlan> = None;
+    for _ in 0..PLANS_MAX {
+        let plan = planned_again.as_ref().unwrap_or(plan);
+        let view = frontend.views.current(caller, target, Purpose::Fetch).await?;
+        if view.manifest_version < Version(plan.manifest_version) {
+            return Err(changed());
+        }
+        if names_only(plan, &view.packs) {
+            let packs = Arc::clone(&view.packs);
+            let selection = expand(&frontend.reader, &packs, plan, fetch.shape.filter).await?;
+            return Ok((packs, selection));
+        }
+        let round = ask(frontend, caller, target, fetch, PlanWhen::Now).await?;
+        planned_again = Some(round.plan.ok_or_else(changed)?);
     }
-    let packs = Arc::clone(&view.packs);
-    let selection = expand(&frontend.reader, &packs, plan, fetch.shape.filter).await?;
-    Ok((packs, selection))
+    Err(changed())
+}
+
+/// Whether all packs that the plan names are among `packs`.
+fn names_only(plan: &FetchPlan, packs: &[Arc<Pack>]) -> bool {
+    let is_live = |id: &[u8]| packs.iter().any(|pack| pack.id.0[..] == *id);
+    plan.packs.iter().all(|named| is_live(&named.pack_id))
 }
 
 async fn with_keep_alive<T>(

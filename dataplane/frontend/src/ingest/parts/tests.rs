@@ -6,7 +6,7 @@ use gitstratum_client::manifest::Pack as Row;
 use gitstratum_core::{ObjectId, ObjectKind};
 use gitstratum_git::part::{CommitRow, Ordinal};
 use gitstratum_git::testing::{PackBuilder, commit, tag, tree};
-use gitstratum_git::{index, table};
+use gitstratum_git::{graph, index, table};
 
 use super::*;
 use crate::ingest::Copies;

@@ -9,6 +9,7 @@ use futures::StreamExt as _;
 use futures::future::OptionFuture;
 use futures::stream::FuturesUnordered;
 use gitstratum_client::bulk::{self, Written};
+use gitstratum_client::cluster::Draw;
 use gitstratum_core::{ErrorKind, NodeId, SegmentId};
 use gitstratum_process::{Task, TaskError, failpoint, spawn};
 use tokio::sync::mpsc;
@@ -21,6 +22,8 @@ use crate::ingest::Error;
 pub(super) const PIECE_BYTES: usize = 512 * 1024;
 /// Bytes that an owner may be behind (S18).
 const LAG_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bytes that are kept to be sent once more: most pushes are smaller.
+const KEPT_BYTES_MAX: usize = 1024 * 1024;
 /// Time that an owner may be behind those that suffice (S18).
 const LAG_MAX: Duration = Duration::from_secs(2);
 /// The same for an owner that failed lately: enough to show that it is well again.
@@ -42,36 +45,74 @@ pub(super) struct Lanes {
     storage: Arc<dyn Storage>,
     /// Owners that failed lately.
     out: BTreeSet<NodeId>,
+    /// All that was sent, as long as it is little: to an owner whose connection breaks it is
+    /// sent again.
+    sent: Option<Vec<Bytes>>,
 }
 
 /// One owner. It ends with its lane: what it has then is not durable and will not be.
 struct Lane {
     node: NodeId,
     pieces: mpsc::Sender<Bytes>,
-    writing: Task<Result<Written, bulk::Error>>,
+    writing: Writing,
+    attempt: Attempt,
+}
+
+/// Which time a segment is written to one owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Attempt {
+    First,
+    /// The connection of the first broke; there is no third.
+    Second,
+}
+
+type Writing = Task<Result<Written, bulk::Error>>;
+type Ended = Result<Result<Written, bulk::Error>, TaskError>;
+
+impl Lane {
+    /// Begins to write to `node`; `again` is what was sent to it before.
+    fn begin(
+        storage: &Arc<dyn Storage>,
+        (node, segment): (NodeId, SegmentId),
+        again: Option<Vec<Bytes>>,
+    ) -> Self {
+        let attempt = if again.is_some() { Attempt::Second } else { Attempt::First };
+        let (pieces, mut waiting) = mpsc::channel(LAG_BYTES_MAX / PIECE_BYTES);
+        let body = futures::stream::poll_fn(move |cx| waiting.poll_recv(cx));
+        let body = futures::stream::iter(again.unwrap_or_default()).chain(body).boxed();
+        let writing = spawn("segment write", storage.write(node, segment, body));
+        Self { node, pieces, writing, attempt }
+    }
+
+    /// Its end, now that all was sent.
+    async fn ending(self) -> (NodeId, Attempt, Ended) {
+        drop(self.pieces);
+        (self.node, self.attempt, self.writing.await)
+    }
 }
 
 impl Lanes {
-    /// Begins to write `segment` at each of `owners`, of whom `quorum` suffice.
+    /// Begins to write a segment at each of its owners, of whom `quorum` suffice. Those that are
+    /// said to be down are tried as well, unless they failed lately, and not waited for: after a
+    /// cut has healed the control plane may not have heard of them yet, when the next one fails.
     pub(super) fn begin(
         storage: &Arc<dyn Storage>,
         begun: &Begun,
-        segment: SegmentId,
-        owners: &[NodeId],
+        draw: &Draw,
         quorum: usize,
     ) -> Self {
+        let (segment, is_out) = (draw.segment, |node: &NodeId| storage.is_out(*node));
         // Looked at before the writes begin: one of them may be what shows whether it is well.
-        let out = owners.iter().copied().filter(|node| storage.is_out(*node)).collect();
+        let tried: Vec<NodeId> = draw.down.iter().copied().filter(|node| !is_out(node)).collect();
+        let known = draw.owners.iter().copied().filter(is_out);
+        let out = known.chain(tried.iter().copied()).collect();
         let lane = |node: &NodeId| {
             begun.note(*node, segment);
-            let (pieces, mut waiting) = mpsc::channel(LAG_BYTES_MAX / PIECE_BYTES);
-            let body = futures::stream::poll_fn(move |cx| waiting.poll_recv(cx)).boxed();
-            let writing = spawn("segment write", storage.write(*node, segment, body));
-            Lane { node: *node, pieces, writing }
+            Lane::begin(storage, (*node, segment), None)
         };
-        let lanes = owners.iter().map(lane).collect();
-        let storage = Arc::clone(storage);
-        Self { segment, lanes, quorum, last_failure: None, storage, out }
+        let lanes = draw.owners.iter().chain(&tried).map(lane).collect();
+        let (storage, sent) = (Arc::clone(storage), Some(Vec::new()));
+        Self { segment, lanes, quorum, last_failure: None, storage, out, sent }
     }
 
     /// Hands the next piece to every owner. Waits while fewer than W have room for it; those
@@ -101,7 +142,26 @@ impl Lanes {
             }
         }
         drop(sending);
+        self.remember(piece);
         self.keep(&taken).await
+    }
+
+    fn remember(&mut self, piece: Bytes) {
+        let Some(sent) = &mut self.sent else { return };
+        let length: usize = sent.iter().map(Bytes::len).sum();
+        if length + piece.len() <= KEPT_BYTES_MAX {
+            sent.push(piece);
+        } else {
+            self.sent = None;
+        }
+    }
+
+    /// What is sent to an owner that failed with `done`, if it is tried once more: when only its
+    /// connection broke, and all is still at hand. An idle connection whose other end is gone
+    /// looks well until it is used.
+    fn again(&self, done: &Ended, attempt: Attempt) -> Option<Vec<Bytes>> {
+        let is_broken = matches!(done, Ok(Err(error)) if error.is_broken_connection());
+        if is_broken && attempt == Attempt::First { self.sent.clone() } else { None }
     }
 
     /// Drops all lanes but those of `nodes`.
@@ -109,12 +169,18 @@ impl Lanes {
         let (kept, dropped): (Vec<Lane>, Vec<Lane>) =
             std::mem::take(&mut self.lanes).into_iter().partition(|l| nodes.contains(&l.node));
         self.lanes = kept;
-        for Lane { node, pieces, writing } in dropped {
+        for Lane { node, pieces, writing, attempt } in dropped {
             let segment = self.segment;
             // Whoever takes nothing any more is about to say why.
             let ended = pieces.is_closed().then(|| timeout(ENDING_MAX, writing));
             match OptionFuture::from(ended).await {
-                Some(Ok(done)) => self.note_failure(node, done),
+                Some(Ok(done)) => match self.again(&done, attempt) {
+                    Some(sent) => {
+                        let lane = Lane::begin(&self.storage, (node, segment), Some(sent));
+                        self.lanes.push(lane);
+                    }
+                    None => self.note_failure(node, done),
+                },
                 Some(Err(_)) | None => {
                     tracing::warn!(%node, %segment, "owner is too slow: dropped from a segment");
                     self.storage.note_slow(node);
@@ -132,13 +198,7 @@ impl Lanes {
     pub(super) async fn finish(mut self, length: u64) -> Result<Vec<Written>, Error> {
         let lanes = std::mem::take(&mut self.lanes);
         let mut pending: BTreeSet<NodeId> = lanes.iter().map(|lane| lane.node).collect();
-        let mut writing: FuturesUnordered<_> = lanes
-            .into_iter()
-            .map(|Lane { node, pieces, writing }| {
-                drop(pieces);
-                async move { (node, writing.await) }
-            })
-            .collect();
+        let mut writing: FuturesUnordered<_> = lanes.into_iter().map(Lane::ending).collect();
         let mut durable: Vec<Written> = Vec::new();
         let (start, mut enough) = (Instant::now(), None);
         loop {
@@ -148,7 +208,12 @@ impl Lanes {
                 None => start + self.stall_max(behind),
             };
             let ended = timeout_at(deadline, writing.next()).await;
-            let Ok(Some((node, done))) = ended else { break };
+            let Ok(Some((node, attempt, done))) = ended else { break };
+            if let Some(sent) = self.again(&done, attempt) {
+                let lane = Lane::begin(&self.storage, (node, self.segment), Some(sent));
+                writing.push(lane.ending());
+                continue;
+            }
             pending.remove(&node);
             match done {
                 Ok(Ok(written)) if written.length == length && written.node == node => {
@@ -182,11 +247,7 @@ impl Lanes {
         if nodes.all(|node| self.out.contains(&node)) { OUT_STALL_MAX } else { STALL_MAX }
     }
 
-    fn note_failure(
-        &mut self,
-        node: NodeId,
-        done: Result<Result<Written, bulk::Error>, TaskError>,
-    ) {
+    fn note_failure(&mut self, node: NodeId, done: Ended) {
         let segment = self.segment;
         match done {
             Ok(Err(error)) => {

@@ -4,6 +4,7 @@ use std::time::Duration;
 use gitstratum_core::{ErrorKind, NodeId, ObjectKind, SegmentId};
 use gitstratum_git::testing::PackBuilder;
 use gitstratum_process::spawn;
+use gitstratum_proto::control::v1 as wire;
 
 use super::*;
 use crate::ingest::testing::{History, Mood, Rig, SHA1, Taken, layout, origins, view};
@@ -29,9 +30,25 @@ async fn take_large(rig: &Rig) -> Taken {
 /// Stores on nodes of which `copies` get a copy; what was begun lives as long as the caller
 /// lets it.
 async fn store(rig: &Rig, taken: &Taken, begun: &Begun, copies: u32) -> Result<Stock, Error> {
+    store_where(rig, taken, begun, &layout(copies, 3)).await
+}
+
+/// Three nodes, of which one is down as the control plane says.
+fn with_down(node: u64) -> wire::Layout {
+    let mut layout = layout(3, 3);
+    layout.nodes.iter_mut().filter(|each| each.id == node).for_each(|each| each.state = 4);
+    layout
+}
+
+async fn store_where(
+    rig: &Rig,
+    taken: &Taken,
+    begun: &Begun,
+    layout: &wire::Layout,
+) -> Result<Stock, Error> {
     let against = rig.against(&taken.view);
     let ground = Arc::new(taken.intake.survey(&against, Copies::Shadowed).await.unwrap());
-    let placement = Placement::new(&layout(copies, 3), 3).unwrap();
+    let placement = Placement::new(layout, 3).unwrap();
     let shelf = Shelf { placement: &placement, origins: origins(8), begun };
     taken.intake.store(&against, &ground, &shelf).await
 }
@@ -76,6 +93,80 @@ async fn s13_w_owners_suffice_when_one_refuses() {
     let begun = begin(&rig);
     let stock = store(&rig, &taken, &begun, 3).await.unwrap();
     assert_eq!(stock.row().segments[0].owners, nodes(&[1, 3]));
+}
+
+/// P-A8: an idle connection whose other end is gone looks well until it is used. The third owner
+/// is away, so this one cannot be spared, and the client does not wait for the third.
+#[tokio::test(start_paused = true)]
+async fn p_a8_an_owner_whose_connection_breaks_is_tried_once_more() {
+    for breaks_after in [0, 200] {
+        let rig = Rig::new();
+        rig.nodes.set_mood(1, Mood::BreaksOnceAfter(breaks_after));
+        rig.nodes.set_mood(3, Mood::Hangs);
+        let taken = take(&rig).await;
+        let begun = begin(&rig);
+        let stock = store(&rig, &taken, &begun, 3).await.unwrap();
+        assert_eq!(stock.row().segments[0].owners, nodes(&[1, 2]), "after {breaks_after}");
+        let history = History::line(3);
+        assert_eq!(
+            rig.nodes.entries(stock.row()),
+            history.pack().slice(12..history.pack().len() - 20)
+        );
+    }
+}
+
+/// P-A8: a cut has healed and the control plane has not heard of the first owner yet, when the
+/// third is cut off.
+#[tokio::test(start_paused = true)]
+async fn p_a8_an_owner_that_is_said_to_be_down_may_make_the_quorum() {
+    let rig = Rig::new();
+    rig.nodes.set_mood(3, Mood::Hangs);
+    let taken = take(&rig).await;
+    let begun = begin(&rig);
+    let stock = store_where(&rig, &taken, &begun, &with_down(1)).await.unwrap();
+    assert_eq!(stock.row().segments[0].owners, nodes(&[1, 2]));
+}
+
+/// It is not waited for, and left alone while it is known to fail.
+#[tokio::test(start_paused = true)]
+async fn s18_an_owner_that_is_down_costs_nothing() {
+    let rig = Rig::new();
+    rig.nodes.set_mood(1, Mood::Hangs);
+    let taken = take(&rig).await;
+    for (is_out, writes) in [(false, 3), (true, 2)] {
+        if is_out {
+            rig.nodes.set_out(1);
+        }
+        let begun = begin(&rig);
+        rig.nodes.forget_calls();
+        let before = tokio::time::Instant::now();
+        let stock = store_where(&rig, &taken, &begun, &with_down(1)).await.unwrap();
+        assert_eq!(stock.row().segments[0].owners, nodes(&[2, 3]));
+        assert!(before.elapsed() < Duration::from_millis(100), "{:?}", before.elapsed());
+        assert_eq!(rig.nodes.calls().writes, writes);
+    }
+}
+
+/// More than is kept was sent: the owner is left behind, and the push goes on with the others.
+#[tokio::test(start_paused = true)]
+async fn s18_an_owner_that_breaks_late_in_a_large_segment_is_left_behind() {
+    let rig = Rig::with(|config| config.spool_bytes_max = 64 * 1024 * 1024);
+    rig.nodes.set_mood(1, Mood::BreaksOnceAfter(5 * 1024 * 1024));
+    let taken = take_large(&rig).await;
+    let begun = begin(&rig);
+    let stock = store(&rig, &taken, &begun, 3).await.unwrap();
+    assert_eq!(stock.row().segments[0].owners, nodes(&[2, 3]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_owner_whose_connections_all_break_is_tried_twice_and_no_more() {
+    let rig = Rig::new();
+    rig.nodes.set_mood(1, Mood::Breaks);
+    let taken = take(&rig).await;
+    let begun = begin(&rig);
+    let stock = store(&rig, &taken, &begun, 3).await.unwrap();
+    assert_eq!(stock.row().segments[0].owners, nodes(&[2, 3]));
+    assert_eq!(rig.nodes.calls().writes, 4);
 }
 
 #[tokio::test(start_paused = true)]

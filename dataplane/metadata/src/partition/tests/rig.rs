@@ -130,7 +130,12 @@ impl Rig {
     }
 
     pub(super) fn state(&self, segment: u8, session: u64, push_number: u64) -> SegmentState {
-        let query = SegmentQuery { segment_id: vec![segment; 16].into(), session, push_number };
+        let query = SegmentQuery {
+            segment_id: vec![segment; 16].into(),
+            session,
+            push_number,
+            ..SegmentQuery::default()
+        };
         let states = query::segment_states(&self.rows, &[query]);
         states.expect("because rows are sound").remove(0)
     }

@@ -1,3 +1,4 @@
+use gitstratum_client::objects::Options;
 use gitstratum_core::ObjectId;
 use proptest::prelude::*;
 
@@ -26,6 +27,23 @@ fn lacking(repo: &Repo, without: ObjectId) -> Repo {
     let ids = repo.members().into_iter().filter(|id| *id != without).collect();
     repo.packs = vec![repo.store(&Push { ids, ..Push::default() })];
     repo
+}
+
+/// A check that could not hash all says so.
+#[test]
+fn p_i6_what_is_too_large_to_hash_is_counted_and_no_damage() {
+    let mut repo = Repo::default();
+    let large = repo.objects.blob(&"x".repeat(10_000));
+    let small = repo.objects.blob("small");
+    let root = repo.objects.tree(&[("large".to_owned(), large), ("small".to_owned(), small)]);
+    let commit = repo.objects.commit(root, &[], 1);
+    repo.refs.insert("refs/heads/main".to_owned(), commit);
+    repo.push_new(&[commit]);
+    let options = Options { read_bytes_max: 5_000, ..Options::default() };
+    let planner = repo.planner_that_reads(options, Limits::default());
+    let answer = run(async { planner.check(repo.view()).await.unwrap() });
+    assert_eq!((answer.problems, answer.objects_checked), (Vec::new(), 4));
+    assert_eq!(answer.objects_too_large, 1);
 }
 
 proptest! {

@@ -137,6 +137,7 @@ fn row(id: PackId, entries: usize, segment: Segment, parts: Vec<Part>) -> Pack {
         inline_graph: Bytes::new(),
         listed_version: Version(1),
         thin: false,
+        claim: 0,
         listed_in: None,
     }
 }

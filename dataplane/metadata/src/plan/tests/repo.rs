@@ -136,9 +136,13 @@ impl Repo {
     }
 
     pub(super) fn planner(&self, limits: Limits) -> HistoryPlanner {
+        self.planner_that_reads(Options::default(), limits)
+    }
+
+    pub(super) fn planner_that_reads(&self, options: Options, limits: Limits) -> HistoryPlanner {
         let bulk = Arc::clone(&self.shelf);
         let gauge = Metrics::new().gauge("gitstratum_test_commits", "commits held");
-        HistoryPlanner::new(Reader::new(bulk, Options::default()), limits, gauge)
+        HistoryPlanner::new(Reader::new(bulk, options), limits, gauge)
     }
 
     pub(super) fn view(&self) -> RepoView {

@@ -7,10 +7,8 @@ use gitstratum_client::cluster::ring_layout;
 use gitstratum_core::{NodeId, SegmentId};
 use gitstratum_hashring::{Key, Ring};
 use gitstratum_proto::control::v1 as wire;
+use gitstratum_proto::node_state;
 
-/// `Node.state` of nodes from which no answer is expected.
-const STATE_DOWN: u32 = 4;
-const STATE_REMOVED: u32 = 6;
 /// The role of nodes that store segments.
 const ROLE: &str = "object";
 
@@ -151,7 +149,7 @@ fn stores(layout: &wire::Layout) -> impl Iterator<Item = &wire::Node> {
 }
 
 fn is_gone(node: &&wire::Node) -> bool {
-    matches!(node.state, STATE_DOWN | STATE_REMOVED)
+    matches!(node.state, node_state::DOWN | node_state::REMOVED)
 }
 
 #[cfg(test)]

@@ -26,6 +26,31 @@ impl Metadata for Rpc {
     type ListRepositoriesStream = Answers<meta::RepositoryRecord>;
     type AuditStream = Answers<meta::AuditLine>;
 
+    async fn open_claim(
+        &self,
+        _: Request<meta::OpenClaimRequest>,
+    ) -> Answer<meta::OpenClaimResponse> {
+        not_for_people()
+    }
+
+    async fn show_claim(
+        &self,
+        _: Request<meta::ShowClaimRequest>,
+    ) -> Answer<meta::ShowClaimResponse> {
+        not_for_people()
+    }
+
+    async fn close_claim(
+        &self,
+        _: Request<meta::CloseClaimRequest>,
+    ) -> Answer<meta::CloseClaimResponse> {
+        not_for_people()
+    }
+
+    async fn swap(&self, _: Request<meta::SwapRequest>) -> Answer<meta::SwapResponse> {
+        not_for_people()
+    }
+
     async fn open_session(
         &self,
         _: Request<meta::OpenSessionRequest>,
@@ -119,7 +144,11 @@ impl Metadata for Rpc {
         let world = self.world().await?;
         let key = request.into_inner().repo.unwrap_or_default();
         let problems = world.problems.get(&key.repo_id).cloned().unwrap_or_default();
-        Ok(Response::new(meta::CheckRepositoryResponse { problems, objects_checked: 3 }))
+        Ok(Response::new(meta::CheckRepositoryResponse {
+            problems,
+            objects_checked: 3,
+            objects_too_large: world.objects_too_large,
+        }))
     }
 
     async fn status(&self, _: Request<meta::StatusRequest>) -> Answer<meta::StatusResponse> {
@@ -175,6 +204,15 @@ impl Metadata for Rpc {
 impl Object for Rpc {
     type ListStream = Answers<obj::SegmentRecord>;
     type VerifyStream = Answers<obj::VerifyResult>;
+    type RunStream = Answers<obj::RunProgress>;
+
+    async fn recheck(&self, _: Request<obj::RecheckRequest>) -> Answer<obj::RecheckResponse> {
+        not_for_people()
+    }
+
+    async fn run(&self, _: Request<obj::RunRequest>) -> Answer<Self::RunStream> {
+        not_for_people()
+    }
 
     async fn give_up(&self, _: Request<obj::GiveUpRequest>) -> Answer<obj::GiveUpResponse> {
         not_for_people()

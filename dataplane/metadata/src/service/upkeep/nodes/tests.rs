@@ -1,8 +1,7 @@
+use gitstratum_proto::node_state::{DOWN, UP};
 use proptest::prelude::*;
 
 use super::*;
-
-const UP: u32 = 2;
 
 fn node(id: u64, state: u32, in_ring: bool) -> wire::Node {
     let roles = vec![ROLE.to_owned()];
@@ -38,7 +37,7 @@ fn s18_a_missing_copy_comes_where_the_ring_wants_it() {
 fn s18_a_node_that_is_down_is_not_waited_for_while_another_can_take_the_copy() {
     let ideal = nodes(3, &[UP; 5], &[]).preference(SEGMENT);
     let mut states = [UP; 5];
-    states[usize::try_from(ideal[2].0 - 1).unwrap()] = STATE_DOWN;
+    states[usize::try_from(ideal[2].0 - 1).unwrap()] = DOWN;
     let nodes = nodes(3, &states, &[]);
     assert_eq!(nodes.wanted(SEGMENT, &ideal[..2]), [ideal[3]]);
     // Once it has come back the copy goes where the ring wants it.
@@ -63,7 +62,7 @@ fn s20_a_copy_that_can_be_read_is_not_dropped_for_ones_on_nodes_that_are_down() 
     let ideal = nodes(3, &[UP; 4], &[]).preference(SEGMENT);
     let mut states = [UP; 4];
     for down in &ideal[..2] {
-        states[usize::try_from(down.0 - 1).unwrap()] = STATE_DOWN;
+        states[usize::try_from(down.0 - 1).unwrap()] = DOWN;
     }
     let held = [ideal[0], ideal[1], ideal[3], ideal[2]];
     let some_down = nodes(3, &states, &[]);
@@ -89,7 +88,7 @@ fn s20_a_fenced_copy_is_replaced_or_let_go_when_there_is_no_other_node() {
 #[test]
 fn s20_a_copy_is_lost_when_its_node_is_fenced_and_gone() {
     let mut states = [UP; 4];
-    states[1] = STATE_DOWN;
+    states[1] = DOWN;
     let fenced = [1, 2, 9].map(NodeId).into();
     let lost = Lost::new(&layout(3, &states), fenced).unwrap();
     assert!(!lost.contains(NodeId(1)), "it can still be copied from");
@@ -115,7 +114,7 @@ proptest! {
     #[test]
     fn s20_copies_follow_the_ring_and_never_fall_below_what_there_is(
         id in any::<[u8; 16]>(),
-        states in proptest::collection::vec(prop_oneof![3 => Just(UP), 1 => Just(STATE_DOWN)], 2..7),
+        states in proptest::collection::vec(prop_oneof![3 => Just(UP), 1 => Just(DOWN)], 2..7),
         fenced in proptest::collection::btree_set(1u64..8, 0..2),
         held in proptest::collection::btree_set(1u64..8, 1..5),
         copies in 1u32..4,

@@ -1,17 +1,14 @@
 use bytes::Bytes;
 use gitstratum_core::PackId;
-use gitstratum_git::index::{Base, Builder, ContentHash, Flags, Record};
-use gitstratum_git::pack::BaseRef;
-use gitstratum_git::part::{Kind, Ordinal};
 
-use super::broken;
-use crate::ingest::Error;
-use crate::ingest::check::Checked;
-use crate::ingest::ground::Ground;
+use super::{Error, Source, broken};
+use crate::index::{Base, Builder, ContentHash, Flags, Record};
+use crate::pack::BaseRef;
+use crate::part::{Kind, Ordinal};
 
 /// The index of `pack`: every object but later copies inside the pack (S8).
-pub(super) fn build(pack: PackId, checked: &Checked, ground: &Ground) -> Result<Bytes, Error> {
-    let resolved = &checked.resolved;
+pub(super) fn build(pack: PackId, source: &Source<'_>) -> Result<Bytes, Error> {
+    let resolved = source.resolved;
     let entries = u32::try_from(resolved.len()).expect("because a pack's count has 32 bits");
     let mut builder = Builder::new(pack, resolved.format(), entries);
     for ordinal in resolved.by_id() {
@@ -28,8 +25,8 @@ pub(super) fn build(pack: PackId, checked: &Checked, ground: &Ground) -> Result<
             packed_len: object.packed_len,
             kind: object.kind,
             flags: Flags {
-                stray: checked.strays.contains(*ordinal),
-                shadowed: ground.shadowed.contains_key(ordinal),
+                stray: source.strays.contains(*ordinal),
+                shadowed: source.shadowed.contains_key(ordinal),
             },
             size: object.size,
             base,

@@ -1,27 +1,21 @@
-//! Which nodes a new segment goes to (S2, S19). Pure but for the ids drawn.
-
 use std::collections::BTreeSet;
 
-use gitstratum_client::cluster::ring_layout;
-use gitstratum_core::{Entropy, NodeId, SegmentId};
+use gitstratum_core::{Entropy, ErrorKind, NodeId, SegmentId};
 use gitstratum_hashring::{Key, Ring, write_quorum};
 use gitstratum_process::sabotage;
 use gitstratum_proto::control::v1 as wire;
+use gitstratum_proto::node_state::{SUSPECT, UP};
 
-use super::Error;
+use super::ring_layout;
 
 /// Ids drawn for one segment until all its owners are up.
 const DRAWS_MAX: usize = 8;
-/// `Node.state` of a node that is up.
-const STATE_UP: u32 = 2;
-/// `Node.state` of one that was not heard of for some seconds: it may well live.
-const STATE_SUSPECT: u32 = 3;
 /// The role of nodes that store segments.
 const ROLE: &str = "object";
 
-/// The layout as new segments see it.
+/// The layout as new segments see it (S2, S19).
 #[derive(Debug)]
-pub(crate) struct Placement {
+pub struct Placement {
     ring: Ring,
     /// Nodes that are up, and those that are only suspected.
     usable: BTreeSet<NodeId>,
@@ -30,34 +24,55 @@ pub(crate) struct Placement {
     /// Copies of each segment, when all is well.
     copies: usize,
     /// Copies without which a segment is not stored.
-    pub(super) quorum: usize,
+    pub quorum: usize,
+}
+
+/// Fewer nodes can store a segment than have to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{owners} nodes can store segments, {quorum} are needed")]
+pub struct NoOwners {
+    /// Nodes that can.
+    pub owners: usize,
+    /// Copies without which a segment is not stored.
+    pub quorum: usize,
+}
+
+impl NoOwners {
+    /// What kind of failure it is.
+    pub const fn kind(&self) -> ErrorKind {
+        ErrorKind::Unavailable
+    }
 }
 
 /// An id for a segment, and who is to store it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Draw {
-    pub(super) segment: SegmentId,
-    /// Owners that are up or only suspected; the others get their copy by repair.
-    pub(super) owners: Vec<NodeId>,
+pub struct Draw {
+    /// The id.
+    pub segment: SegmentId,
+    /// Owners that are up or only suspected.
+    pub owners: Vec<NodeId>,
+    /// Owners that are down, as the control plane knew when it was last heard; who is so in truth
+    /// gets its copy by repair.
+    pub down: Vec<NodeId>,
 }
 
 impl Placement {
     /// From the control plane's layout; `copies_default` counts where it says nothing.
     ///
     /// # Errors
-    /// [`Error::NoOwners`] when too few nodes could store anything.
-    pub(crate) fn new(layout: &wire::Layout, copies_default: u8) -> Result<Self, Error> {
+    /// [`NoOwners`] when too few nodes could store anything.
+    pub fn new(layout: &wire::Layout, copies_default: u8) -> Result<Self, NoOwners> {
         let stated = u8::try_from(layout.replication_factor).unwrap_or(u8::MAX);
         let copies = if stated == 0 { copies_default } else { stated };
         let quorum = match sabotage!("ack-at-w1") {
             true => 1,
             false => usize::from(write_quorum(copies)),
         };
-        let short = |owners| Error::NoOwners { owners, quorum };
+        let short = |owners| NoOwners { owners, quorum };
         let stores = |node: &&wire::Node| node.in_ring && node.roles.iter().any(|r| r == ROLE);
         let nodes: Vec<&wire::Node> = layout.nodes.iter().filter(stores).collect();
-        let usable = in_state(&nodes, &[STATE_UP, STATE_SUSPECT]);
-        let up = in_state(&nodes, &[STATE_UP]);
+        let usable = in_state(&nodes, &[UP, SUSPECT]);
+        let up = in_state(&nodes, &[UP]);
         let ring = Ring::new(&ring_layout(layout, copies, nodes));
         let ring = ring.map_err(|_| short(0))?;
         if usable.len() < quorum {
@@ -71,26 +86,26 @@ impl Placement {
     /// but not while there are ids whose owners are all up, for it may as well hang (S2).
     ///
     /// # Errors
-    /// [`Error::NoOwners`] when none has W owners that can be used.
-    pub(super) fn draw(&self, entropy: &dyn Entropy) -> Result<Draw, Error> {
+    /// [`NoOwners`] when none has W owners that can be used.
+    pub fn draw(&self, entropy: &dyn Entropy) -> Result<Draw, NoOwners> {
         let mut best: Option<((usize, usize), Draw)> = None;
         for _ in 0..DRAWS_MAX {
             let segment = SegmentId::random(entropy);
             let owners = self.ring.owners(Key::of(&segment), self.copies);
             let chosen = owners.len();
-            let owners: Vec<NodeId> =
-                owners.into_iter().filter(|node| self.usable.contains(node)).collect();
+            let (owners, down): (Vec<_>, Vec<_>) =
+                owners.into_iter().partition(|node| self.usable.contains(node));
             let up = owners.iter().filter(|node| self.up.contains(node)).count();
             let worth = (owners.len(), up);
             if best.as_ref().is_none_or(|(held, _)| *held < worth) {
-                best = Some((worth, Draw { segment, owners }));
+                best = Some((worth, Draw { segment, owners, down }));
             }
             if up == chosen {
                 break;
             }
         }
         let best = best.map(|(_, draw)| draw).filter(|best| best.owners.len() >= self.quorum);
-        best.ok_or(Error::NoOwners { owners: self.usable.len(), quorum: self.quorum })
+        best.ok_or(NoOwners { owners: self.usable.len(), quorum: self.quorum })
     }
 }
 
@@ -102,10 +117,9 @@ fn in_state(nodes: &[&wire::Node], states: &[u32]) -> BTreeSet<NodeId> {
 #[cfg(test)]
 mod tests {
     use gitstratum_core::SeededEntropy;
+    use gitstratum_proto::node_state::DOWN;
 
     use super::*;
-
-    const DOWN: u32 = 4;
 
     fn layout(copies: u32, states: &[u32]) -> wire::Layout {
         let node = |(number, state): (usize, &u32)| wire::Node {
@@ -122,7 +136,7 @@ mod tests {
 
     #[test]
     fn s2_an_id_is_drawn_until_all_its_owners_are_up() {
-        let placement = Placement::new(&layout(1, &[STATE_UP, STATE_UP, STATE_UP, DOWN]), 3);
+        let placement = Placement::new(&layout(1, &[UP, UP, UP, DOWN]), 3);
         let placement = placement.unwrap();
         let entropy = SeededEntropy::new(1);
         let owners: BTreeSet<NodeId> =
@@ -132,15 +146,15 @@ mod tests {
 
     #[test]
     fn s2_with_too_few_nodes_up_w_owners_have_to_do() {
-        let placement = Placement::new(&layout(3, &[STATE_UP, STATE_UP, DOWN]), 3).unwrap();
+        let placement = Placement::new(&layout(3, &[UP, UP, DOWN]), 3).unwrap();
         let draw = placement.draw(SeededEntropy::new(1).as_ref()).unwrap();
         assert_eq!((draw.owners.len(), placement.quorum), (2, 2));
     }
 
     #[test]
     fn below_write_quorum_nothing_is_stored() {
-        let refused = Placement::new(&layout(3, &[STATE_UP, DOWN, DOWN]), 3);
-        assert!(matches!(refused, Err(Error::NoOwners { owners: 1, quorum: 2 })));
+        let refused = Placement::new(&layout(3, &[UP, DOWN, DOWN]), 3);
+        assert!(matches!(refused, Err(NoOwners { owners: 1, quorum: 2 })));
         assert!(Placement::new(&layout(1, &[]), 3).is_err());
     }
 
@@ -150,16 +164,16 @@ mod tests {
             let placement = Placement::new(&layout(3, states), 3)?;
             placement.draw(SeededEntropy::new(1).as_ref())
         };
-        let owners = draw(&[STATE_UP, STATE_UP, STATE_SUSPECT]).unwrap().owners;
+        let owners = draw(&[UP, UP, SUSPECT]).unwrap().owners;
         assert_eq!(owners.len(), 3, "a push has one to spare");
-        let owners = draw(&[STATE_UP, STATE_SUSPECT, DOWN]).unwrap().owners;
+        let owners = draw(&[UP, SUSPECT, DOWN]).unwrap().owners;
         assert!(!owners.contains(&NodeId(3)));
-        assert!(draw(&[STATE_UP, DOWN, DOWN]).is_err());
+        assert!(draw(&[UP, DOWN, DOWN]).is_err());
     }
 
     #[test]
     fn s2_with_a_node_to_spare_draws_avoid_one_that_is_only_suspected() {
-        let states = [STATE_UP, STATE_UP, STATE_UP, STATE_SUSPECT];
+        let states = [UP, UP, UP, SUSPECT];
         let placement = Placement::new(&layout(1, &states), 1).unwrap();
         let entropy = SeededEntropy::new(1);
         let owners: BTreeSet<NodeId> =
@@ -169,14 +183,14 @@ mod tests {
 
     #[test]
     fn one_node_stores_alone_where_the_layout_says_so() {
-        let placement = Placement::new(&layout(1, &[STATE_UP]), 3).unwrap();
+        let placement = Placement::new(&layout(1, &[UP]), 3).unwrap();
         let draw = placement.draw(SeededEntropy::new(1).as_ref()).unwrap();
         assert_eq!((draw.owners, placement.quorum), (vec![NodeId(1)], 1));
     }
 
     #[test]
     fn nodes_outside_the_ring_and_of_other_roles_get_nothing() {
-        let mut layout = layout(1, &[STATE_UP, STATE_UP, STATE_UP]);
+        let mut layout = layout(1, &[UP, UP, UP]);
         layout.nodes[0].in_ring = false;
         layout.nodes[1].roles = vec!["metadata".to_owned()];
         let placement = Placement::new(&layout, 3).unwrap();

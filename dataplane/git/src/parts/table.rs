@@ -1,15 +1,12 @@
 use bytes::Bytes;
 use gitstratum_core::ObjectId;
-use gitstratum_git::graph::{self, Parent};
-use gitstratum_git::pack::{ReadFrom, Reader};
-use gitstratum_git::part::{CommitRow, Ordinal};
-use gitstratum_git::rows::{COMMITS_PER_BATCH, Commit, EntryBudget, RowBuilder, RowIds};
-use gitstratum_git::table::{self, Builder, RowObjects, Size, Slot};
 
-use super::Patience;
-use crate::ingest::Error;
-use crate::ingest::check::Checked;
-use crate::ingest::ground::Ground;
+use super::{Error, Source};
+use crate::graph::{self, Parent};
+use crate::pack::Reader;
+use crate::part::{CommitRow, Ordinal};
+use crate::rows::{COMMITS_PER_BATCH, Commit, EntryBudget, RowBuilder, RowIds};
+use crate::table::{self, Builder, RowObjects, Size, Slot};
 
 /// Tree entries looked at for one batch of commits: a history of large trees that all
 /// differ gets no rows beyond.
@@ -22,30 +19,24 @@ const PLACES_FREE: usize = 65_536;
 /// The commit table: rows of the commits whose trees and whose parents' trees are all in
 /// the pack. The others are absent, as are those for which there was no patience.
 pub(super) fn build(
-    checked: &Checked,
-    ground: &Ground,
+    source: &Source<'_>,
     graph: &graph::Reader,
-    patience: &Patience,
+    is_over: &dyn Fn() -> bool,
 ) -> Result<Bytes, Error> {
-    let resolved = &checked.resolved;
+    let resolved = source.resolved;
     let entries = u32::try_from(resolved.len()).expect("because a pack's count has 32 bits");
     let size = Size { rows: graph.len(), entries };
     let mut rows = Rows {
-        checked,
-        ground,
-        reader: Reader::new(
-            resolved,
-            ReadFrom { pack: checked.spool.as_ref(), bases: &checked.annex },
-            &checked.limits,
-        ),
+        source,
+        reader: Reader::new(resolved, source.from, source.limits),
         builder: Builder::new(graph.pack(), resolved.format(), size),
         places_left: PLACES_FREE + PLACES_PER_OBJECT_MAX * resolved.len(),
     };
     for batch in oldest_first(graph).chunks(COMMITS_PER_BATCH) {
-        if patience.is_over() {
+        if is_over() {
             break;
         }
-        rows.add_batch(graph, batch, patience)?;
+        rows.add_batch(graph, batch, is_over)?;
     }
     Ok(rows.builder.finish())
 }
@@ -61,8 +52,7 @@ fn oldest_first(graph: &graph::Reader) -> Vec<CommitRow> {
 }
 
 struct Rows<'a> {
-    checked: &'a Checked,
-    ground: &'a Ground,
+    source: &'a Source<'a>,
     reader: Reader<'a>,
     builder: Builder,
     places_left: usize,
@@ -74,16 +64,16 @@ impl Rows<'_> {
         &mut self,
         graph: &graph::Reader,
         batch: &[CommitRow],
-        patience: &Patience,
+        is_over: &dyn Fn() -> bool,
     ) -> Result<(), Error> {
         let commits = batch.iter().map(|row| commit_of(graph, *row)).collect();
         let mut rows = RowBuilder::new(commits, EntryBudget(ENTRIES_PER_BATCH_MAX));
         while !rows.is_done() {
             for tree in rows.wanted() {
-                if patience.is_over() {
+                if is_over() {
                     return Ok(());
                 }
-                let done = match self.reader.find(&tree).map_err(Error::pack)? {
+                let done = match self.reader.find(&tree).map_err(Error::Pack)? {
                     Some((_, content)) => rows.provide(tree, content),
                     None => rows.give_up(tree),
                 };
@@ -117,9 +107,9 @@ impl Rows<'_> {
 
     /// Where an object answers: in the pack, unless another one answers for it.
     fn place(&mut self, id: &ObjectId) -> Option<table::Place> {
-        let other = match self.checked.resolved.find(id) {
-            None => *self.ground.outside.get(id)?,
-            Some(ordinal) => match self.ground.shadowed.get(&ordinal) {
+        let other = match self.source.resolved.find(id) {
+            None => *self.source.outside.get(id)?,
+            Some(ordinal) => match self.source.shadowed.get(&ordinal) {
                 None => return Some(table::Place { slot: Slot::OWN, ordinal: Ordinal(ordinal) }),
                 Some(other) => *other,
             },

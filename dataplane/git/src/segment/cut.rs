@@ -1,20 +1,18 @@
-//! Where a pack is cut into segments (S1, S3). Pure.
-
-use gitstratum_git::pack::{PACK_HEADER_LEN, Resolved};
-use gitstratum_git::part::{self, Placement, Portion};
-use gitstratum_git::segment::ENTRIES_BYTES_MAX;
+use super::ENTRIES_BYTES_MAX;
+use crate::pack::{PACK_HEADER_LEN, Resolved};
+use crate::part::{self, Placement, Portion};
 
 /// What one segment will hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Cut {
+pub struct Cut {
     /// Its entry bytes, by their offsets in the pack; none in a segment of parts.
-    pub(super) entries: std::ops::Range<u64>,
+    pub entries: std::ops::Range<u64>,
     /// Pieces of parts behind them.
-    pub(super) parts: Vec<Portion>,
+    pub parts: Vec<Portion>,
 }
 
 /// Cuts a pack and its parts: the parts ride behind the last entries if they are small.
-pub(super) fn cut(resolved: &Resolved, parts: Vec<(part::Kind, bytes::Bytes)>) -> Vec<Cut> {
+pub fn cut(resolved: &Resolved, parts: Vec<(part::Kind, bytes::Bytes)>) -> Vec<Cut> {
     let ends = resolved.iter().map(|object| object.offset + object.packed_len);
     let runs = cut_entries(ends, ENTRIES_BYTES_MAX as u64);
     let mut cuts: Vec<Cut> =
@@ -28,7 +26,7 @@ pub(super) fn cut(resolved: &Resolved, parts: Vec<(part::Kind, bytes::Bytes)>) -
 }
 
 /// Parts that are written anew, for entries that are stored already.
-pub(super) fn cut_parts(parts: Vec<(part::Kind, bytes::Bytes)>) -> Vec<Cut> {
+pub fn cut_parts(parts: Vec<(part::Kind, bytes::Bytes)>) -> Vec<Cut> {
     part::place_apart(parts).into_iter().map(apart).collect()
 }
 
