@@ -77,10 +77,16 @@ impl Walked {
     pub(super) fn holds(&self, states: usize, wanted: &[&'static str]) {
         println!("{self}");
         assert!(self.broken.is_none(), "{self}");
-        assert!(self.states >= states, "vacuous: {self}");
+        assert!(self.states >= states, "too little happens: {self}");
         for what in wanted {
             assert!(self.seen.0.contains(what), "never happened: {what}; {:?}", self.seen.0);
         }
+    }
+
+    /// And there was nothing beyond.
+    pub(super) fn holds_wholly(&self, states: usize, wanted: &[&'static str]) {
+        self.holds(states, wanted);
+        assert!(self.is_whole, "{self}");
     }
 
     /// What was done wrong on purpose was noticed by this rule.
@@ -113,6 +119,7 @@ pub(super) fn walk<W: World>(name: &'static str, start: W, depth: usize) -> Walk
     let mut open: Vec<Open<W>> = vec![(start, 0)];
     for level in 1..=depth {
         let mut next: Vec<Open<W>> = Vec::new();
+        let known_before = known.len();
         for (world, at) in open {
             for step in world.steps() {
                 let mut then = world.clone();
@@ -124,14 +131,15 @@ pub(super) fn walk<W: World>(name: &'static str, start: W, depth: usize) -> Walk
                     walked.depth = level;
                     return walked;
                 }
-                if known.insert(mark(&then)) {
+                // What lies at the border is looked at and not gone on from.
+                if known.insert(mark(&then)) && level < depth {
                     reached.push((at, Some(step)));
                     next.push((then, reached.len() - 1));
                 }
             }
         }
         walked.states = known.len();
-        if next.is_empty() {
+        if known.len() == known_before {
             walked.is_whole = true;
             return walked;
         }

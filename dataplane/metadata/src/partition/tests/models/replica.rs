@@ -25,8 +25,7 @@ pub(super) type View<'a> = &'a dyn Fn(&[u8], Bytes) -> Option<Bytes>;
 
 impl Replica {
     pub(super) fn of(rig: &Rig) -> Self {
-        let mut replica =
-            Self { rows: rig.rows.clone(), index: rig.index, log_time: rig.log_time };
+        let mut replica = Self { rows: rig.rows.clone(), index: rig.index, log_time: rig.log_time };
         replica.drop_audit();
         replica
     }
