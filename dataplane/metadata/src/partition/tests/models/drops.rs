@@ -28,6 +28,7 @@ use crate::service::claims::shown;
 
 const REACHED: &str = "S15: what a ref reaches is in a listed pack";
 const OLDER: &str = "S15: a swap of an older counter is refused";
+const ALONE: &str = "S35: a repository has one claim";
 const FIRST: &str = "S15: a push that was refused twice goes first";
 const SWEPT: &str = "S12: what may be swept is never listed";
 
@@ -78,6 +79,8 @@ enum Wrong {
     AnyCompaction,
     /// Starts do not wait for a push that was refused twice.
     NobodyWaits,
+    /// A claim is opened whether or not there is one.
+    ClaimUnread,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -228,16 +231,22 @@ impl Drops {
     }
 
     fn open(&mut self, kind: ClaimKind, seen: &mut Seen) -> Result<(), Broken> {
-        self.opens -= 1;
         let open = OpenClaim { repo_id: REPO.0, kind: kind.into(), node: NODE, takes_over: 0 };
-        let is_nobody = self.wrong == Wrong::NobodyWaits;
-        let view = move |row_key: &[u8], row| (!is_nobody || row_key[0] != b'h').then_some(row);
+        let hidden = match self.wrong {
+            Wrong::NobodyWaits => Some(b'h'),
+            Wrong::ClaimUnread => Some(b'c'),
+            _ => None,
+        };
+        let is_open = query::open_claim(&self.replica.rows, REPO).unwrap().is_some();
+        let view = move |row_key: &[u8], row| (Some(row_key[0]) != hidden).then_some(row);
         let answer = self.replica.apply_through(Change::OpenClaim(open), &view);
         let answer = ClaimAnswer::decode(answer).unwrap();
         let Some(claim) = answer.claim.filter(|_| answer.granted) else {
-            seen.note("a start was refused");
+            seen.note(if is_open { "a second claim was refused" } else { "a start was refused" });
             return Ok(());
         };
+        self.opens -= 1;
+        check(ALONE, !is_open, || format!("{:?}", self.runs))?;
         let is_drop = kind == ClaimKind::Drop;
         let waiting = self.pushes.values().any(|p| p.refused >= 2 && p.phase != Phase::Over);
         check(FIRST, !(is_drop && waiting), || format!("{:?}", self.pushes))?;
@@ -353,7 +362,7 @@ impl World for Drops {
             }
         }
         let is_open = query::open_claim(&self.replica.rows, REPO).unwrap().is_some();
-        if self.opens > 0 && !is_open {
+        if self.opens > 0 {
             let drops = self.wrong != Wrong::AnyCompaction;
             steps.extend(drops.then_some(Step::Open(ClaimKind::Drop)));
             steps.push(Step::Open(ClaimKind::Compaction));
@@ -416,6 +425,7 @@ fn s12_s15_s35_pushes_beside_drop_runs_in_any_order_model() {
     let wanted = [
         "a push of another counter was refused",
         "an old object is leaned upon",
+        "a second claim was refused",
         "a swap was refused",
         "a swap",
         "X was dropped",
@@ -445,7 +455,8 @@ fn s15_s16_the_model_of_drop_runs_notices_what_is_dropped_and_reached() {
 }
 
 #[test]
-fn s15_the_model_of_drop_runs_notices_a_swap_of_an_older_counter() {
+fn s15_s35_the_model_of_drop_runs_notices_a_second_claim_and_an_older_counter() {
+    walk_with(Wrong::ClaimUnread, ALL).breaks(ALONE);
     walk_with(Wrong::AnyClaim, ALL).breaks(OLDER);
 }
 
