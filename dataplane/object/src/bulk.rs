@@ -63,7 +63,7 @@ async fn connection(bulk: Bulk, stream: PeerStream, drain: Drain) {
         let bulk = bulk.clone();
         async move {
             let id = grpc::sent_request_id(request.headers());
-            let operation = request.uri().path().to_owned();
+            let operation = format!("{} {}", request.method(), request.uri().path());
             let answering = route(bulk, peer, request);
             let role = ProcessRole::Object;
             Ok::<_, Infallible>(grpc::as_part_of(id, (role, &operation), answering).await)

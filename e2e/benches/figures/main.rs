@@ -5,6 +5,8 @@
 
 #![expect(clippy::print_stdout, reason = "its output is what it is for")]
 
+mod calls;
+
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::unix::fs::FileExt as _;
@@ -18,6 +20,8 @@ use gitstratum_e2e::wire::http::{Credentials, Http};
 use gitstratum_e2e::{Options, Place, Stratum, now};
 use gitstratum_git::testing::{self, PackBuilder, id_of};
 use lossyfs::Mount;
+
+use calls::Calls;
 
 /// Pushes of one writer, of stock git, and syncs of the disk.
 const PUSHES: usize = 200;
@@ -52,6 +56,11 @@ fn main() -> Result<()> {
     row("fsyncs of an ack, 1 writer", &|f| format!("{:.2}", f.syncs_alone));
     row("fsyncs of an ack, 64 writers", &|f| format!("{:.2}", f.syncs_together));
     row("memory idle, all processes", &|f| format!("{} MiB", f.idle_bytes >> 20));
+    println!("\ncalls that a client's requests cause, by who answers");
+    for (number, (name, alone)) in figures[0].calls.iter().enumerate() {
+        println!("{name:24}one node     {}", told(alone));
+        println!("{:24}three nodes  {}", "", told(&figures[1].calls[number].1));
+    }
     println!("\n{}", json(&machine, sync, &figures));
     Ok(())
 }
@@ -64,6 +73,7 @@ struct Figures {
     syncs_alone: f64,
     syncs_together: f64,
     idle_bytes: u64,
+    calls: Vec<(&'static str, Calls)>,
 }
 
 impl Figures {
@@ -76,7 +86,8 @@ impl Figures {
         let git_push = git_pushes(&stratum)?;
         stratum.stop()?;
         let (syncs_alone, syncs_together) = synced(nodes)?;
-        Ok(Self { nodes, push, git_push, syncs_alone, syncs_together, idle_bytes })
+        let calls = calls::of_flows(nodes)?;
+        Ok(Self { nodes, push, git_push, syncs_alone, syncs_together, idle_bytes, calls })
     }
 }
 
@@ -250,6 +261,13 @@ fn ratio(mut took: Vec<Duration>, of: Duration) -> String {
     format!("{:.1}", at(&mut took, 50).as_secs_f64() / of.as_secs_f64())
 }
 
+/// `3 object segment, 1 metadata UpdateRefs`, or `none`.
+fn told(calls: &Calls) -> String {
+    let each = calls.iter().map(|(name, count)| format!("{count} {name}"));
+    let each: Vec<String> = each.collect();
+    if each.is_empty() { "none".to_owned() } else { each.join(", ") }
+}
+
 fn millis(took: Duration) -> String {
     format!("{:.2} ms", took.as_secs_f64() * 1e3)
 }
@@ -263,6 +281,7 @@ fn json(machine: &str, sync: Duration, figures: &[Figures]) -> String {
             "gitPushMicros": f.git_push.iter().map(Duration::as_micros).collect::<Vec<_>>(),
             "syncsOfAnAck": { "alone": f.syncs_alone, "together": f.syncs_together },
             "idleBytes": f.idle_bytes,
+            "calls": f.calls.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
         })
     };
     let systems: Vec<_> = figures.iter().map(of).collect();
