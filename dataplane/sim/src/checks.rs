@@ -11,7 +11,7 @@ mod secrecy;
 mod sessions;
 
 pub(crate) use chain::check as chain;
-pub(crate) use durability::lacking;
+pub(crate) use durability::{lacking, surplus};
 pub(crate) use objects::Cloned;
 pub(crate) use refs::{Operation, Step, check as refs};
 pub(crate) use replicas::{digests, groups};

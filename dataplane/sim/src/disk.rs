@@ -20,6 +20,7 @@ use engine::SimEngine;
 
 /// Rows of small segments, and of replicated state (docs/formats).
 const INLINE: Family = gitstratum_object::FAMILIES[0];
+const RECORDS: Family = gitstratum_object::FAMILIES[1];
 pub(crate) const STATE: Family = Family("raft_state");
 
 /// Which of a node's engines.
@@ -119,6 +120,13 @@ impl Disk {
         let row = self.memory(Store::Object).durable(INLINE, &segment.0);
         let file = || self.files.durable(&path(segment)).map(Bytes::from);
         row.ok().flatten().or_else(file)
+    }
+
+    /// Segments that the node believes to hold.
+    pub(crate) fn segments(&self) -> Vec<SegmentId> {
+        let all = KeyRange::from(Vec::new());
+        let rows = self.memory(Store::Object).scan(RECORDS, &all, usize::MAX).unwrap_or_default();
+        rows.iter().filter_map(|(key, _)| SegmentId::from_slice(key)).collect()
     }
 
     /// Flips a bit of a small segment that was synced; whether it is here.

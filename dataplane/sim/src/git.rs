@@ -53,6 +53,8 @@ pub(crate) type Command = (String, Option<ObjectId>, Option<ObjectId>);
 pub(crate) struct Commit {
     pub(crate) id: ObjectId,
     pub(crate) pack: Vec<u8>,
+    /// Commit, tree and blob.
+    objects: [(ObjectKind, Vec<u8>); 3],
 }
 
 /// A pack without objects: for a push of what is there.
@@ -69,12 +71,23 @@ pub(crate) fn commit(parent: Option<ObjectId>, text: &str) -> Commit {
     let who = "S <s@example.org> 1700000000 +0000";
     let content = format!("tree {root}\n{parent}author {who}\ncommitter {who}\n\n{text}\n");
     let id = id_of(SHA1, ObjectKind::Commit, content.as_bytes());
-    let pack = PackBuilder::new(SHA1)
-        .object(ObjectKind::Commit, content.as_bytes())
-        .object(ObjectKind::Tree, &tree)
-        .object(ObjectKind::Blob, text.as_bytes())
-        .build();
-    Commit { id, pack }
+    let objects = [
+        (ObjectKind::Commit, content.into_bytes()),
+        (ObjectKind::Tree, tree),
+        (ObjectKind::Blob, text.as_bytes().to_vec()),
+    ];
+    Commit { id, pack: built(&objects), objects }
+}
+
+/// One pack of all objects of `commits`.
+pub(crate) fn packed(commits: &[Commit]) -> Vec<u8> {
+    built(commits.iter().flat_map(|commit| &commit.objects))
+}
+
+fn built<'a>(objects: impl IntoIterator<Item = &'a (ObjectKind, Vec<u8>)>) -> Vec<u8> {
+    let begun = PackBuilder::new(SHA1);
+    let pack = objects.into_iter().fold(begun, |pack, (kind, body)| pack.object(*kind, body));
+    pack.build()
 }
 
 /// Speaks to frontends as one user.

@@ -5,6 +5,7 @@ mod rpc;
 use std::time::Duration;
 
 use gitstratum_core::NodeId;
+use gitstratum_proto::common::v1::RepoKey;
 
 use crate::world::Draw;
 pub(crate) use rpc::Operator;
@@ -27,6 +28,8 @@ pub(crate) enum Change {
 pub(crate) struct Progress {
     /// The repository that nobody else may see, once it is there.
     pub(crate) private: Option<String>,
+    /// The repository that everybody works on.
+    pub(crate) repo: Option<RepoKey>,
     /// Nodes that were let in and have yet to start.
     pub(crate) admitted: Vec<NodeId>,
     /// Nodes that were removed and have yet to stop.

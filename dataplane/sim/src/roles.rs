@@ -38,6 +38,8 @@ use running::{Voters, accept_people, ends_with, note_leads, serve_control};
 
 /// Longest wait for the first snapshot at a start.
 const FEED_WITHIN: Duration = Duration::from_secs(30);
+/// How often what a node holds is compared: a run is shorter than an hour.
+const INVENTORY_EVERY: Duration = Duration::from_secs(30);
 /// Askers of the agent that wait at most.
 const ASKERS_MAX: usize = 64;
 
@@ -276,6 +278,7 @@ impl Process {
             puts_damage_aside: true,
             ends_when_unsound: true,
             spool: node.spool.clone(),
+            inventory_every: INVENTORY_EVERY,
             ..object::Config::new(self.path("object/segments"))
         };
         let service = object::Service::open(config, deps).await?;

@@ -98,6 +98,9 @@ impl World {
             ("pushes", history.begun),
             ("clones", history.clones),
             ("probes", history.probes),
+            ("returns", history.returns),
+            ("runs", history.runs),
+            ("dropped", history.dropped),
             ("faults", faults as u64),
             ("leaders", self.leader_changes() as u64),
             ("changes", self.progress.lock().changes as u64),
@@ -115,6 +118,9 @@ fn vacuity(counts: &BTreeMap<&'static str, u64>) -> Option<String> {
         ("faults", FAULTS_MIN as u64),
         ("clones", LOOKS_MIN),
         ("probes", LOOKS_MIN),
+        ("returns", LOOKS_MIN),
+        ("runs", LOOKS_MIN),
+        ("dropped", LOOKS_MIN),
     ];
     let few = least.iter().find(|(name, least)| of(name) < *least);
     if let Some((name, least)) = few {
@@ -131,6 +137,7 @@ mod tests {
 
     fn counts(acked: u64, pushes: u64, leaders: u64) -> BTreeMap<&'static str, u64> {
         let others = [("changes", 1), ("faults", 20), ("clones", 9), ("probes", 9)];
+        let others = others.into_iter().chain([("returns", 9), ("runs", 9), ("dropped", 9)]);
         BTreeMap::from_iter(
             [("acked", acked), ("pushes", pushes), ("leaders", leaders)].into_iter().chain(others),
         )

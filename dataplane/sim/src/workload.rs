@@ -3,6 +3,8 @@
 mod chain;
 mod mixed;
 mod prober;
+mod returns;
+mod runs;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,6 +22,8 @@ use crate::world::Draw;
 
 pub(crate) use chain::BRANCH;
 pub(crate) use mixed::{ATOMIC, SINGLE};
+pub(crate) use returns::BACK;
+pub(crate) use runs::Runner;
 
 /// Pause of a client between two operations, at most.
 const PAUSE_MAX_MILLIS: u64 = 100;
@@ -57,6 +61,10 @@ pub(crate) struct History {
     /// Whole clones that were looked at, and probes for what must not be given.
     pub(crate) clones: u64,
     pub(crate) probes: u64,
+    /// Fetches of refs that came back, runs that changed something, and objects that went.
+    pub(crate) returns: u64,
+    pub(crate) runs: u64,
+    pub(crate) dropped: u64,
     /// What a client saw that must not be.
     pub(crate) broken: Option<Broken>,
 }
@@ -74,6 +82,8 @@ pub(crate) enum Part {
     Clone,
     /// Asks for what must not be given.
     Probe,
+    /// Pushes what was there before.
+    Return,
 }
 
 /// One client.
@@ -95,6 +105,7 @@ impl Worker {
         while !is_over.load(Ordering::SeqCst) {
             let pause = match self.part {
                 Part::Chain | Part::Single | Part::Atomic => PAUSE_MAX_MILLIS,
+                Part::Return => 3 * PAUSE_MAX_MILLIS,
                 Part::Clone | Part::Probe => 10 * PAUSE_MAX_MILLIS,
             };
             tokio::time::sleep(Duration::from_millis(self.draw.below(pause))).await;
@@ -105,6 +116,7 @@ impl Worker {
                 Part::Atomic => self.mark(number).await,
                 Part::Clone => self.clone_all().await,
                 Part::Probe => self.probe(number).await,
+                Part::Return => self.bring_back(number).await,
             };
             if !went_well {
                 tokio::time::sleep(FAILED_PAUSE).await;

@@ -24,14 +24,20 @@ use crate::late::{self, Late};
 use crate::network::host;
 use crate::node::{Cluster, SimNode};
 use crate::operator::{self, Operator, Progress};
-use crate::workload::{History, Part, Worker};
+use crate::workload::{History, Part, Runner, Worker};
 
 const NODES: u8 = 3;
 /// Nodes that faults happen to: those that joined too.
 const PLACES: usize = 4;
 const PARTITIONS: u32 = 4;
-const WORKERS: [(Part, u64); 5] =
-    [(Part::Chain, 2), (Part::Single, 2), (Part::Atomic, 1), (Part::Clone, 1), (Part::Probe, 1)];
+const WORKERS: [(Part, u64); 6] = [
+    (Part::Chain, 2),
+    (Part::Single, 2),
+    (Part::Atomic, 1),
+    (Part::Clone, 1),
+    (Part::Probe, 1),
+    (Part::Return, 2),
+];
 /// The repository that every new cluster has.
 const REPOSITORY: &str = "demo/hello";
 /// Until when the first push has to be taken, and the private repository be there.
@@ -52,7 +58,9 @@ pub(crate) struct Draw(Arc<SeededEntropy>);
 
 impl Draw {
     pub(crate) fn new(seed: u64, part: u64) -> Self {
-        Self(SeededEntropy::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ part))
+        let hash = blake3::hash(&[seed.to_be_bytes(), part.to_be_bytes()].concat());
+        let [a, b, c, d, e, f, g, h, ..] = *hash.as_bytes();
+        Self(SeededEntropy::new(u64::from_be_bytes([a, b, c, d, e, f, g, h])))
     }
 
     fn next(&self) -> u64 {
@@ -187,6 +195,9 @@ impl World {
                 self.sim.client(name, async move { Ok(worker.run(is_over).await?) });
             }
         }
+        let runner = self.runner(7)?;
+        let over = Arc::clone(&is_over);
+        self.sim.client("runner", async move { Ok(runner.run(over).await?) });
         let operator = self.operator(5);
         let changes = operator::plan(&operator.draw, usize::from(NODES));
         self.sim.client("operator", async move { Ok(operator.run(begun, changes).await?) });
@@ -202,6 +213,17 @@ impl World {
             draw: Draw::new(self.seed, part),
             progress: Arc::clone(&self.progress),
         }
+    }
+
+    /// Who has runs made on the repository.
+    fn runner(&self, part: u64) -> Result<Runner> {
+        Ok(Runner {
+            cluster: Arc::clone(&self.cluster),
+            repo: self.progress.lock().repo.context("the repository is not known")?,
+            nodes: Arc::clone(&self.nodes),
+            draw: Draw::new(self.seed, part),
+            history: Arc::clone(&self.history),
+        })
     }
 
     /// A second repository beside the first.

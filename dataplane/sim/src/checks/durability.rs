@@ -1,12 +1,14 @@
 //! P-D1, S4, S19, S47: whoever is listed as an owner has the segment, and would have it after a
 //! power cut; W owners at least are listed; no id is listed twice.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use gitstratum_core::{NodeId, RepoId, SegmentId, Version};
 use gitstratum_metadata::partition::query;
+use gitstratum_metadata::partition::record::{PlaceRow, UnlistedRow};
 use gitstratum_proto::common::v1::{Pack, Segment};
+use prost::Message as _;
 
 use super::rows::{Change, One, Seen, number};
 use super::{Broken, incarnations};
@@ -16,20 +18,30 @@ const QUORUM: &str = "segments-have-w-owners";
 const IDS: &str = "ids-are-never-reused";
 /// The write quorum of three copies.
 const W: usize = 2;
+/// How keys begin of packs that a manifest lists, of packs that are kept though none does, and
+/// of the places of segments.
+pub(super) const MANIFEST: u8 = b'm';
+pub(super) const UNLISTED: u8 = b'n';
+const SEGMENT: u8 = b's';
 
-/// The id of a pack or a segment is listed.
-pub(super) fn listed(seen: &mut Seen, change: &Change<'_>, key: &Bytes) -> Result<(), Broken> {
-    if !change.is_new(key) {
+/// The id of a pack or a segment is listed, or its pack has been replaced.
+pub(super) fn listed(
+    seen: &mut Seen,
+    change: &Change<'_>,
+    (key, value): (&Bytes, &Bytes),
+) -> Result<(), Broken> {
+    let Ok(place) = PlaceRow::decode(value.clone()) else { return Ok(()) };
+    let before = change.before_row(key).and_then(|value| PlaceRow::decode(value).ok());
+    let replaced = before.map(|before| PlaceRow { unlisted: true, ..before });
+    if replaced.is_some_and(|replaced| replaced != place) {
         return Err(Broken::new(IDS, format!("{} is listed again", key.escape_ascii())));
     }
-    note(seen, change, key)
+    note(seen, key, (place.repo_id, place.listed, place.pack_id))
 }
 
-/// The same id is listed at one place on all replicas.
-fn note(seen: &mut Seen, change: &Change<'_>, key: &Bytes) -> Result<(), Broken> {
-    let Some(Some(value)) = change.after.changes.get(key) else { return Ok(()) };
-    let place = number(blake3::hash(value).as_bytes(), 0);
-    match seen.listed.insert(key.clone(), place) {
+/// The same id is listed at one place on all replicas, for ever.
+fn note(seen: &mut Seen, key: &Bytes, place: (u64, u64, Bytes)) -> Result<(), Broken> {
+    match seen.listed.insert(key.clone(), place.clone()) {
         Some(before) if before != place => {
             Err(Broken::new(IDS, format!("{} is listed at two places", key.escape_ascii())))
         }
@@ -95,8 +107,11 @@ impl Change<'_> {
     }
 }
 
-/// The pack of a manifest row.
+/// The pack of a manifest row, or of one that no manifest lists any more.
 fn pack(key: &Bytes, value: &Bytes) -> Option<Pack> {
+    if key.first() == Some(&UNLISTED) {
+        return Some(UnlistedRow::decode(value.clone()).ok()?.pack);
+    }
     let packs = query::packs_after(&One(key, value), RepoId(number(key, 1)), Version(0));
     packs.ok()?.into_iter().next()
 }
@@ -109,7 +124,8 @@ pub(crate) fn lacking(
     durable: impl Fn(NodeId, SegmentId) -> Option<u64>,
 ) -> BTreeMap<SegmentId, String> {
     let mut lacking = BTreeMap::new();
-    for (key, value) in rows.iter().filter(|(key, _)| key.first() == Some(&b'm')) {
+    let is_kept = |key: &Bytes| matches!(key.first(), Some(&(MANIFEST | UNLISTED)));
+    for (key, value) in rows.iter().filter(|(key, _)| is_kept(key)) {
         for segment in pack(key, value).iter().flat_map(|pack| &pack.segments) {
             let Some(id) = SegmentId::from_slice(&segment.segment_id) else { continue };
             let holds = |owner: &&u64| durable(NodeId(**owner), id) == Some(segment.total_length);
@@ -120,4 +136,16 @@ pub(crate) fn lacking(
         }
     }
     lacking
+}
+
+/// Segments, of those that a node `holds`, which no row of any partition names; in the end, when
+/// all that was replaced has gone, there are none.
+pub(crate) fn surplus(
+    rows: &[(Bytes, Bytes)],
+    holds: impl IntoIterator<Item = SegmentId>,
+) -> BTreeSet<SegmentId> {
+    let named = rows.iter().filter(|(key, _)| key.first() == Some(&SEGMENT));
+    let named = named.filter_map(|(key, _)| SegmentId::from_slice(&key[1..]));
+    let named: BTreeSet<SegmentId> = named.collect();
+    holds.into_iter().filter(|id| !named.contains(id)).collect()
 }

@@ -11,6 +11,7 @@ use gitstratum_store::engine::Operation;
 use gitstratum_store::{Batch, Family, KeyRange, Reader};
 use parking_lot::Mutex;
 
+use super::durability::{MANIFEST, UNLISTED};
 use super::{Broken, durability, incarnations, sessions};
 use crate::disk::{Disk, STATE};
 
@@ -33,7 +34,7 @@ pub(crate) struct Seen {
     /// Segments and the number of the last owner list of each.
     pub(super) lists: BTreeMap<SegmentId, u64>,
     /// Where packs and segments are listed, for ever.
-    pub(super) listed: BTreeMap<Bytes, u64>,
+    pub(super) listed: BTreeMap<Bytes, (u64, u64, Bytes)>,
     /// Segments of which a copy was damaged on purpose.
     pub(super) damaged: BTreeSet<SegmentId>,
     broken: Option<Broken>,
@@ -113,13 +114,6 @@ pub(super) struct Change<'a> {
     pub(super) after: After<'a>,
 }
 
-impl Change<'_> {
-    /// Whether a row is set that was not there.
-    pub(super) fn is_new(&self, key: &[u8]) -> bool {
-        !matches!(self.before.get(key), Ok(Some(_)))
-    }
-}
-
 fn judge(seen: &mut Seen, change: &Change<'_>) -> Result<(), Broken> {
     for (key, value) in &change.after.changes {
         let Some(value) = value else { continue };
@@ -129,8 +123,8 @@ fn judge(seen: &mut Seen, change: &Change<'_>) -> Result<(), Broken> {
             Some(b'i') => incarnations::shown(change, key)?,
             Some(b'!') => incarnations::time(change)?,
             Some(b'R') => incarnations::versions(change, key)?,
-            Some(b'p' | b's') => durability::listed(seen, change, key)?,
-            Some(b'm') => durability::owners(seen, change, (key, value))?,
+            Some(b'p' | b's') => durability::listed(seen, change, (key, value))?,
+            Some(&(MANIFEST | UNLISTED)) => durability::owners(seen, change, (key, value))?,
             _ => {}
         }
     }

@@ -7,12 +7,13 @@ use anyhow::{Context as _, Result, bail};
 use gitstratum_client::grpc::{self, Channel};
 use gitstratum_core::{NodeId, ProcessRole};
 use gitstratum_identity::{Peer, Service};
+use gitstratum_proto::common::v1::RepoKey;
 use gitstratum_proto::control::v1::administration_client::AdministrationClient;
 use gitstratum_proto::control::v1::control_client::ControlClient;
 use gitstratum_proto::control::v1::fleet_client::FleetClient;
 use gitstratum_proto::control::v1::{
     CreateRepositoryRequest, GetRepositoryRequest, Node, NodeRequest, RegisterNodeRequest,
-    RemoveNodeRequest,
+    RemoveNodeRequest, SetSettingRequest,
 };
 use parking_lot::Mutex;
 use tonic::Request;
@@ -29,6 +30,8 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 /// Repositories that are made at most until one lies beside the first.
 const REPOSITORIES_MAX: usize = 64;
+/// Dropped objects go while the run lasts.
+const RETENTION: (&str, &str) = ("object.gcRetention", "10s");
 
 /// The operator, with the first user's token.
 pub(crate) struct Operator {
@@ -53,11 +56,17 @@ impl Operator {
         Ok(request)
     }
 
-    /// Makes repositories until one lies in the partition of `first`.
+    /// Has dropped objects go soon, and makes repositories until one lies in the partition of `first`.
     pub(crate) async fn prepare(self, first: &str) -> Result<()> {
         let mut control = ControlClient::new(self.channel(ProcessRole::Frontend, NodeId(0)));
         let get = GetRepositoryRequest { path: first.to_owned() };
-        let beside = control.get_repository(self.asked(get)?).await?.into_inner().partition;
+        let found = control.get_repository(self.asked(get)?).await?.into_inner();
+        let (beside, name_version) = (found.partition, found.name_version);
+        let key = RepoKey { repo_id: found.id, partition: beside, name_version };
+        self.progress.lock().repo = Some(key);
+        let set = SetSettingRequest { key: RETENTION.0.into(), value: RETENTION.1.into() };
+        let channel = self.channel(ProcessRole::Frontend, NodeId(0));
+        AdministrationClient::new(channel).set_setting(self.asked(set)?).await?;
         for number in 0..REPOSITORIES_MAX {
             let path = format!("private/notes-{number}");
             let create = CreateRepositoryRequest {

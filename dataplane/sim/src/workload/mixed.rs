@@ -46,7 +46,7 @@ impl Worker {
         self.send(commands, &made.pack).await || is_wrong
     }
 
-    async fn send(&self, commands: Vec<Command>, pack: &[u8]) -> bool {
+    pub(super) async fn send(&self, commands: Vec<Command>, pack: &[u8]) -> bool {
         let (began, to) = (elapsed(), self.node());
         let at = self.begin(began, commands.iter().cloned().map(step).collect());
         let outcomes = self.client.push(to, &commands, pack).await;

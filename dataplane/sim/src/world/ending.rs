@@ -3,17 +3,19 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use gitstratum_core::{NodeId, ObjectId, PartitionId};
+use gitstratum_proto::object::v1::RunKind;
 use parking_lot::Mutex;
 
 use super::{LIVENESS, World};
 use crate::checks::{self, Broken, Cloned};
 use crate::events;
 use crate::git::{Fetched, Refs};
-use crate::workload::{ATOMIC, BRANCH, Part, SINGLE, Worker};
+use crate::workload::{ATOMIC, BACK, BRANCH, Part, SINGLE, Worker};
 
 /// Within this after the last fault every push succeeds again.
 const BACK_WITHIN: Duration = Duration::from_secs(30);
@@ -24,6 +26,10 @@ const PUSHES: u64 = 5;
 /// Pause before what failed is tried again, or looked at again.
 const RETRY_AFTER: Duration = Duration::from_millis(300);
 const LOOK_AFTER: Duration = Duration::from_millis(500);
+/// Within this the last runs are made, and within that all is gone that they replaced.
+const RUNS_WITHIN: Duration = Duration::from_secs(60);
+const GIVEN_BACK_WITHIN: Duration = Duration::from_secs(60);
+const RUN_WITHIN: Duration = Duration::from_secs(30);
 /// Copies of a segment.
 const COPIES: usize = 3;
 
@@ -38,15 +44,75 @@ impl World {
         // What clients saw says more than that something takes too long.
         self.judge_history()?;
         back?;
-        let tip = self.read_everywhere()?;
+        let tip = self.read_everywhere("reader")?;
         self.converge()?;
         checks::chain(&self.history.lock(), tip)?;
-        self.judge_history()
+        self.judge_history()?;
+        self.give_back()?;
+        let after = self.read_everywhere("last-reader")?;
+        let words = || format!("{tip:?} before the last runs, {after:?} after them");
+        ensure!(after == tip, Broken::new("runs-move-no-ref", words()));
+        Ok(())
+    }
+
+    /// What no ref reaches goes, packs become one, and the disk space of what is replaced comes
+    /// back (P-I4, GS-OB-09).
+    fn give_back(&mut self) -> Result<()> {
+        let runner = self.runner(8)?;
+        let done = Arc::new(AtomicBool::new(false));
+        let tells = Arc::clone(&done);
+        self.sim.client("last-runner", async move {
+            for kind in [RunKind::Drop, RunKind::Compaction] {
+                while runner.ask(kind, RUN_WITHIN).await.is_err() {
+                    tokio::time::sleep(RETRY_AFTER).await;
+                }
+            }
+            tells.store(true, Ordering::SeqCst);
+            Ok(())
+        });
+        let until = self.sim.elapsed() + RUNS_WITHIN;
+        while !done.load(Ordering::SeqCst) {
+            self.step()?;
+            let words = || format!("a drop run and a compaction: not within {RUNS_WITHIN:?}");
+            ensure!(self.sim.elapsed() < until, Broken::new(LIVENESS, words()));
+        }
+        let until = self.sim.elapsed() + GIVEN_BACK_WITHIN;
+        let mut next = self.sim.elapsed();
+        loop {
+            self.step()?;
+            if self.sim.elapsed() < next {
+                continue;
+            }
+            next += LOOK_AFTER;
+            let Err(broken) = self.surplus() else { return Ok(()) };
+            ensure!(self.sim.elapsed() < until, broken);
+        }
+    }
+
+    /// Whether a node still has what nobody lists.
+    fn surplus(&self) -> Result<(), Broken> {
+        let there = self.nodes.lock().clone();
+        let of = |id: NodeId| self.places.iter().find(|place| place.node.id == id);
+        let mut rows = Vec::new();
+        for (number, status) in self.cluster.statuses() {
+            let Some(leader) = of(NodeId(status.leader)) else { continue };
+            let mut groups = checks::groups(leader.node.disk.state());
+            rows.extend(groups.remove(&PartitionId(number)).unwrap_or_default());
+        }
+        for place in self.places.iter().filter(|place| there.contains(&place.node.id)) {
+            let surplus = checks::surplus(&rows, place.node.disk.segments());
+            if let Some(segment) = surplus.first() {
+                let (node, count) = (place.node.id, surplus.len());
+                let what = format!("{node} has {count} segments of nobody, among them {segment}");
+                return Err(Broken::new("disk-space-comes-back", what));
+            }
+        }
+        Ok(())
     }
 
     fn judge_history(&self) -> Result<()> {
         let history = self.history.lock();
-        for prefix in [SINGLE, ATOMIC] {
+        for prefix in [SINGLE, ATOMIC, BACK] {
             let judged = checks::refs(&history.operations, prefix);
             judged
                 .ok_or_else(|| anyhow::anyhow!("the history of {prefix} is too hard to judge"))??;
@@ -55,11 +121,11 @@ impl World {
     }
 
     /// The tip of the branch; all frontends show the same refs, and give all that they reach.
-    fn read_everywhere(&mut self) -> Result<Option<ObjectId>> {
+    fn read_everywhere(&mut self, reader: &str) -> Result<Option<ObjectId>> {
         let found = Arc::new(Mutex::new(BTreeMap::<NodeId, Refs>::new()));
         let nodes = self.nodes.lock().clone();
         for (number, node) in (100..).zip(nodes.clone()) {
-            let name = format!("reader-{node}");
+            let name = format!("{reader}-{node}");
             let (reader, found) = (self.worker(&name, Part::Clone, number), Arc::clone(&found));
             self.sim.client(name, async move {
                 let refs = reader.all_of(node).await;
