@@ -110,7 +110,7 @@ impl Inventory {
     /// Compares with each of `partitions`.
     async fn settle_all(&self, partitions: Vec<PartitionId>) -> Vec<(PartitionId, bool)> {
         let store = Arc::clone(&self.segments);
-        let held = match blocking(move || store.held()).await {
+        let held = match blocking(move || store.recall_lost().and_then(|()| store.held())).await {
             Ok(held) => held,
             Err(error) => {
                 tracing::error!(%error, "what is held here could not be listed");

@@ -78,7 +78,7 @@ impl Losses {
             }
         }
         for segment in homeless.difference(&unheard) {
-            self.drop_unlisted(*segment).await;
+            self.drop_unwanted(*segment).await;
         }
     }
 
@@ -105,8 +105,8 @@ impl Losses {
             match self.is_missing(segment, state).await? {
                 true => copies.push((segment, state.list_number)),
                 false if is_owner(self.node, state) => self.segments.forget_lost(segment),
-                false if self.segments.is_lost_of(segment, partition) => {
-                    self.drop_unlisted(segment).await;
+                false if state.listed || self.segments.is_lost_of(segment, partition) => {
+                    self.drop_unwanted(segment).await;
                 }
                 false => {}
             }
@@ -145,11 +145,14 @@ impl Losses {
         Ok(())
     }
 
-    /// Nobody wants a copy of it: what was put aside goes.
-    async fn drop_unlisted(&self, segment: SegmentId) {
+    /// Nobody wants a copy of it here: what was put aside goes. Who copies it meanwhile was told
+    /// so by a list, and drops that himself.
+    async fn drop_unwanted(&self, segment: SegmentId) {
+        let Ok(hold) = self.segments.hold(segment) else { return };
         let segments = Arc::clone(&self.segments);
-        if let Err(error) = blocking(move || segments.drop_aside(segment)).await {
-            tracing::warn!(%segment, %error, "a damaged copy that nobody lists stays");
+        let dropped = hold.blocking(move || segments.drop_aside(segment));
+        if let Err(error) = dropped.await {
+            tracing::warn!(%segment, %error, "a damaged copy that nobody wants stays");
         }
         self.segments.forget_lost(segment);
     }

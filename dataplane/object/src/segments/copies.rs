@@ -108,13 +108,25 @@ impl Segments {
         Ok(self.record(segment)?.is_some_and(|record| record.pulled > 0))
     }
 
-    /// Removes what was put aside for `segment`, now that there is a sound copy. Blocking.
+    /// Removes what was put aside for `segment`, now that there is a sound copy or nobody wants
+    /// one, and then what is known of it too. Blocking.
     pub(crate) fn drop_aside(&self, segment: SegmentId) -> Result<(), Error> {
         let aside = self.aside(segment);
         if self.deps.files.metadata(&aside)?.is_some() {
             self.deps.files.remove(&aside)?;
         }
+        if !self.is_here(segment)? {
+            let mut batch = Batch::new();
+            batch.delete(RECORDS, segment.0.to_vec());
+            self.deps.engine.write(batch, Durability::Buffered)?;
+        }
         Ok(())
+    }
+
+    /// Whether bytes of it are here, sound or not. Blocking.
+    fn is_here(&self, segment: SegmentId) -> Result<bool, Error> {
+        let has_row = self.deps.engine.get(INLINE, &segment.0)?.is_some();
+        Ok(has_row || self.deps.files.metadata(&self.path(segment))?.is_some())
     }
 
     /// Takes a damaged copy out of what is served, and keeps its bytes. Blocking.

@@ -61,10 +61,13 @@ impl Segments {
         self.lost.lock().insert(segment, Some(partition));
     }
 
-    /// What was put aside before this process is told too. Blocking.
-    pub(super) fn recall_lost(&self) -> Result<(), Error> {
-        let aside = self.put_aside()?;
-        self.lost.lock().extend(aside.into_iter().map(|segment| (segment, None)));
+    /// What lies aside is told, also what was told before: a partition that has other owners for it
+    /// by now, or none, has no use for the bytes. Blocking.
+    pub(crate) fn recall_lost(&self) -> Result<(), Error> {
+        for segment in self.put_aside()? {
+            let partition = self.record(segment)?.and_then(|record| record.partition);
+            self.lost.lock().entry(segment).or_insert(partition);
+        }
         Ok(())
     }
 

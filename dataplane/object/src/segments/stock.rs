@@ -1,6 +1,7 @@
 //! What is held here, by id and by partition.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use gitstratum_core::{ErrorKind, PartitionId, SegmentId};
@@ -110,10 +111,13 @@ impl Segments {
         Ok(ids)
     }
 
-    /// Has the partition asked about `segment`, which it does not seem to list for this node.
-    /// Blocking.
-    pub(crate) fn ask_about(&self, segment: SegmentId) {
-        let Ok(opened) = self.open_segment(segment) else { return };
+    /// Has the partition asked about `segment`, which it does not seem to list for this node. A
+    /// copy that says no more who wrote it goes the way of damaged ones. Blocking.
+    pub(crate) fn ask_about(self: &Arc<Self>, segment: SegmentId) {
+        let opened = match self.open_segment(segment) {
+            Ok(opened) => opened,
+            Err(error) => return self.note_damage(segment, &error),
+        };
         let header = *opened.layout.header();
         let unlisted = Unlisted { header, since: Duration::ZERO };
         self.unlisted.lock().entry(segment).or_insert(unlisted);

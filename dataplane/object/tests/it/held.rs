@@ -13,7 +13,8 @@ use gitstratum_store::{
 
 use crate::partition::Partitions;
 use crate::world::{
-    CLUSTER, Disk, Made, NODE, World, eventually, flip, is_known, path, segment, whole,
+    CLUSTER, Disk, INLINE, Made, NODE, RECORDS, World, eventually, flip, flip_row, is_known, path,
+    segment, whole,
 };
 
 const OTHER: NodeId = NodeId(2);
@@ -221,6 +222,44 @@ async fn s29_a_damaged_copy_is_put_aside_told_and_replaced() {
     assert!(gone.to_string().contains("put aside"), "no byte of it is served: {gone}");
     world.stop().await;
     beside.stop().await;
+}
+
+/// P-I4: what nobody wants takes no space, damaged or not. The copy is damaged when its last list
+/// has gone, or was put aside and told before that; and the list may be gone or name others.
+#[tokio::test]
+async fn s21_gs_ob_09_a_damaged_copy_that_nobody_wants_goes() {
+    for (is_told_first, owners) in [(false, &[][..]), (true, &[]), (true, &[OTHER])] {
+        let (disk, partitions) = (Disk::new(), Partitions::default());
+        let made = segment(2, SMALL, CLUSTER);
+        let world = start(&disk, &partitions).await;
+        world.write(&made).await.unwrap();
+        partitions.list(made.id, &[NODE, OTHER], 1);
+        eventually("it is known to be listed", || is_known(&disk, &made)).await;
+        world.stop().await;
+        // Of its header: nothing says any more who wrote it.
+        flip_row(&disk, &made, 10);
+        if !is_told_first {
+            partitions.unlist(made.id);
+        }
+        let world = start(&disk, &partitions).await;
+        if is_told_first {
+            world.read(made.id, whole(&made)).await.unwrap_err();
+            eventually("the loss is told", || partitions.lost() == [(made.id, 1)]).await;
+            match owners {
+                [] => partitions.unlist(made.id),
+                owners => partitions.list(made.id, owners, 2),
+            }
+        }
+        let aside = path(&made).with_extension("damaged");
+        let is_gone = || {
+            let row = disk.engine.get(INLINE, &made.id.0).unwrap();
+            let record = disk.engine.get(RECORDS, &made.id.0).unwrap();
+            let file = disk.files.metadata(&aside).unwrap();
+            row.is_none() && record.is_none() && file.is_none()
+        };
+        eventually("nothing of it is left", is_gone).await;
+        world.stop().await;
+    }
 }
 
 /// A source gives bytes as they lie there: who copies them is the first to see that they are not

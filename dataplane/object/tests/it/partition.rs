@@ -96,6 +96,10 @@ impl Partitions {
         self.state.lock().listed.insert(segment, (0, owners, number));
     }
 
+    pub(crate) fn unlist(&self, segment: SegmentId) {
+        self.state.lock().listed.remove(&segment);
+    }
+
     pub(crate) fn close_writers(&self) {
         self.state.lock().closed = true;
     }

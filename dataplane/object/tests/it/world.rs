@@ -32,7 +32,8 @@ use crate::partition as scripted;
 pub(crate) const CLUSTER: ClusterId = ClusterId([7; 16]);
 pub(crate) const NODE: NodeId = NodeId(1);
 /// What a node knows of its segments, as docs/formats/object-rows.md describes it.
-const RECORDS: Family = Family("segment_records");
+pub(crate) const INLINE: Family = Family("segments_inline");
+pub(crate) const RECORDS: Family = Family("segment_records");
 /// Longest wait for something that goes on behind.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -278,6 +279,15 @@ pub(crate) fn flip(files: &Arc<MemoryFiles>, made: &Made, at: usize) {
     let mut bytes = read_whole(files.as_ref(), &path(made), u64::MAX).unwrap().to_vec();
     bytes[at] ^= 4;
     write_atomically(files.as_ref(), &path(made), &bytes, Permissions::Private).unwrap();
+}
+
+/// The same of a small one, whose bytes are a row.
+pub(crate) fn flip_row(disk: &Disk, made: &Made, at: usize) {
+    let mut bytes = disk.engine.get(INLINE, &made.id.0).unwrap().unwrap().to_vec();
+    bytes[at] ^= 4;
+    let mut batch = Batch::new();
+    batch.put(INLINE, made.id.0.to_vec(), bytes);
+    disk.engine.write(batch, Durability::Synced).unwrap();
 }
 
 /// Waits until `is_so`.
