@@ -1,5 +1,6 @@
 use futures::future::join_all;
 use gitstratum_core::{GrantsVersion, Incarnation, NodeId, SegmentId};
+use gitstratum_process::failpoint;
 use gitstratum_proto::common::v1::Pack;
 use gitstratum_proto::object::v1::PullRequest;
 use prost::Message;
@@ -70,7 +71,9 @@ impl Crew {
             incarnations: numbers,
             replication_factor: u32::try_from(nodes.copies).unwrap_or(u32::MAX),
         };
+        failpoint!("metadata.owners.before_change");
         let answer = self.hosted.propose(Change::ChangeOwners(change), GrantsVersion(0)).await?;
+        failpoint!("metadata.owners.after_change");
         let partition = self.hosted.partition;
         let answer = OwnersAnswer::decode(answer).map_err(|_| Error::Answer { partition })?;
         Ok(answer.changed)
