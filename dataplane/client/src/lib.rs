@@ -10,6 +10,7 @@ pub mod bulk;
 pub mod cluster;
 pub mod copies;
 pub mod fleet;
+pub mod garbage;
 pub mod grpc;
 pub mod inventory;
 pub mod manifest;

@@ -19,7 +19,7 @@
 
 mod access;
 mod barrier;
-mod claims;
+pub(crate) mod claims;
 mod copies;
 mod fences;
 mod get_refs;
@@ -31,10 +31,10 @@ mod keeper;
 mod leaving;
 mod placing;
 mod purge;
-mod renewals;
+pub(crate) mod renewals;
 mod sessions;
 mod update_refs;
-mod upkeep;
+pub(crate) mod upkeep;
 mod views;
 
 use std::collections::BTreeMap;

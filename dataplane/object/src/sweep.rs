@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gitstratum_client::garbage::{Verdict, judge};
 use gitstratum_client::metadata::{self, Partitions};
 use gitstratum_core::{NodeId, PartitionId, SegmentId};
 use gitstratum_git::segment::{Header, Origin};
@@ -31,19 +32,6 @@ enum SweepError {
     Partition(#[from] metadata::Error),
     #[error(transparent)]
     Disk(#[from] Error),
-}
-
-/// What a reading of the partition makes of a segment that is held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
-    /// It is listed for this node: no need to ask again.
-    Listed,
-    /// Nobody knows yet.
-    Stays,
-    /// No list names it, and its writer can list it no more (S12).
-    Garbage,
-    /// A list newer than the last pull names other nodes (S21).
-    Unwanted,
 }
 
 impl Sweep {
@@ -111,18 +99,6 @@ impl Sweep {
     }
 }
 
-/// `pulled` is the number of the list by which this node was last told to pull the segment.
-fn judge(node: NodeId, pulled: u64, state: &SegmentState) -> Verdict {
-    match (state.listed, state.owners.contains(&node.0)) {
-        (true, true) => Verdict::Listed,
-        (true, false) if state.list_number > pulled => Verdict::Unwanted,
-        (true, false) => Verdict::Stays,
-        // Who pulled it was told to by a list: that list is gone, with the segment.
-        (false, _) if state.writer_closed => Verdict::Garbage,
-        (false, _) => Verdict::Stays,
-    }
-}
-
 fn by_partition(segments: &Segments, before: Duration) -> BTreeMap<PartitionId, Vec<Header>> {
     let mut groups: BTreeMap<_, Vec<Header>> = BTreeMap::new();
     for header in segments.unlisted_before(before) {
@@ -150,22 +126,6 @@ fn query(header: &Header) -> SegmentQuery {
 mod tests {
     use super::*;
 
-    const ME: NodeId = NodeId(3);
-
-    fn state(owners: &[u64], list_number: u64) -> SegmentState {
-        SegmentState { listed: true, owners: owners.to_vec(), list_number, ..Default::default() }
-    }
-
-    #[test]
-    fn s12_both_facts_come_from_one_reading() {
-        let open = SegmentState::default();
-        assert_eq!(judge(ME, 0, &open), Verdict::Stays);
-        let closed = SegmentState { writer_closed: true, ..open };
-        assert_eq!(judge(ME, 0, &closed), Verdict::Garbage);
-        let listed = SegmentState { writer_closed: true, ..state(&[1, 3], 1) };
-        assert_eq!(judge(ME, 0, &listed), Verdict::Listed);
-    }
-
     #[test]
     fn s12_a_run_s_segment_is_asked_about_by_its_claim() {
         let header = Header {
@@ -185,14 +145,5 @@ mod tests {
         let asked = query(&header);
         assert_eq!((asked.claim, asked.repo_id), (7, 9));
         assert_eq!((asked.session, asked.push_number), (0, 0));
-    }
-
-    #[test]
-    fn s21_only_a_list_newer_than_the_last_pull_makes_a_copy_garbage() {
-        // C pulls a copy by list 1 and reads "not mine": the list with C may yet commit.
-        assert_eq!(judge(ME, 1, &state(&[1, 2], 1)), Verdict::Stays);
-        assert_eq!(judge(ME, 1, &state(&[1, 2], 2)), Verdict::Unwanted);
-        // A copy of a push that its first list left out is repaired by a pull, or goes.
-        assert_eq!(judge(ME, 0, &state(&[1, 2], 1)), Verdict::Unwanted);
     }
 }

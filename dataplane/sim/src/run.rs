@@ -12,7 +12,7 @@ use crate::world::World;
 /// Least share of pushes that succeed, in percent, least number of them, of changes of a
 /// partition's leader, of changes of the members, and of looks at what is served: else a run
 /// proves nothing.
-const ACKED_MIN: u64 = 200;
+pub(crate) const ACKED_MIN: u64 = 200;
 const ACKED_PERCENT_MIN: u64 = 30;
 const LEADERS_MIN: usize = 2;
 const CHANGES_MIN: usize = 1;

@@ -6,6 +6,7 @@ mod prober;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use gitstratum_core::{NodeId, ObjectId};
@@ -88,10 +89,10 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// Works until `ends`.
-    pub(crate) async fn run(self, ends: Duration) -> anyhow::Result<()> {
+    /// Works until it `is_over`.
+    pub(crate) async fn run(self, is_over: Arc<AtomicBool>) -> anyhow::Result<()> {
         let mut number = 0;
-        while elapsed() < ends {
+        while !is_over.load(Ordering::SeqCst) {
             let pause = match self.part {
                 Part::Chain | Part::Single | Part::Atomic => PAUSE_MAX_MILLIS,
                 Part::Clone | Part::Probe => 10 * PAUSE_MAX_MILLIS,

@@ -36,8 +36,9 @@ const WORKERS: [(Part, u64); 5] =
 const REPOSITORY: &str = "demo/hello";
 /// Until when the first push has to be taken, and the private repository be there.
 const BEGUN_WITHIN: Duration = Duration::from_secs(30);
-/// How long faults go on, once the cluster is there.
+/// How long faults go on, once the cluster is there; longer where few pushes were taken so far.
 const FAULTS_LAST: Duration = Duration::from_secs(50);
+const FAULTS_LONGEST: Duration = Duration::from_secs(90);
 /// How long a process is away that ended by itself.
 const AWAY: Duration = Duration::from_millis(500);
 /// Where the link between two nodes is not slow.
@@ -176,21 +177,22 @@ impl World {
         self.until(BEGUN_WITHIN, "the first push", first, |history| history.acked > 0)?;
         self.prepare()?;
         let begun = self.sim.elapsed();
-        let ends = begun + FAULTS_LAST;
+        let is_over = Arc::new(AtomicBool::new(false));
         let mut number = 10;
         for (part, count) in WORKERS {
             for at in 0..count {
                 number += 1;
                 let worker = self.worker(&format!("{part:?}-{at}").to_lowercase(), part, number);
-                let name = worker.name.clone();
-                self.sim.client(name, async move { Ok(worker.run(ends).await?) });
+                let (name, is_over) = (worker.name.clone(), Arc::clone(&is_over));
+                self.sim.client(name, async move { Ok(worker.run(is_over).await?) });
             }
         }
         let operator = self.operator(5);
         let changes = operator::plan(&operator.draw, usize::from(NODES));
         self.sim.client("operator", async move { Ok(operator.run(begun, changes).await?) });
-        let plan = Plan::draw(&self.draw, PLACES, FAULTS_LAST);
-        self.suffer(&plan, begun, ends)?;
+        let plan = Plan::draw(&self.draw, PLACES, FAULTS_LONGEST);
+        self.suffer(&plan, begun)?;
+        is_over.store(true, Ordering::SeqCst);
         self.end()
     }
 
@@ -242,7 +244,7 @@ impl World {
             tokio::select! {
                 biased;
                 () = when(stopped) => Ok(()),
-                worked = worker.run(Duration::MAX) => Ok(worked?),
+                worked = worker.run(Arc::default()) => Ok(worked?),
             }
         });
         loop {

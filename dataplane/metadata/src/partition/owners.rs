@@ -70,7 +70,7 @@ pub(super) fn change(scope: &mut Scope<'_>, change: &ChangeOwners) -> Result<Own
     let next = renamed(scope.rows, found.segment(), change)?;
     let before =
         Before { owners: &found.segment().owners, replication_factor: change.replication_factor };
-    if unfit(scope.rows, &next, &before)?.is_some() {
+    if lets_go_too_many(&next, change, &before) || unfit(scope.rows, &next, &before)?.is_some() {
         return Ok(refused);
     }
     let missing = missing_owners(&next, change.replication_factor);
@@ -182,6 +182,14 @@ fn strip_fenced(rows: &dyn Rows, segment: &mut Segment, before: &[u64]) -> Resul
         kept.iter().filter_map(|place| segment.incarnations.get(*place).copied()).collect();
     segment.owners = kept.iter().map(|place| segment.owners[*place]).collect();
     Ok(())
+}
+
+/// Whether owners go for nodes that a fence has kept out meanwhile: whoever proposed the change
+/// counted on these, and copies that are there would be let go for none (S20).
+fn lets_go_too_many(next: &Segment, change: &ChangeOwners, before: &Before<'_>) -> bool {
+    let wanted = usize::try_from(before.replication_factor).unwrap_or(usize::MAX);
+    let is_stripped = next.owners.len() < change.owners.len();
+    is_stripped && next.owners.len() < before.owners.len().min(wanted)
 }
 
 /// What a list follows on, and how many owners there should be.

@@ -5,6 +5,7 @@ mod fences;
 mod format;
 mod invariants;
 mod loss;
+mod models;
 mod owners;
 mod pushes;
 mod refs;

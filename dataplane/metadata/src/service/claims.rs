@@ -104,7 +104,8 @@ fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn shown(
+/// What a run under claim `number` works from, as `rows` have it.
+pub(crate) fn shown(
     rows: &dyn Rows,
     repo: RepoId,
     number: u64,

@@ -82,9 +82,11 @@ struct Reading {
 impl Keeper {
     async fn round(&mut self) -> Result<(), Error> {
         let term = self.hosted.leading_term()?;
+        // Before the reading, which may be of a later state.
+        let version = self.hosted.applied();
         let reading = self.hosted.read(read).await?;
         let now = self.deps.clock.monotonic();
-        self.hosted.renewals.lock().follow(term, &reading.sessions, now);
+        self.hosted.renewals.lock().follow(term, (version, &reading.sessions), now);
         self.close_expired(now).await?;
         self.raise_floors(&reading, now).await?;
         self.tick(&reading).await?;

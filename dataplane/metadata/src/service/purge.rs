@@ -23,8 +23,7 @@ const TOLD_WITHIN: Duration = Duration::from_secs(10);
 /// Purges what may go while this node leads, as far as sessions have told.
 pub(super) async fn purge(hosted: &Hosted, deps: &Deps) -> Result<(), Error> {
     hosted.leading_term()?;
-    let Some(least) = hosted.renewals.lock().least_version() else { return Ok(()) };
-    let horizon = least.min(hosted.applied());
+    let Some(horizon) = hosted.renewals.lock().least_version() else { return Ok(()) };
     let found = hosted.read(move |rows| query::purgeable(rows, horizon, PACKS_MAX)).await?;
     if found.is_empty() {
         return Ok(());

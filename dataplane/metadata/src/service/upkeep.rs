@@ -3,8 +3,8 @@
 //! another leader would miss: lists are compared by number, and copying again is harmless.
 
 mod back_off;
-mod job;
-mod nodes;
+pub(crate) mod job;
+pub(crate) mod nodes;
 mod rest;
 mod walk;
 

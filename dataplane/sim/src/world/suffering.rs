@@ -7,11 +7,12 @@ use anyhow::Result;
 use gitstratum_process::{pause, resume};
 use turmoil::Sim;
 
-use super::{LATENCY_MAX, World};
+use super::{FAULTS_LAST, FAULTS_LONGEST, LATENCY_MAX, World};
 use crate::disk::End;
 use crate::events;
 use crate::faults::{Fault, Plan, Planned};
 use crate::late;
+use crate::run::ACKED_MIN;
 
 /// How long a sync takes on a disk that is well.
 const SYNC: Duration = Duration::from_micros(200);
@@ -19,10 +20,11 @@ const SYNC: Duration = Duration::from_micros(200);
 const RATE: u32 = 1_000_000;
 
 impl World {
-    /// Has everything in `plan` happen, and ends it.
-    pub(super) fn suffer(&mut self, plan: &Plan, begun: Duration, ends: Duration) -> Result<()> {
+    /// Has what is in `plan` happen, as long as it takes until enough pushes were taken, and
+    /// ends it.
+    pub(super) fn suffer(&mut self, plan: &Plan, begun: Duration) -> Result<()> {
         let mut planned = plan.0.iter().peekable();
-        while self.sim.elapsed() < ends {
+        while !self.is_enough(self.sim.elapsed() - begun) {
             let now = self.sim.elapsed();
             while let Some(next) = planned.next_if(|next| begun + next.at <= now) {
                 self.begin(next, now);
@@ -34,6 +36,11 @@ impl World {
         self.places.iter().for_each(|place| place.node.disk.heal());
         late::calm();
         Ok(())
+    }
+
+    fn is_enough(&self, suffered: Duration) -> bool {
+        let has_acked = self.history.lock().acked >= ACKED_MIN;
+        suffered >= FAULTS_LONGEST || (has_acked && suffered >= FAULTS_LAST)
     }
 
     fn begin(&mut self, planned: &Planned, now: Duration) {

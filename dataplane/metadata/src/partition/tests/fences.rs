@@ -43,6 +43,18 @@ fn s20_a_fenced_owner_stays_until_a_copy_was_made() {
     assert_eq!(reading(&rig, A), (7, 0));
 }
 
+/// Found by the model of owner lists: the leader let D go for A, and A was fenced before the entry.
+#[test]
+fn s20_an_owner_does_not_go_for_one_that_a_fence_has_kept_out_meanwhile() {
+    let (mut rig, session) = rig_with_listed(&[(B, 1), (C, 1), (D, 1)]);
+    fence(&mut rig, A, 7);
+    let answer = change_owners(&mut rig, 1, &[(A, 1), (B, 1), (C, 1)]);
+    assert!(!answer.changed);
+    assert_eq!(rig.state(1, session, 1).owners, [B, C, D]);
+    lift(&mut rig, A, 8);
+    assert!(change_owners(&mut rig, 1, &[(A, 1), (B, 1), (C, 1)]).changed);
+}
+
 #[test]
 fn s20_numbers_of_fences_never_fall() {
     let mut rig = Rig::new();

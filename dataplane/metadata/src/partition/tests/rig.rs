@@ -23,7 +23,7 @@ pub(super) const NODE: u64 = 31;
 pub(super) const MAIN: &str = "refs/heads/main";
 
 /// Rows in a map.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct MapRows(pub(super) BTreeMap<Bytes, Bytes>);
 
 impl Rows for MapRows {

@@ -11,16 +11,16 @@ use crate::partition::entry::ChangeOwners;
 use crate::partition::{Change, OwnersAnswer};
 
 /// One listed segment and its owners as they were read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Job {
-    pub(super) segment: SegmentId,
-    pub(super) owners: Vec<(NodeId, Incarnation)>,
-    pub(super) list: u64,
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Job {
+    pub(crate) segment: SegmentId,
+    pub(crate) owners: Vec<(NodeId, Incarnation)>,
+    pub(crate) list: u64,
 }
 
 impl Job {
     /// The job of segment `id` in the pack that lists it.
-    pub(super) fn of(pack: &Pack, id: SegmentId) -> Option<Self> {
+    pub(crate) fn of(pack: &Pack, id: SegmentId) -> Option<Self> {
         let mut all = Self::all(pack).into_iter().rev();
         all.find(|job| job.segment == id)
     }
@@ -40,37 +40,48 @@ impl Job {
         segments.filter_map(job).collect()
     }
 
-    fn nodes(&self) -> Vec<NodeId> {
+    pub(crate) fn nodes(&self) -> Vec<NodeId> {
         self.owners.iter().map(|(node, _)| *node).collect()
     }
 
     pub(super) fn is_settled(&self, nodes: &Nodes) -> bool {
         nodes.is_settled(self.segment, &self.nodes())
     }
+
+    /// The list that follows once `pulled` have made copies, under these incarnations; `None` when
+    /// it names the same nodes.
+    pub(crate) fn change(
+        &self,
+        nodes: &Nodes,
+        pulled: impl IntoIterator<Item = (NodeId, Incarnation)>,
+    ) -> Option<ChangeOwners> {
+        let mut holders = self.owners.clone();
+        holders.extend(pulled);
+        let held: Vec<NodeId> = holders.iter().map(|(node, _)| *node).collect();
+        let next = nodes.settled(self.segment, &held);
+        let owners = self.nodes();
+        if next.len() == owners.len() && next.iter().all(|node| owners.contains(node)) {
+            return None;
+        }
+        let next = next.iter().filter_map(|node| holders.iter().find(|(held, _)| held == node));
+        let (owners, incarnations) = next.map(|(node, number)| (node.0, number.0)).unzip();
+        Some(ChangeOwners {
+            segment_id: self.segment.0.to_vec().into(),
+            list_number: self.list,
+            owners,
+            incarnations,
+            replication_factor: u32::try_from(nodes.copies).unwrap_or(u32::MAX),
+        })
+    }
 }
 
 impl Crew {
     /// Has copies made where they are wanted, then changes the list (S19). Whether it changed.
     pub(super) async fn mend(&self, nodes: &Nodes, job: Job) -> Result<bool, Error> {
-        let owners = job.nodes();
-        let wanted = self.answering(nodes.wanted(job.segment, &owners));
+        let wanted = self.answering(nodes.wanted(job.segment, &job.nodes()));
         let pulls = wanted.iter().map(|node| self.pull(nodes, *node, &job));
-        let mut holders = job.owners.clone();
-        holders.extend(join_all(pulls).await.into_iter().flatten());
-        let held: Vec<NodeId> = holders.iter().map(|(node, _)| *node).collect();
-        let next = nodes.settled(job.segment, &held);
-        if next.len() == owners.len() && next.iter().all(|node| owners.contains(node)) {
-            return Ok(false);
-        }
-        let next = next.iter().filter_map(|node| holders.iter().find(|(held, _)| held == node));
-        let (names, numbers) = next.map(|(node, number)| (node.0, number.0)).unzip();
-        let change = ChangeOwners {
-            segment_id: job.segment.0.to_vec().into(),
-            list_number: job.list,
-            owners: names,
-            incarnations: numbers,
-            replication_factor: u32::try_from(nodes.copies).unwrap_or(u32::MAX),
-        };
+        let pulled = join_all(pulls).await.into_iter().flatten();
+        let Some(change) = job.change(nodes, pulled) else { return Ok(false) };
         failpoint!("metadata.owners.before_change");
         let answer = self.hosted.propose(Change::ChangeOwners(change), GrantsVersion(0)).await?;
         failpoint!("metadata.owners.after_change");

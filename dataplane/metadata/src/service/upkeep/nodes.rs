@@ -14,7 +14,7 @@ const ROLE: &str = "object";
 
 /// The nodes that store segments, as the control plane's layout and the partition's fences say.
 #[derive(Clone, Debug)]
-pub(in super::super) struct Nodes {
+pub(crate) struct Nodes {
     ring: Ring,
     /// Copies of each segment, when all is well.
     pub(super) copies: usize,
@@ -25,7 +25,7 @@ pub(in super::super) struct Nodes {
 
 impl Nodes {
     /// `None` when the layout makes no ring.
-    pub(in super::super) fn new(layout: &wire::Layout, fenced: BTreeSet<NodeId>) -> Option<Self> {
+    pub(crate) fn new(layout: &wire::Layout, fenced: BTreeSet<NodeId>) -> Option<Self> {
         let copies = copies(layout)?;
         let chosen = stores(layout).filter(|node| node.in_ring);
         let chosen = chosen.filter(|node| !fenced.contains(&NodeId(node.id)));
@@ -45,7 +45,7 @@ impl Nodes {
 
     /// Nodes that are to get a copy of `segment`, which `owners` hold. One that the ring chooses
     /// and that is down is waited for only while there are copies enough without it.
-    pub(super) fn wanted(&self, segment: SegmentId, owners: &[NodeId]) -> Vec<NodeId> {
+    pub(crate) fn wanted(&self, segment: SegmentId, owners: &[NodeId]) -> Vec<NodeId> {
         let preference = self.preference(segment);
         let (ideal, others) = preference.split_at(self.copies.min(preference.len()));
         let free = |node: &&NodeId| !owners.contains(node) && !self.down.contains(node);
