@@ -128,9 +128,7 @@ fn p_d2_p_i5_no_kill_at_a_failpoint_of_a_return_loses_an_acknowledged_push() -> 
 /// One node is emptied while it runs, and comes back beside pushes.
 fn return_once(three: &mut Three, victim: usize) -> Result<()> {
     let next = (victim + 1) % 3;
-    let stranger = three.url(next).replacen("http://", "http://nobody:wrong@", 1);
-    let refused = three.stratum.git().try_run(&three.source, &["ls-remote", &stranger])?;
-    ensure!(refused.code != 0, "a stranger was let in");
+    refuse(three, next)?;
     let directory = three.node(victim).dir.clone();
     let aside = folder(&three.stratum, "gone");
     std::fs::rename(&directory, &aside)?;
@@ -138,7 +136,17 @@ fn return_once(three: &mut Three, victim: usize) -> Result<()> {
     for push in 0..3 {
         three.push_until_taken((next + push % 2) % 3, TAKEN_WITHIN)?;
     }
+    // The second in a row is a line more in the file of those that were refused.
+    refuse(three, next)?;
     wait_for_redundancy(three).map(drop)
+}
+
+/// A stranger is refused by a node, which may be away just now.
+fn refuse(three: &Three, node: usize) -> Result<()> {
+    let stranger = three.url(node).replacen("http://", "http://nobody:wrong@", 1);
+    let refused = three.stratum.git().try_run(&three.source, &["ls-remote", &stranger])?;
+    ensure!(refused.code != 0, "a stranger was let in");
+    Ok(())
 }
 
 /// Starts it with the plan, pushes until it has died of it, and looks at what is there.
