@@ -16,6 +16,7 @@ use gitstratum_core::{
     Clock, ClusterId, ErrorKind, Incarnation, NodeId, ProcessRole, Token, UnixMillis,
 };
 use gitstratum_identity::{Dialer, InternalTls};
+use gitstratum_process::failpoint;
 use gitstratum_proto::control::v1::{EnrolRequest, RenewRequest};
 use gitstratum_store::Files;
 use parking_lot::Mutex;
@@ -235,6 +236,7 @@ async fn first(
     // First: who has keys goes on from what the disk says.
     let (disk, directory) = (Arc::clone(files), joining.directory.clone());
     blocking(move || incarnation::continue_from(disk.as_ref(), &directory, known)).await?;
+    failpoint!("agent.identity.before_store");
     store(files, joining, identity.clone()).await?;
     tracing::info!(node = %identity.node, "enrolled");
     Ok(identity)

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::{BufMut, Bytes, BytesMut};
 use gitstratum_client::fleet::Voter;
 use gitstratum_core::NodeId;
-use gitstratum_process::Drain;
+use gitstratum_process::{Drain, failpoint};
 use gitstratum_proto::control::v1::{FailedLogin, LogAuditRequest};
 use gitstratum_store::files::{File, Files, read_whole, write_atomically};
 use gitstratum_store::{Permissions, files};
@@ -134,6 +134,7 @@ impl Held {
         // Put back when all went well: what is behind a torn line would not be read.
         let Some(file) = self.file.take() else { return self.rewrite(more) };
         file.append(lines)?;
+        failpoint!("agent.refusals.before_sync");
         file.sync()?;
         self.bytes += lines.len() as u64;
         self.file = Some(file);

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use gitstratum_client::cluster::Snapshot;
+use gitstratum_process::failpoint;
 use gitstratum_proto::control::v1::SnapshotUpdate;
 use gitstratum_store::files::{File, Files, read_whole, write_atomically};
 use gitstratum_store::{Permissions, files};
@@ -93,6 +94,7 @@ impl Store {
             Some(file) if !resets && !grown => {
                 let bytes = codec::records(updates);
                 file.append(&bytes)?;
+                failpoint!("agent.snapshot.before_sync");
                 file.sync()?;
                 self.appended_bytes += bytes.len() as u64;
             }

@@ -254,6 +254,7 @@ impl<M: StateMachine> Applied<M> {
         self.publish(&mut inner, position);
         self.load(&mut inner)?;
         drop(inner);
+        failpoint!("consensus.snapshot.before_old_go");
         self.remove_generations_below(received.generation)
     }
 

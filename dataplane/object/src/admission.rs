@@ -12,7 +12,7 @@ use std::time::Duration;
 use futures::stream::{FuturesUnordered, StreamExt};
 use gitstratum_client::metadata::{self, Partitions};
 use gitstratum_core::{Incarnation, PartitionId};
-use gitstratum_process::Drain;
+use gitstratum_process::{Drain, failpoint};
 use gitstratum_proto::metadata::v1::ShowIncarnationRequest;
 use gitstratum_store::{Batch, Committer, Durability, Engine};
 use parking_lot::RwLock;
@@ -152,6 +152,7 @@ impl Admissions {
         let number = Incarnation(held.number.max(seen.0) + 1).max(self.starts);
         let row = Row { number: number.0, doubted };
         self.keep(partition, row).await?;
+        failpoint!("object.admission.before_show");
         let shown = self.show(partition, number).await?;
         if shown != number {
             return Err(AdmissionError::Passed { shown });

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use gitstratum_client::metadata::{self, Partitions};
 use gitstratum_core::{NodeId, PartitionId, SegmentId};
-use gitstratum_process::Drain;
+use gitstratum_process::{Drain, failpoint};
 use gitstratum_proto::metadata::v1::{
     LostCopy, ReportLostRequest, SegmentQuery, SegmentState, SegmentStatesRequest,
 };
@@ -138,6 +138,7 @@ impl Losses {
         };
         let copies = lost.iter().map(copy).collect();
         let request = ReportLostRequest { partition: partition.0, copies };
+        failpoint!("object.loss.before_report");
         let answer = self.partitions.report_lost(partition, request).await?;
         self.segments.metrics().reported.add(u64::from(answer.noted));
         tracing::warn!(%partition, copies = lost.len(), "lost copies were told");

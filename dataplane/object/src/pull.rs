@@ -10,7 +10,7 @@ use gitstratum_client::bulk::{BulkRead, Client, Pieces};
 use gitstratum_client::copies::ObjectNodes;
 use gitstratum_core::{NodeId, PartitionId, SegmentId};
 use gitstratum_git::segment::SEGMENT_BYTES_MAX;
-use gitstratum_process::spawn;
+use gitstratum_process::{failpoint, spawn};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -172,7 +172,10 @@ impl Puller {
             on_disk(order.segment, write.give_up()).await?;
             return Err(error);
         }
-        Ok(on_disk(order.segment, write.seal()).await?.total_len())
+        failpoint!("object.pull.before_seal");
+        let sealed = on_disk(order.segment, write.seal()).await?;
+        failpoint!("object.pull.after_seal");
+        Ok(sealed.total_len())
     }
 
     async fn fill(

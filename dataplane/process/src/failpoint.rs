@@ -39,8 +39,13 @@ pub const fn fails(_name: &'static str) -> bool {
 #[cfg(feature = "failpoints")]
 const FAIL_WHILE: &str = "fail-while:";
 
+/// How a plan begins by which the first of several processes that passes a place is killed there,
+/// once: it takes the file away.
 #[cfg(feature = "failpoints")]
-pub use enabled::{Action, Plan, clear, configure, fail_while, fails, passed};
+const KILL_ONCE: &str = "kill-once:";
+
+#[cfg(feature = "failpoints")]
+pub use enabled::{Action, Plan, clear, configure, fail_while, fails, kill_once, passed};
 
 /// Text that plans nothing that can happen.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -48,7 +53,7 @@ pub enum PlanError {
     /// It is no plan.
     #[error(
         "a failpoint is PLACE=ACTION, an action kill, panic or fail, then @ and a number or nothing, \
-         or fail-while:FILE: `{0}`"
+         or fail-while:FILE, or kill-once:FILE: `{0}`"
     )]
     Text(String),
     /// No place is compiled in.
@@ -65,16 +70,31 @@ pub enum PlanError {
 pub fn arrange(plans: &str) -> Result<(), PlanError> {
     let parse = |text: &str| {
         let (name, plan) = text.split_once('=').ok_or_else(|| PlanError::Text(text.to_owned()))?;
-        let file = plan.strip_prefix(FAIL_WHILE).map(std::path::PathBuf::from);
-        let plan = if file.is_none() { Some(Plan::parse(plan)?) } else { None };
-        Ok((name.to_owned(), plan, file))
+        let file = |prefix| plan.strip_prefix(prefix).map(std::path::PathBuf::from);
+        let arranged = match (file(FAIL_WHILE), file(KILL_ONCE)) {
+            (Some(file), _) => Arranged::FailWhile(file),
+            (_, Some(file)) => Arranged::KillOnce(file),
+            _ => Arranged::Planned(Plan::parse(plan)?),
+        };
+        Ok((name.to_owned(), arranged))
     };
     let plans: Vec<_> = plans.split(';').map(parse).collect::<Result<_, _>>()?;
-    for (name, plan, file) in plans {
-        plan.into_iter().for_each(|plan| configure(&name, plan));
-        file.into_iter().for_each(|file| fail_while(&name, file));
+    for (name, arranged) in plans {
+        match arranged {
+            Arranged::Planned(plan) => configure(&name, plan),
+            Arranged::FailWhile(file) => fail_while(&name, file),
+            Arranged::KillOnce(file) => kill_once(&name, file),
+        }
     }
     Ok(())
+}
+
+/// What a text plans.
+#[cfg(feature = "failpoints")]
+enum Arranged {
+    Planned(Plan),
+    FailWhile(std::path::PathBuf),
+    KillOnce(std::path::PathBuf),
 }
 
 /// Plans nothing: no place is compiled in.
@@ -100,6 +120,9 @@ mod enabled {
     static PASSED: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
     /// Places that fail while a file is there.
     static WHILE: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
+
+    /// Places at which who can take a file away dies.
+    static ONCE: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
 
     /// What happens at a place.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,8 +177,14 @@ mod enabled {
         WHILE.lock().insert(name.to_owned(), file);
     }
 
+    /// The process is killed at place `name` if it can take `file` away there.
+    pub fn kill_once(name: &str, file: PathBuf) {
+        ONCE.lock().insert(name.to_owned(), file);
+    }
+
     /// Nothing happens at `name` any more.
     pub fn clear(name: &str) {
+        ONCE.lock().remove(name);
         WHILE.lock().remove(name);
         fail::remove(name);
     }
@@ -171,6 +200,9 @@ mod enabled {
         if WHILE.lock().get(name).is_some_and(|file| file.exists()) {
             return true;
         }
+        if ONCE.lock().get(name).is_some_and(|file| std::fs::remove_file(file).is_ok()) {
+            kill();
+        }
         fail::fail_point!(name, |_| true);
         false
     }
@@ -185,10 +217,13 @@ mod enabled {
             let is_now =
                 left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
             if is_now.is_err() {
-                kill_process(getpid(), Signal::KILL)
-                    .expect("because a process may always kill itself");
+                kill();
             }
         }
+    }
+
+    fn kill() {
+        kill_process(getpid(), Signal::KILL).expect("because a process may always kill itself");
     }
 }
 

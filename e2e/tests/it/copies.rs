@@ -48,13 +48,22 @@ pub(crate) fn votes(three: &Three) -> Vec<(f64, bool)> {
 /// Waits until redundancy is back: no segment lacks copies, all nodes hold the same number of
 /// segments, and each has all its votes.
 pub(crate) fn wait_for_copies(three: &Three) -> Result<Duration> {
+    wait(three, |held| held[0].is_some() && held.iter().all(|count| *count == held[0]))
+}
+
+/// The same where pushes were cut, which leave some nodes with more until that is swept: every
+/// copy that is listed is there.
+pub(crate) fn wait_for_redundancy(three: &Three) -> Result<Duration> {
+    wait(three, |_| three.stratum.try_cli(&["check"]).is_ok_and(|checked| checked.code == 0))
+}
+
+fn wait(three: &Three, is_right: impl Fn(&[Option<f64>]) -> bool) -> Result<Duration> {
     let began = now();
     loop {
         let lacking = missing(three);
         let held: Vec<Option<f64>> = (0..3).map(|index| held(three, index).ok()).collect();
-        let same = held[0].is_some() && held.iter().all(|count| *count == held[0]);
         let votes = votes(three);
-        if matches!(lacking, Ok(0)) && same && votes == EVERY_VOTE {
+        if matches!(lacking, Ok(0)) && votes == EVERY_VOTE && is_right(&held) {
             return Ok(began.elapsed());
         }
         if began.elapsed() >= beside_others(BACK_WITHIN) {

@@ -18,6 +18,7 @@ use crate::fleet::Fleet;
 use crate::machine::Machine;
 use crate::metric_names::ControlMetrics;
 use crate::recovery::Loss;
+use gitstratum_process::failpoint;
 
 /// How often a proposal whose outcome is unknown is sent again. It carries its request id,
 /// so it is applied once at most.
@@ -141,6 +142,7 @@ impl Plane {
         let bytes = Bytes::from(command.to_bytes());
         let mut tries = 1;
         loop {
+            failpoint!("control.command.before_propose");
             match self.group.propose(bytes.clone()).await {
                 Ok(reply) => return Outcome::from_bytes(&reply.bytes).ok_or(Error::Answer),
                 Err(error) if error.is_unknown() && tries < PROPOSE_TRIES => {

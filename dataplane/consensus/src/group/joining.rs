@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use gitstratum_core::NodeId;
-use gitstratum_process::spawn;
+use gitstratum_process::{failpoint, spawn};
 use openraft::async_runtime::watch::WatchReceiver as _;
 use openraft::{ChangeMembers, ServerState};
 use parking_lot::Mutex;
@@ -134,6 +134,7 @@ impl<M: StateMachine> Joining<M> {
             return Ok(());
         }
         self.wait_caught_up(replica, CAUGHT_UP_WITHIN).await?;
+        failpoint!("consensus.voter.before_add");
         let added = BTreeSet::from([replica]);
         self.change(move |raft| async move {
             raft.change_membership(ChangeMembers::AddVoterIds(added), true).await
@@ -167,6 +168,7 @@ impl<M: StateMachine> Joining<M> {
         if is_member {
             return Ok(());
         }
+        failpoint!("consensus.learner.before_add");
         let place = Place { node: node.0 };
         self.change(move |raft| async move { raft.add_learner(replica, place, false).await }).await
     }

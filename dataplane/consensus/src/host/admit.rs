@@ -16,6 +16,7 @@ use crate::id::GroupId;
 use crate::machine::StateMachine;
 use crate::peer::Peers;
 use crate::wire;
+use gitstratum_process::failpoint;
 use wire::{Answer, Ask};
 
 /// Longest wait for what a peer knows, and until it has noted a start.
@@ -84,7 +85,9 @@ impl Host {
                 (Start { life, number: 1 }, replica)
             }
         };
+        failpoint!("consensus.start.before_raise");
         self.starts.raise(group, replica, start).await?;
+        failpoint!("consensus.start.after_raise");
         let shown = show_all(&peers, &others, start).await;
         if let Some(later) = shown.later {
             // Nothing was promised yet: the next try goes on as a new replica.

@@ -3,7 +3,7 @@ use std::io;
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
-use gitstratum_process::sabotage;
+use gitstratum_process::{failpoint, sabotage};
 use gitstratum_store::{Batch, Durability, KeyRange};
 use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
 
@@ -74,7 +74,9 @@ impl RaftLogStorage<Types> for LogStore {
         let key = Record::Vote.key(self.shared.context.group);
         let mut batch = Batch::new();
         batch.put(META, key.clone(), seal::seal(&key, &wire::Vote::from(*vote)));
+        failpoint!("consensus.vote.before_save");
         self.commit(batch, Durability::Synced).await?;
+        failpoint!("consensus.vote.after_save");
         self.shared.state.lock().vote = Some(*vote);
         Ok(())
     }
@@ -97,6 +99,7 @@ impl RaftLogStorage<Types> for LogStore {
         I: IntoIterator<Item = Entry> + Send,
         I::IntoIter: Send,
     {
+        failpoint!("consensus.log.before_append");
         let (batch, sequence) = self.shared.remember(entries);
         let shared = Arc::clone(&self.shared);
         let done = Box::new(move |result: Result<(), _>| {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use gitstratum_client::inventory;
 use gitstratum_core::{Clock, GrantsVersion, Incarnation, NodeId, PartitionId, SegmentId};
-use gitstratum_process::{Task, spawn};
+use gitstratum_process::{Task, failpoint, spawn};
 use gitstratum_proto::common::v1::Pack;
 use gitstratum_proto::metadata::v1::{
     CompareInventoryRequest, CompareInventoryResponse, InventoryBranch, LostCopy,
@@ -88,6 +88,7 @@ impl Service {
             return Ok(shown);
         }
         let show = ShowIncarnation { node: node.0, incarnation: incarnation.0 };
+        failpoint!("metadata.incarnation.before_show");
         hosted.propose(Change::ShowIncarnation(show), GrantsVersion(0)).await?;
         incarnation_of(&hosted, node).await
     }
@@ -140,7 +141,9 @@ impl Service {
             copies: copies.into_iter().map(lost).collect(),
             replication_factor: self.deps.feed.current().layout().replication_factor.max(1),
         };
+        failpoint!("metadata.loss.before_propose");
         let answer = hosted.propose(Change::LoseCopies(change), GrantsVersion(0)).await?;
+        failpoint!("metadata.loss.after_propose");
         self.lists.forget(partition, node);
         let answer = LossAnswer::decode(answer).map_err(|_| Error::Answer { partition })?;
         if answer.noted > 0 {

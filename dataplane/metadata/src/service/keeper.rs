@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gitstratum_core::{GrantsVersion, LogTime, NodeId, SessionId, Version};
-use gitstratum_process::Drain;
 use gitstratum_process::metrics::Gauge;
+use gitstratum_process::{Drain, failpoint};
 use gitstratum_proto::control::v1::Node;
 use gitstratum_proto::node_state;
 
@@ -131,6 +131,7 @@ impl Keeper {
                 session = session.0,
                 "session closed, it was not renewed"
             );
+            failpoint!("metadata.session.before_close");
             self.propose(Change::CloseSession(CloseSession { session: session.0 })).await?;
         }
         Ok(())
@@ -146,6 +147,7 @@ impl Keeper {
             return Ok(());
         }
         self.floors_raised = Some(now);
+        failpoint!("metadata.floors.before_raise");
         self.propose(Change::RaiseFloors(RaiseFloors { floors })).await
     }
 

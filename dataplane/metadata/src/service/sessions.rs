@@ -7,6 +7,7 @@ use futures::future::join_all;
 use gitstratum_core::{
     GrantsVersion, Incarnation, NodeId, PartitionId, PushNumber, SessionId, Version,
 };
+use gitstratum_process::failpoint;
 use gitstratum_proto::metadata::v1::{OpenSessionResponse, SessionRenewal, SessionState};
 use prost::Message;
 
@@ -32,6 +33,7 @@ impl Service {
         let hosted = self.hosted(partition)?;
         let open = OpenSession { node: node.0, incarnation: incarnation.0 };
         let answer = hosted.propose(Change::OpenSession(open), GrantsVersion(0)).await?;
+        failpoint!("metadata.session.after_open");
         let answer =
             OpenSessionResponse::decode(answer).map_err(|_| Error::Answer { partition })?;
         Ok(SessionId(answer.session))

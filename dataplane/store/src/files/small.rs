@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 
 use super::{Attempt, Error, Files, Permissions};
+use gitstratum_process::failpoint;
 
 /// Puts `bytes` at `path` so that a crash at any moment leaves the old content or the
 /// new one, whole: a temporary file, fsync, rename, fsync of the directory (RV-M2).
@@ -21,13 +22,16 @@ pub fn write_atomically(
     if files.metadata(&temporary)?.is_some() {
         files.remove(&temporary)?;
     }
-    let written = write_new(files, &temporary, bytes, permissions)
-        .and_then(|()| files.rename(&temporary, path));
+    let written = write_new(files, &temporary, bytes, permissions).and_then(|()| {
+        failpoint!("store.file.before_rename");
+        files.rename(&temporary, path)
+    });
     if let Err(error) = written {
         // Left behind it would only cost space until the next write removes it.
         drop(files.remove(&temporary));
         return Err(error);
     }
+    failpoint!("store.file.after_rename");
     files.sync_directory(directory_of(path))
 }
 

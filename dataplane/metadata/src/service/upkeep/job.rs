@@ -1,5 +1,6 @@
 use futures::future::join_all;
 use gitstratum_core::{GrantsVersion, Incarnation, NodeId, SegmentId};
+use gitstratum_process::failpoint;
 use gitstratum_proto::common::v1::Pack;
 use gitstratum_proto::object::v1::PullRequest;
 use prost::Message;
@@ -81,7 +82,9 @@ impl Crew {
         let pulls = wanted.iter().map(|node| self.pull(nodes, *node, &job));
         let pulled = join_all(pulls).await.into_iter().flatten();
         let Some(change) = job.change(nodes, pulled) else { return Ok(false) };
+        failpoint!("metadata.owners.before_change");
         let answer = self.hosted.propose(Change::ChangeOwners(change), GrantsVersion(0)).await?;
+        failpoint!("metadata.owners.after_change");
         let partition = self.hosted.partition;
         let answer = OwnersAnswer::decode(answer).map_err(|_| Error::Answer { partition })?;
         Ok(answer.changed)
