@@ -240,6 +240,8 @@ impl Partitions {
         partition: PartitionId,
         request: wire::RenewSessionsRequest,
     ) -> Result<wire::RenewSessionsResponse, Error> {
+        #[cfg(feature = "test-util")]
+        tap::hear(&request.renewals);
         self.call(partition, SESSION, request, |mut client, request| async move {
             client.renew_sessions(request).await
         })

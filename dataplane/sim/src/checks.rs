@@ -4,6 +4,7 @@ mod chain;
 mod durability;
 mod incarnations;
 mod objects;
+mod readers;
 mod refs;
 mod replicas;
 mod rows;

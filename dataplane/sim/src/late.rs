@@ -14,6 +14,7 @@ use tokio::runtime::{Handle, Id};
 
 use crate::clock::elapsed;
 use crate::events;
+use crate::workload::BACK;
 use crate::world::Draw;
 
 /// One push in so many does not simply arrive.
@@ -21,6 +22,9 @@ const EVERY: u64 = 20;
 /// How late a copy comes at most, in milliseconds; few are later than their session lives.
 const SOON_MAX: u64 = 2_000;
 const LATE_MAX: u64 = 25_000;
+/// More of those that lean on what may go: one in so many, as late as a drop run takes (S15).
+const EVERY_RETURN: u64 = 3;
+const RETURN_MAX: u64 = 6_000;
 /// How often a process looks for what is due.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -50,10 +54,13 @@ impl Late {
     }
 
     fn judge(&self, partition: PartitionId, request: &UpdateRefsRequest) -> Fate {
-        if self.draw.below(EVERY) > 0 {
+        let is_return =
+            request.commands.iter().any(|command| command.name.starts_with(BACK.as_bytes()));
+        if self.draw.below(if is_return { EVERY_RETURN } else { EVERY }) > 0 {
             return Fate::Sent;
         }
         let late_max = if self.draw.below(2) == 0 { SOON_MAX } else { LATE_MAX };
+        let late_max = if is_return { RETURN_MAX } else { late_max };
         let at = elapsed() + Duration::from_millis(self.draw.below(late_max));
         let fate = [Fate::Sent, Fate::Lost, Fate::Silent][self.draw.index(3)];
         let (session, number) = (request.session, request.push_number);

@@ -118,7 +118,10 @@ impl World {
         let founding = Founding::draw(NODES, PARTITIONS, &*SimClock::new(), &*entropy)?;
         let token = founding.admin_token.expose().to_owned();
         let cluster = Cluster::new(founding);
+        let watch = Watch::new();
         late::tap();
+        let tells = Arc::clone(&watch);
+        gitstratum_client::metadata::tap::listen(Arc::new(move |told| tells.renewed(told)));
         let sim = turmoil::Builder::new()
             .rng_seed(seed)
             .simulation_duration(Duration::from_secs(24 * 3_600))
@@ -131,7 +134,7 @@ impl World {
             sim,
             places: Vec::new(),
             cluster: Arc::clone(&cluster),
-            watch: Watch::new(),
+            watch,
             draw,
             seed,
             token,

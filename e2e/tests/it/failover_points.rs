@@ -2,19 +2,15 @@
 //! states of the disk, a random moment rarely does.
 
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use gitstratum_e2e::Options;
 
 use crate::chain::Chain;
-use crate::copies::{wait_for_copies, wait_for_redundancy};
 use crate::shared::Up;
-use crate::three_nodes::Three;
-use crate::work::folder;
+use crate::work::{folder, history};
 
 /// What tells the program where to die.
-const VARIABLE: &str = "GITSTRATUM_FAILPOINTS";
+pub(crate) const VARIABLE: &str = "GITSTRATUM_FAILPOINTS";
 /// How often a place is passed before it kills: the first time is mostly in the start, and
 /// then a start has to survive it.
 const SKIPS: [u32; 2] = [0, 9];
@@ -24,7 +20,7 @@ const PUSHES_MAX: usize = 60;
 const KILLED: i32 = 128 + 9;
 /// Places that a node of three passes when it comes back with an emptied disk, and the others
 /// while they take it in.
-const ON_RETURN: [&str; 19] = [
+pub(crate) const ON_RETURN: [&str; 19] = [
     "agent.identity.before_store",
     "agent.refusals.before_sync",
     "agent.snapshot.before_sync",
@@ -46,38 +42,32 @@ const ON_RETURN: [&str; 19] = [
     "object.admission.before_show",
 ];
 /// The same, of copies that are made.
-const ON_REPAIR: [&str; 5] = [
+pub(crate) const ON_REPAIR: [&str; 5] = [
     "object.loss.before_report",
     "object.pull.after_seal",
     "object.pull.before_seal",
     "store.file.after_rename",
     "store.file.before_rename",
 ];
-/// Places of a replica that is sent a snapshot, of a control plane that cannot be asked, and of a
-/// compaction: other tests are of these.
-const ELSEWHERE: [&str; 8] = [
+/// Places of a replica that is sent a snapshot.
+pub(crate) const ON_SNAPSHOT: [&str; 3] = [
     "consensus.snapshot.after_flip",
     "consensus.snapshot.before_flip",
     "consensus.snapshot.before_old_go",
-    "control.call.answer",
-    "control.log.receive",
-    "object.run.after_claim",
-    "object.run.before_swap",
-    "object.run.after_swap",
 ];
-/// Returns within which a place has to be reached.
-const RETURNS_MAX: usize = 6;
-/// Places armed at a time.
-const ARMED: usize = 5;
-/// Longest until a push is taken while nodes die one after the other.
-const TAKEN_WITHIN: Duration = Duration::from_secs(20);
+/// Places of a compaction and of a drop run.
+const ON_RUN: [&str; 3] =
+    ["object.run.after_claim", "object.run.before_swap", "object.run.after_swap"];
+/// Places where other tests have something fail: a control plane that cannot be asked, a log that
+/// is kept short.
+const FAILING: [&str; 3] = ["consensus.log.long", "control.call.answer", "control.log.receive"];
 
 #[test]
 fn p_d2_no_kill_at_a_failpoint_loses_an_acknowledged_push() -> Result<()> {
     let places = places()?;
     let mut up = Up::start()?;
     let mut chain = Chain::begin(&up, "demo/points")?;
-    let apart = [&ON_RETURN[..], &ON_REPAIR, &ELSEWHERE].concat();
+    let apart = [&ON_RETURN[..], &ON_REPAIR, &ON_SNAPSHOT, &ON_RUN, &FAILING].concat();
     for place in apart.iter() {
         ensure!(places.iter().any(|known| known == place), "{place} is in no source");
     }
@@ -91,61 +81,42 @@ fn p_d2_no_kill_at_a_failpoint_loses_an_acknowledged_push() -> Result<()> {
     chain.verify(&up, "points.git")
 }
 
-/// A node comes back empty, again and again, and at every place that this passes some process dies.
+/// A compaction and a drop run end at each of their failpoints; the next one goes on with the claim.
 #[test]
-fn p_d2_p_i5_no_kill_at_a_failpoint_of_a_return_loses_an_acknowledged_push() -> Result<()> {
-    let armory = tempfile::tempdir()?;
-    let file = |place: &str| armory.path().join(place);
-    let places = [&ON_RETURN[..], &ON_REPAIR].concat();
-    let plan = |place: &&str| format!("{place}=kill-once:{}", file(place).display());
-    let plans: Vec<String> = places.iter().map(plan).collect();
-    let variables = vec![(VARIABLE.to_owned(), plans.join(";"))];
-    let mut three = Three::start_in(Options { variables, ..Options::default() }, &[])?;
-    three.push(0)?;
-    wait_for_copies(&three)?;
-    let (mut next, mut returns) = (0, 0);
-    let mut armed: Vec<(&str, usize)> = Vec::new();
-    while next < places.len() || !armed.is_empty() {
-        while armed.len() < ARMED && next < places.len() {
-            std::fs::write(file(places[next]), b"")?;
-            armed.push((places[next], returns));
-            next += 1;
+fn p_d2_p_i4_no_kill_at_a_failpoint_of_a_run_loses_anything() -> Result<()> {
+    let mut up = Up::start()?;
+    let mut chain = Chain::begin(&up, "demo/runs")?;
+    for place in ON_RUN {
+        for run in ["compact", "gc"] {
+            for _ in 0..3 {
+                ensure!(chain.push(&up)?, "a push was not taken");
+            }
+            leave_garbage(&up)?;
+            up.stratum.stop()?;
+            up.stratum.set_variable(VARIABLE, &format!("{place}=kill"));
+            up.stratum.launch()?;
+            let broken_off = up.stratum.try_cli(&[run, "demo/runs"])?;
+            ensure!(broken_off.code != 0, "{run} went on behind {place}: {}", broken_off.out);
+            let code = up.stratum.wait_ended()?;
+            ensure!(code == KILLED, "{run} at {place} ended with {code}");
+            up.stratum.clear_variable(VARIABLE);
+            up.stratum.launch()?;
+            chain.settle(&up)?;
+            up.stratum.cli(&[run, "demo/runs"])?;
         }
-        return_once(&mut three, returns % 3).with_context(|| {
-            format!("return {returns}, armed: {armed:?}; its log:\n{}", three.troubles())
-        })?;
-        returns += 1;
-        armed.retain(|(place, _)| file(place).exists());
-        let late = armed.iter().find(|(_, since)| returns - since >= RETURNS_MAX);
-        ensure!(late.is_none(), "{RETURNS_MAX} returns did not pass {late:?}");
     }
-    eprintln!("{} places in {returns} returns", places.len());
-    let checked = three.stratum.try_cli(&["check"])?;
-    ensure!(checked.code == 0, "check gave {}: {}{}", checked.code, checked.out, checked.err);
-    three.verify("returned")
+    chain.verify(&up, "runs.git")
 }
 
-/// One node is emptied while it runs, and comes back beside pushes.
-fn return_once(three: &mut Three, victim: usize) -> Result<()> {
-    let next = (victim + 1) % 3;
-    refuse(three, next)?;
-    let directory = three.node(victim).dir.clone();
-    let aside = folder(&three.stratum, "gone");
-    std::fs::rename(&directory, &aside)?;
-    std::fs::remove_dir_all(&aside).or_else(|_| std::fs::remove_dir_all(&aside))?;
-    for push in 0..3 {
-        three.push_until_taken((next + push % 2) % 3, TAKEN_WITHIN)?;
-    }
-    // The second in a row is a line more in the file of those that were refused.
-    refuse(three, next)?;
-    wait_for_redundancy(three).map(drop)
-}
-
-/// A stranger is refused by a node, which may be away just now.
-fn refuse(three: &Three, node: usize) -> Result<()> {
-    let stranger = three.url(node).replacen("http://", "http://nobody:wrong@", 1);
-    let refused = three.stratum.git().try_run(&three.source, &["ls-remote", &stranger])?;
-    ensure!(refused.code != 0, "a stranger was let in");
+/// Objects of a branch that was made and deleted: something for a drop run.
+fn leave_garbage(up: &Up) -> Result<()> {
+    let git = up.stratum.git();
+    let (at, url) = (folder(&up.stratum, "garbage"), up.stratum.http("demo/runs"));
+    std::fs::create_dir_all(&at)?;
+    history(&git, &at, 1, "sha1")?;
+    git.run(&at, &["push", "-q", &url, "HEAD:refs/heads/garbage"])?;
+    git.run(&at, &["push", "-q", &url, ":refs/heads/garbage"])?;
+    std::fs::remove_dir_all(&at)?;
     Ok(())
 }
 

@@ -22,6 +22,7 @@ mod failover_deleted;
 mod failover_kill;
 mod failover_points;
 mod failover_power;
+mod failover_returns;
 mod failover_three;
 mod ground;
 mod healing;

@@ -1,11 +1,12 @@
-//! Lets a simulation hold back, lose and repeat pushes on their way to a partition (P-C3).
+//! Lets a simulation hold back, lose and repeat pushes on their way to a partition (P-C3), and
+//! hear what sessions tell.
 
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
 
 use gitstratum_core::PartitionId;
-use gitstratum_proto::metadata::v1::UpdateRefsRequest;
+use gitstratum_proto::metadata::v1::{SessionRenewal, UpdateRefsRequest};
 
 use super::{Error, Partitions};
 
@@ -24,14 +25,27 @@ pub enum Fate {
 }
 
 type Tap = Arc<dyn Fn(PartitionId, &UpdateRefsRequest) -> Fate>;
+type Listener = Arc<dyn Fn(&[SessionRenewal])>;
 
 thread_local! {
     static TAP: RefCell<Option<Tap>> = const { RefCell::new(None) };
+    static LISTENER: RefCell<Option<Listener>> = const { RefCell::new(None) };
 }
 
 /// From now on `tap` decides what becomes of each push that is sent on this thread.
 pub fn set(tap: Tap) {
     TAP.with_borrow_mut(|slot| *slot = Some(tap));
+}
+
+/// From now on `listener` hears of the renewals that are sent on this thread.
+pub fn listen(listener: Listener) {
+    LISTENER.with_borrow_mut(|slot| *slot = Some(listener));
+}
+
+pub(super) fn hear(renewals: &[SessionRenewal]) {
+    if let Some(listener) = LISTENER.with_borrow(Clone::clone) {
+        listener(renewals);
+    }
 }
 
 fn ask(partition: PartitionId, request: &UpdateRefsRequest) -> Fate {

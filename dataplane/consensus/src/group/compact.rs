@@ -1,3 +1,4 @@
+use gitstratum_process::failpoint;
 use openraft::async_runtime::watch::WatchReceiver as _;
 
 use super::Driver;
@@ -15,12 +16,20 @@ pub(crate) struct Compactor<M: StateMachine> {
     pub(crate) kept: Length,
 }
 
+/// Entries at which a log is long where a test wants it compacted all the time.
+const SHORT: u64 = 16;
+
 impl Length {
     pub(crate) fn limit(config: &Config) -> Self {
+        failpoint!(
+            "consensus.log.long",
+            return Self { entries: SHORT, bytes: config.log_bytes_max }
+        );
         Self { entries: config.log_entries_max, bytes: config.log_bytes_max }
     }
 
     pub(crate) fn kept(config: &Config) -> Self {
+        failpoint!("consensus.log.long", return Self { entries: 1, bytes: config.log_bytes_kept });
         Self { entries: config.log_entries_kept, bytes: config.log_bytes_kept }
     }
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use gitstratum_core::{GrantsVersion, NodeId};
-use gitstratum_process::spawn;
+use gitstratum_core::{GrantsVersion, NodeId, Version};
+use gitstratum_process::{sabotage, spawn};
 
 use super::Deps;
 use super::hosted::Hosted;
@@ -23,7 +23,11 @@ const TOLD_WITHIN: Duration = Duration::from_secs(10);
 /// Purges what may go while this node leads, as far as sessions have told.
 pub(super) async fn purge(hosted: &Hosted, deps: &Deps) -> Result<(), Error> {
     hosted.leading_term()?;
-    let Some(horizon) = hosted.renewals.lock().least_version() else { return Ok(()) };
+    let told = match sabotage!("purge-under-session") {
+        true => Some(Version(u64::MAX)),
+        false => hosted.renewals.lock().least_version(),
+    };
+    let Some(horizon) = told else { return Ok(()) };
     let found = hosted.read(move |rows| query::purgeable(rows, horizon, PACKS_MAX)).await?;
     if found.is_empty() {
         return Ok(());

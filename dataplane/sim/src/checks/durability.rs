@@ -8,9 +8,8 @@ use gitstratum_core::{NodeId, RepoId, SegmentId, Version};
 use gitstratum_metadata::partition::query;
 use gitstratum_metadata::partition::record::{PlaceRow, UnlistedRow};
 use gitstratum_proto::common::v1::{Pack, Segment};
-use prost::Message as _;
 
-use super::rows::{Change, One, Seen, number};
+use super::rows::{Change, One, Seen, number, row};
 use super::{Broken, incarnations};
 
 const DURABLE: &str = "owners-have-what-they-are-listed-with";
@@ -30,8 +29,8 @@ pub(super) fn listed(
     change: &Change<'_>,
     (key, value): (&Bytes, &Bytes),
 ) -> Result<(), Broken> {
-    let Ok(place) = PlaceRow::decode(value.clone()) else { return Ok(()) };
-    let before = change.before_row(key).and_then(|value| PlaceRow::decode(value).ok());
+    let place: PlaceRow = row(value)?;
+    let before = change.before_row(key).map(|value| row::<PlaceRow>(&value)).transpose()?;
     let replaced = before.map(|before| PlaceRow { unlisted: true, ..before });
     if replaced.is_some_and(|replaced| replaced != place) {
         return Err(Broken::new(IDS, format!("{} is listed again", key.escape_ascii())));
@@ -56,7 +55,9 @@ pub(super) fn owners(
     (key, value): (&Bytes, &Bytes),
 ) -> Result<(), Broken> {
     let Some(after) = pack(key, value) else { return Ok(()) };
-    let before = change.before_row(key).and_then(|value| pack(key, &value));
+    // One write may be of several entries: what it replaced was listed before it.
+    let listed = Bytes::from([&[MANIFEST], &key[1..]].concat());
+    let before = [key, &listed].into_iter().find_map(|key| pack(key, &change.before_row(key)?));
     for segment in &after.segments {
         let Some(id) = SegmentId::from_slice(&segment.segment_id) else { continue };
         let held = before.iter().flat_map(|pack| &pack.segments);
@@ -101,7 +102,7 @@ fn check(
 }
 
 impl Change<'_> {
-    fn before_row(&self, key: &[u8]) -> Option<Bytes> {
+    pub(super) fn before_row(&self, key: &[u8]) -> Option<Bytes> {
         use gitstratum_metadata::partition::Rows as _;
         self.before.get(key).ok().flatten()
     }
@@ -110,7 +111,7 @@ impl Change<'_> {
 /// The pack of a manifest row, or of one that no manifest lists any more.
 fn pack(key: &Bytes, value: &Bytes) -> Option<Pack> {
     if key.first() == Some(&UNLISTED) {
-        return Some(UnlistedRow::decode(value.clone()).ok()?.pack);
+        return Some(row::<UnlistedRow>(value).ok()?.pack);
     }
     let packs = query::packs_after(&One(key, value), RepoId(number(key, 1)), Version(0));
     packs.ok()?.into_iter().next()

@@ -7,11 +7,13 @@ use std::sync::{Arc, Weak};
 use bytes::Bytes;
 use gitstratum_core::{NodeId, SegmentId};
 use gitstratum_metadata::partition::{Error, Rows};
+use gitstratum_proto::metadata::v1::SessionRenewal;
 use gitstratum_store::engine::Operation;
 use gitstratum_store::{Batch, Family, KeyRange, Reader};
 use parking_lot::Mutex;
 
 use super::durability::{MANIFEST, UNLISTED};
+use super::readers::Readers;
 use super::{Broken, durability, incarnations, sessions};
 use crate::disk::{Disk, STATE};
 
@@ -37,6 +39,7 @@ pub(crate) struct Seen {
     pub(super) listed: BTreeMap<Bytes, (u64, u64, Bytes)>,
     /// Segments of which a copy was damaged on purpose.
     pub(super) damaged: BTreeSet<SegmentId>,
+    pub(super) readers: Readers,
     broken: Option<Broken>,
 }
 
@@ -61,6 +64,12 @@ impl Watch {
         self.seen.lock().broken.clone()
     }
 
+    /// A frontend is about to tell what it uses.
+    pub(crate) fn renewed(&self, renewals: &[SessionRenewal]) {
+        let mut seen = self.seen.lock();
+        renewals.iter().for_each(|renewal| seen.readers.told(renewal));
+    }
+
     /// A listed segment that has all its copies, the `at`th of them, to be damaged on one node.
     pub(crate) fn take_to_damage(&self, at: usize) -> Option<SegmentId> {
         let mut seen = self.seen.lock();
@@ -77,7 +86,8 @@ impl Watch {
         for (prefix, changes) in applied(batch) {
             let before = Before { reader: before, prefix: &prefix };
             let change = Change { before: &before, after: After { before: &before, changes } };
-            if let Err(Broken { invariant, what }) = judge(&mut seen, &change) {
+            let group = number(&prefix, 0);
+            if let Err(Broken { invariant, what }) = judge(&mut seen, group, &change) {
                 let what = format!("{what} (by the replica of {node})");
                 seen.broken.get_or_insert(Broken { invariant, what });
             }
@@ -114,12 +124,19 @@ pub(super) struct Change<'a> {
     pub(super) after: After<'a>,
 }
 
-fn judge(seen: &mut Seen, change: &Change<'_>) -> Result<(), Broken> {
+fn judge(seen: &mut Seen, group: u64, change: &Change<'_>) -> Result<(), Broken> {
     for (key, value) in &change.after.changes {
-        let Some(value) = value else { continue };
+        let Some(value) = value else {
+            let before = change.before_row(key).filter(|_| key.first() == Some(&UNLISTED));
+            before.map_or(Ok(()), |row| seen.readers.purged(group, &row))?;
+            continue;
+        };
         match key.first() {
             Some(b'o') => sessions::outcome(change, key)?,
-            Some(b'S') => sessions::session(change, key)?,
+            Some(b'S') => {
+                sessions::session(change, key)?;
+                seen.readers.session(group, change, key);
+            }
             Some(b'i') => incarnations::shown(change, key)?,
             Some(b'!') => incarnations::time(change)?,
             Some(b'R') => incarnations::versions(change, key)?,
@@ -171,6 +188,13 @@ impl Rows for After<'_> {
 pub(super) fn number(key: &[u8], at: usize) -> u64 {
     let bytes = key.get(at..at + 8).and_then(|bytes| bytes.try_into().ok());
     bytes.map(u64::from_be_bytes).unwrap_or_default()
+}
+
+/// What a row holds, behind the version that it begins with (S49).
+pub(super) fn row<M: prost::Message + Default>(value: &Bytes) -> Result<M, Broken> {
+    let read = value.get(1..).map(|message| M::decode(message));
+    let fail = || Broken::new("rows-can-be-read", value.escape_ascii().to_string());
+    read.and_then(Result::ok).ok_or_else(fail)
 }
 
 /// One row alone.

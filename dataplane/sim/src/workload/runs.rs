@@ -20,7 +20,7 @@ use crate::node::Cluster;
 use crate::world::Draw;
 
 /// Pause between two runs at most.
-const PAUSE_MAX_MILLIS: u64 = 5_000;
+const PAUSE_MAX_MILLIS: u64 = 3_000;
 /// Longest wait for what a run says next, and for the end of one that is not broken off.
 const WORD_WITHIN: Duration = Duration::from_secs(25);
 const RUN_WITHIN: Duration = Duration::from_secs(30);
