@@ -171,6 +171,7 @@ async fn an_owner_whose_connections_all_break_is_tried_twice_and_no_more() {
 
 #[tokio::test(start_paused = true)]
 async fn s18_an_owner_that_hangs_is_dropped_and_the_push_goes_on() {
+/// RV-M5: an owner that hangs costs a push its limit and no more.
     for mood in [Mood::Hangs, Mood::NeverAcks] {
         let rig = Rig::new();
         rig.nodes.set_mood(1, mood);
@@ -195,6 +196,7 @@ async fn s18_an_owner_four_mebibytes_behind_is_dropped_within_two_seconds() {
 
 #[tokio::test(start_paused = true)]
 async fn below_write_quorum_a_push_fails_and_says_so() {
+/// GS-OB-05, RV-C1: acknowledged only at quorum.
     let rig = Rig::new();
     rig.nodes.set_mood(1, Mood::Refuses(ErrorKind::Unavailable));
     rig.nodes.set_mood(2, Mood::Hangs);
