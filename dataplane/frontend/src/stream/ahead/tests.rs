@@ -87,7 +87,7 @@ impl BulkRead for Nodes {
         _: SegmentId,
         ranges: Vec<Span>,
     ) -> BoxFuture<'static, Result<Chunks, bulk::Error>> {
-        self.asked.send_modify(|asked| drop(asked.insert(node)));
+        self.asked.send_modify(|asked| asked.extend([node]));
         let (mut asked, together) = (self.asked.subscribe(), self.together);
         let given = Arc::clone(&self.given);
         Box::pin(async move {
