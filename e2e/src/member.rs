@@ -127,10 +127,27 @@ impl Member {
     /// # Errors
     /// With its log's end, when it does not get ready.
     pub fn start(&mut self) -> Result<()> {
+        self.begin()?;
+        self.wait_ready()
+    }
+
+    /// Starts it.
+    ///
+    /// # Errors
+    /// When it runs already.
+    pub fn begin(&mut self) -> Result<()> {
         ensure!(self.child.is_none(), "it runs already");
         let log = File::options().create(true).append(true).open(self.log_path())?;
         let child = self.command().stdout(log.try_clone()?).stderr(log).spawn()?;
         self.child = Some(child);
+        Ok(())
+    }
+
+    /// Waits until it is ready.
+    ///
+    /// # Errors
+    /// With its log's end, when it does not get ready.
+    pub fn wait_ready(&mut self) -> Result<()> {
         let began = now();
         while began.elapsed() < START_WITHIN {
             let ended = self.child.as_mut().and_then(|child| child.try_wait().transpose());
@@ -138,7 +155,7 @@ impl Member {
                 self.child = None;
                 bail!("it ended with {}:\n{}", code(status), self.log_end());
             }
-            if self.is_ready() {
+            if self.readiness().is_some_and(|(status, _)| status == 200) {
                 return Ok(());
             }
             std::thread::sleep(LOOK_EVERY);
@@ -165,9 +182,10 @@ impl Member {
         command
     }
 
-    fn is_ready(&self) -> bool {
-        let page = Http::new(&self.metrics(), "").request("GET", "/readyz", &[], b"");
-        page.is_ok_and(|page| page.status == 200)
+    /// Status and text of its readiness probe; `None` while nothing answers.
+    pub fn readiness(&self) -> Option<(u16, String)> {
+        let page = Http::new(&self.metrics(), "").request("GET", "/readyz", &[], b"").ok()?;
+        Some((page.status, String::from_utf8_lossy(&page.body).into_owned()))
     }
 
     /// The id that it goes by: the node of `gitstratum node list` with its address.

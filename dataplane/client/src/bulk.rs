@@ -4,6 +4,7 @@
 mod error;
 mod failover;
 mod frames;
+mod load;
 mod pool;
 mod standing;
 
@@ -16,7 +17,7 @@ use futures::stream::{self, BoxStream, StreamExt};
 use gitstratum_core::{ErrorKind, Incarnation, NodeId, PartitionId, SegmentId};
 use gitstratum_identity::Dialer;
 use gitstratum_process::RequestId;
-use gitstratum_proto::bulk::{RANGES_MAX, READ_PATH, segment_path};
+use gitstratum_proto::bulk::{IN_FLIGHT_HEADER, RANGES_MAX, READ_PATH, segment_path};
 use gitstratum_proto::object::v1::{Range, ReadRequest, WriteResponse};
 use http_body_util::{Empty, Full, StreamBody};
 use hyper::body::Frame;
@@ -26,6 +27,7 @@ use crate::cluster::Feed;
 use crate::metadata::Partitions;
 pub use error::Error;
 pub use failover::read_any;
+use load::Loads;
 use pool::{Pool, RequestBody};
 use standing::Standings;
 
@@ -99,6 +101,12 @@ pub trait BulkRead: Send + Sync {
         Distance::Far
     }
 
+    /// How long an answer of `node` is likely to take, in milliseconds: of those that are
+    /// equally near the one with the shortest wait is asked first (GS-FE-28).
+    fn wait_millis(&self, _node: NodeId) -> u128 {
+        0
+    }
+
     /// Notes that `node` kept somebody waiting who did not wait any longer.
     fn note_slow(&self, _node: NodeId) {}
 
@@ -118,6 +126,7 @@ pub trait BulkRead: Send + Sync {
 pub struct Client {
     pool: Arc<Pool>,
     standings: Arc<Standings>,
+    loads: Arc<Loads>,
     here: Option<(NodeId, Feed)>,
     lists: Option<Partitions>,
 }
@@ -126,7 +135,8 @@ impl Client {
     /// A client that dials through `dialer`.
     pub fn new(dialer: Arc<dyn Dialer>) -> Self {
         let pool = Arc::new(Pool::new(dialer));
-        Self { pool, standings: Arc::default(), here: None, lists: None }
+        let (standings, loads) = (Arc::default(), Arc::default());
+        Self { pool, standings, loads, here: None, lists: None }
     }
 
     /// The same on `node`, with the layout to know what is near.
@@ -199,6 +209,7 @@ impl BulkRead for Client {
         ranges: Vec<Span>,
     ) -> BoxFuture<'static, Result<Chunks, Error>> {
         let (pool, standings) = (Arc::clone(&self.pool), Arc::clone(&self.standings));
+        let loads = Arc::clone(&self.loads);
         Box::pin(async move {
             if ranges.len() > RANGES_MAX {
                 return Err(Error::TooManyRanges { count: ranges.len() });
@@ -208,11 +219,15 @@ impl BulkRead for Client {
                 .body(RequestBody::new(Full::new(Bytes::from(body))))
                 .map_err(|source| Error::Request { source })?;
             standings.asking(node);
+            let under_way = loads.begin(node);
             let sent = tokio::time::timeout(ANSWER_DEADLINE, pool.send(node, request)).await;
             let sent = sent.unwrap_or(Err(Error::Deadline { node }));
             let answer = noted(&standings, node, sent)?;
             let answer = error::check(node, answer).await?;
-            Ok(frames::chunks(node, answer, ranges).boxed())
+            under_way.answered(answer.header(IN_FLIGHT_HEADER).and_then(|told| told.parse().ok()));
+            let chunks = frames::chunks(node, answer, ranges);
+            // It is under way until the last of it was taken, or nobody wants it any more.
+            Ok(chunks.inspect(move |_| _ = &under_way).boxed())
         })
     }
 
@@ -232,6 +247,10 @@ impl BulkRead for Client {
             Some(found) if zone(*here) == Some(found.clone()) => Distance::SameZone,
             _ => Distance::Far,
         }
+    }
+
+    fn wait_millis(&self, node: NodeId) -> u128 {
+        self.loads.wait_millis(node)
     }
 
     fn note_slow(&self, node: NodeId) {

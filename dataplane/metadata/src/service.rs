@@ -219,10 +219,16 @@ impl Service {
 
     fn hosted(&self, partition: PartitionId) -> Result<Arc<Hosted>, Error> {
         let found = self.partitions.read().get(&partition).map(Arc::clone);
-        found.ok_or_else(|| match self.damaged.read().get(&partition).cloned() {
-            Some(what) if self.damage.borrow().is_some() => Error::DamagedHere { partition, what },
-            Some(what) => Error::Damaged { partition, what },
-            None => Error::NotHere { partition },
+        found.ok_or_else(|| {
+            // Never one lock within another (RV-H1).
+            let damaged = self.damaged.read().get(&partition).cloned();
+            match damaged {
+                Some(what) if self.damage.borrow().is_some() => {
+                    Error::DamagedHere { partition, what }
+                }
+                Some(what) => Error::Damaged { partition, what },
+                None => Error::NotHere { partition },
+            }
         })
     }
 

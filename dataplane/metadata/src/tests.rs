@@ -1,4 +1,4 @@
-//! The service as a single voter over an engine in memory, with a scripted planner.
+//! The service over engines in memory, with a scripted planner: as a single voter, and as several.
 
 mod admission;
 mod hosting;
@@ -8,4 +8,5 @@ mod pushes;
 mod rig;
 mod sessions;
 mod upkeep;
+mod voters;
 mod wire;

@@ -8,6 +8,8 @@ pub(crate) struct ObjectMetrics {
     pub(crate) stored_bytes: Gauge,
     /// GS-MX-12.
     pub(crate) read_bytes: Counter,
+    /// Reads that are being answered (GS-CP-19).
+    pub(crate) reads_in_flight: Gauge,
     /// Segments held.
     pub(crate) segments: Gauge,
     /// Segments swept because nobody lists them.
@@ -35,6 +37,10 @@ impl ObjectMetrics {
                 .gauge("gitstratum_object_stored_bytes", "Bytes of the segments held here"),
             read_bytes: metrics
                 .counter("gitstratum_object_read_bytes_total", "Bytes of segments read here"),
+            reads_in_flight: metrics.gauge(
+                "gitstratum_object_reads_in_flight",
+                "Reads of segments that are being answered",
+            ),
             segments: metrics.gauge("gitstratum_object_segments", "Segments held here"),
             swept: metrics.counter(
                 "gitstratum_object_segments_swept_total",

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 
@@ -30,6 +30,8 @@ const COUNTER_ENDING: &str = "_total";
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
     inner: Arc<Mutex<Inner>>,
+    /// Held shared by who changes several metrics as one, and alone by who makes the page.
+    page: Arc<RwLock<()>>,
 }
 
 #[derive(Debug, Default)]
@@ -108,9 +110,17 @@ impl Metrics {
         self.register(name, name, help, || Histograms::new(labels, buckets))
     }
 
+    /// Runs `change`, of which every page shows all or nothing: what was attempted is what
+    /// went well and what failed (RV-M1). It must not wait, nor make a page.
+    pub fn as_one(&self, change: impl FnOnce()) {
+        let _no_page_meanwhile = self.page.read();
+        change();
+    }
+
     /// The page that `/metrics` answers: OpenMetrics text. Reads `/proc`, so not for
     /// an async thread.
     pub fn render(&self) -> String {
+        let _no_change_meanwhile = self.page.write();
         let mut page = String::new();
         encode(&mut page, &self.inner.lock().registry)
             .expect("because writing to a String cannot fail");
@@ -198,6 +208,43 @@ mod tests {
         metrics.clone().counter("calls_total", "Calls.").inc();
         assert!(has(&metrics, "calls_total 2"));
         assert_eq!(lines(&metrics).iter().filter(|line| line.starts_with("calls")).count(), 1);
+    }
+
+    #[test]
+    fn rv_m1_what_was_attempted_is_what_went_well_and_what_failed_on_every_page() {
+        let metrics = Metrics::new();
+        let attempted = metrics.counter("attempted_total", "Calls.");
+        let ended = metrics.counters("ended_total", "Calls by result.", ["result"]);
+        let value = |page: &str, name: &str| -> u64 {
+            let line = page.lines().find(|line| line.starts_with(name));
+            line.map_or(0, |line| line.rsplit(' ').next().unwrap().parse().unwrap())
+        };
+        let is_done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for result in ["ok", "failed"] {
+                let (attempted, ended) = (attempted.clone(), ended.with([result]));
+                let (metrics, is_done) = (&metrics, &is_done);
+                scope.spawn(move || {
+                    while !is_done.load(std::sync::atomic::Ordering::Relaxed) {
+                        metrics.as_one(|| {
+                            attempted.inc();
+                            ended.inc();
+                        });
+                    }
+                });
+            }
+            // Pages and calls are at it at once, whoever began first.
+            let (mut pages, mut unequal) = (0, 0);
+            while pages < 2_000 || attempted.get() < 2_000 {
+                let page = metrics.render();
+                let of =
+                    |result: &str| value(&page, &format!("ended_total{{result=\"{result}\"}}"));
+                let is_equal = value(&page, "attempted_total ") == of("ok") + of("failed");
+                (pages, unequal) = (pages + 1, unequal + u32::from(!is_equal));
+            }
+            is_done.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert_eq!(unequal, 0);
+        });
     }
 
     #[test]

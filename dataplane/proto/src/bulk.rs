@@ -10,6 +10,9 @@ pub const READ_PATH: &str = "/v1/read";
 pub const SEGMENTS_PATH: &str = "/v1/segments/";
 /// Response header with the kind of a failure, as [`gitstratum_core::ErrorKind::as_str`] writes it.
 pub const KIND_HEADER: &str = "x-gs-kind";
+/// Response header of a read: how many reads the node has under way, this one among them, in
+/// decimal (GS-CP-19).
+pub const IN_FLIGHT_HEADER: &str = "x-gs-in-flight";
 /// Most payload bytes in one frame.
 pub const FRAME_BYTES_MAX: usize = 1024 * 1024;
 /// Most ranges in one read (S28).

@@ -15,6 +15,7 @@ const SETTLED: Duration = Duration::from_secs(2);
 const BACK_WITHIN: Duration = Duration::from_secs(10);
 const WORDS: &str = "too few replicas";
 
+/// RV-C1, RV-C3: below a quorum nothing is written, and nothing that was said earlier counts.
 #[test]
 fn p_a8_a_minority_refuses_pushes_and_fetches_within_2_s_and_says_why() -> Result<()> {
     let mut three = Three::start()?;

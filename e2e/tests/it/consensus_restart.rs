@@ -7,6 +7,7 @@ use anyhow::{Result, anyhow, ensure};
 use gitstratum_e2e::now;
 use rustix::process::Signal;
 
+use crate::control_members::voters;
 use crate::stalls::Stalls;
 use crate::three_nodes::{Three, beside_others};
 
@@ -15,10 +16,12 @@ const AFTER: Duration = Duration::from_secs(2);
 /// The longest push, git's own time included.
 const PUSH_WITHIN: Duration = Duration::from_secs(2);
 
+/// GS-CP-37: each hands its leaderships over, finishes what is open, and votes again afterwards.
 #[test]
 fn gs_op_39_a_rolling_restart_fails_no_push() -> Result<()> {
     let mut three = Three::start()?;
     three.push(0)?;
+    let before = voters(&three.stratum)?.0;
     let stalls = Stalls::of(&three.stratum);
     let (mut longest, mut pushes) = (Duration::ZERO, 0);
     for restarted in 0..3 {
@@ -43,5 +46,7 @@ fn gs_op_39_a_rolling_restart_fails_no_push() -> Result<()> {
     }
     eprintln!("{pushes} pushes during three restarts, the longest took {longest:?}");
     ensure!(longest < beside_others(PUSH_WITHIN), "a push took {longest:?}");
+    let after = voters(&three.stratum)?.0;
+    ensure!(before.len() == 3 && after == before, "voters were {before:?} and are {after:?}");
     three.verify("restarted")
 }

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use gitstratum_e2e::{Member, Stratum};
+use rustix::process::Signal;
 
 use crate::members::{Load, check, json, wait};
 use crate::three_nodes::Three;
 
 /// The control plane's voters, and its leader.
-fn voters(stratum: &Stratum) -> Result<(Vec<String>, String)> {
+pub(crate) fn voters(stratum: &Stratum) -> Result<(Vec<String>, String)> {
     let status = json(stratum, &["status"])?;
     let voters = status["controlVoters"].as_array().context("no voters")?;
     let voters = voters.iter().filter_map(|voter| voter.as_str().map(str::to_owned)).collect();
@@ -87,4 +88,28 @@ fn gs_cp_36_the_control_plane_grows_to_five_voters_and_shrinks_under_load() -> R
     load.finish()?;
     check(&three.stratum)?;
     three.verify("members")
+}
+
+/// First the log, then the voters that let it in, then what it serves: until then it is not ready.
+#[test]
+fn gs_cp_47_a_control_plane_is_not_ready_before_the_others_have_let_it_in() -> Result<()> {
+    let mut three = Three::start()?;
+    three.push(0)?;
+    let mut fourth = Member::control(&three.stratum, "fourth")?;
+    fourth.start()?;
+    ensure!(fourth.stop()? == 0, "it did not stop cleanly: {}", fourth.log_end());
+    for index in 0..3 {
+        three.signal(index, Signal::STOP)?;
+    }
+    fourth.begin()?;
+    let told = wait("it tells that it is not ready", || {
+        let (status, text) = fourth.readiness().context("nothing answers")?;
+        ensure!(status == 503 && text.contains("let it in"), "{status}: {text}");
+        Ok(true)
+    });
+    for index in 0..3 {
+        three.signal(index, Signal::CONT)?;
+    }
+    told.with_context(|| fourth.log_end())?;
+    fourth.wait_ready()
 }

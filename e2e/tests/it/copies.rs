@@ -115,6 +115,9 @@ fn push_without(three: &mut Three, victim: usize, away: Away) -> Result<()> {
     }
 }
 
+/// GS-OB-05, GS-OB-35: pushes go on without the node, and the copies that it missed are made: it
+/// is printed within what time.
+/// RV-H3: two of three nodes serve and take pushes, and `status` tells what lacks copies.
 #[test]
 fn s18_s21_a_node_that_was_away_has_all_segments_within_60_s_of_its_return() -> Result<()> {
     let mut three = Three::start()?;

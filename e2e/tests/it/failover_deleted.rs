@@ -100,6 +100,7 @@ fn delete(three: &mut Three, victim: usize, way: Way) -> Result<()> {
     three.verify(&format!("after-{victim}"))
 }
 
+/// GS-MD-23: also with its disk.
 #[test]
 fn gs_op_39_p_i5_a_node_whose_directory_was_deleted_under_load_has_all_of_it_again() -> Result<()> {
     let mut three = Three::start()?;

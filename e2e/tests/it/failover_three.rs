@@ -87,6 +87,7 @@ fn p_d2_no_kill_of_all_three_loses_an_acknowledged_push() -> Result<()> {
     chain.verify(&up, "three.git")
 }
 
+/// GS-MD-23.
 #[test]
 fn p_d2_no_kill_of_one_of_three_loses_an_acknowledged_push() -> Result<()> {
     let up = Up::start_with(three())?;
@@ -168,6 +169,7 @@ fn p_d3_no_loss_of_all_power_loses_an_acknowledged_push_of_three_nodes() -> Resu
     Ok(())
 }
 
+/// RV-C2.
 #[test]
 fn p_c5_ten_thousand_looks_through_other_nodes_see_what_one_acknowledged() -> Result<()> {
     let up = &Up::start_with(three())?;

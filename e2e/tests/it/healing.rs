@@ -340,12 +340,13 @@ fn p_d4_s21_damaged_and_lost_segment_files_of_one_node_are_healed_from_the_other
     Patient::start()?.run(&SEGMENTS)
 }
 
+/// Bad input 157: what is damaged is made again from the others.
 #[test]
 fn p_i5_damaged_and_lost_rows_of_one_node_are_healed_from_the_others() -> Result<()> {
     Patient::start()?.run(&ROWS)
 }
 
-/// The refs' and the control plane's own files: the replica learns all again (S23).
+/// The refs' and the control plane's own files: the replica learns all again (S23; bad input 157).
 #[test]
 fn p_i5_s23_damaged_and_lost_files_of_one_nodes_voters_are_healed_from_the_others() -> Result<()> {
     let mut patient = Patient::start()?;

@@ -150,6 +150,7 @@ fn git_says(git: &Git, at: &Path, url: &str) -> Result<Ran> {
 /// The control plane away on all nodes: clones, pushes and logins go on, with new
 /// repositories refused; after `offlineGrace` credentials are refused, naming since when;
 /// back: converged.
+/// GS-FE-31: requests are routed by what was streamed before.
 #[test]
 fn s46_without_the_control_plane_work_goes_on_for_offline_grace_and_then_says_why() -> Result<()> {
     const GRACE: Duration = Duration::from_secs(45);

@@ -153,6 +153,7 @@ fn wait<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::runtime::Runtime::new()?.block_on(future)
 }
 
+/// GS-CP-32: the control plane's port among them.
 #[test]
 fn bad_input_161_internal_ports_let_in_who_has_the_role_and_nobody_else() -> Result<()> {
     let nodes = Nodes::start(&[], Vec::new())?;

@@ -143,6 +143,7 @@ fn gs_cp_49_who_cannot_join_is_told_why() -> Result<()> {
     Ok(())
 }
 
+/// GS-FE-32.
 #[test]
 fn gs_cp_49_a_frontend_joins_and_serves_what_the_others_do() -> Result<()> {
     let mut three = Three::start()?;
@@ -162,6 +163,14 @@ fn gs_cp_49_a_frontend_joins_and_serves_what_the_others_do() -> Result<()> {
     three.stratum.cli(&["repo", "create", "demo/new"])?;
     let new = url.replace("demo/three", "demo/new");
     git.run(&three.source, &["push", "-q", &new, "main"])?;
+    // Killed it takes nothing along: what it acknowledged is there, and it comes back by itself.
+    member.kill()?;
+    let through_others = three.push(1)?;
+    member.start()?;
+    let seen = git.run(&three.source, &["ls-remote", &url, "refs/heads/main"])?;
+    ensure!(seen.starts_with(&through_others), "{seen} is not {through_others}");
+    commit(&git, &three.source, "file", "after the kill\n")?;
+    git.run(&three.source, &["push", "-q", &url, "main"])?;
     ensure!(member.stop()? == 0, "it did not stop cleanly: {}", member.log_end());
     let nodes = json(&three.stratum, &["node", "list"])?;
     let roles = |node: &Value| node["roles"].as_array().map_or(0, Vec::len);
@@ -399,6 +408,7 @@ fn fill(three: &mut Three) -> Result<()> {
     Ok(())
 }
 
+/// RV-H2: what the plan took away is read back as gone.
 #[test]
 fn gs_ob_26_gs_cp_40_three_object_nodes_become_five_and_three_again_under_load() -> Result<()> {
     let mut three = Three::start()?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use gitstratum_e2e::{Apart, is_long, now, skip};
+use serde_json::Value;
 
 use crate::work::{commit, create, folder, history, mirror_equals};
 
@@ -15,6 +16,11 @@ const ON_WITHIN: Duration = Duration::from_secs(5);
 const BACK_WITHIN: Duration = Duration::from_secs(10);
 /// Within what a node without a majority refuses: 2 s (P-A8), and git around it.
 const REFUSED_WITHIN: Duration = Duration::from_secs(4);
+/// How long a link that flaps is gone, and there; and for how long it does.
+const FLAP: Duration = Duration::from_secs(1);
+const FLAPS_FOR: Duration = Duration::from_secs(30);
+/// More terms than that are an election storm.
+const TERMS_A_MINUTE: u64 = 5;
 const PATH: &str = "demo/apart";
 
 /// Other tests run beside these on two cores.
@@ -80,6 +86,15 @@ impl Rig {
             .with_context(|| format!("{name}: clone through node {index}"))
     }
 
+    /// The term of each group, the control plane's first.
+    fn terms(&self) -> Result<Vec<u64>> {
+        let told = self.apart.stratum.cli(&["status", "-o", "json"])?;
+        let status: Value = serde_json::from_str(&told)?;
+        let partitions = status["partitions"].as_array().context("no partitions")?;
+        let groups = std::iter::once(&status).chain(partitions);
+        groups.map(|group| group["term"].as_u64().context("a group without a term")).collect()
+    }
+
     /// Mends the network; every node takes a push and gives what the others give.
     fn mend(&mut self, name: &str) -> Result<()> {
         self.apart.mend()?;
@@ -90,6 +105,7 @@ impl Rig {
     }
 }
 
+/// RV-C3: who was cut off writes nothing, also if it led; GS-FE-32: the others do not need it.
 #[test]
 fn p_a8_a_node_that_is_cut_off_refuses_soon_and_the_others_go_on() -> Result<()> {
     let Some(mut rig) = Rig::start()? else { return Ok(()) };
@@ -110,6 +126,7 @@ fn p_a8_a_node_that_is_cut_off_refuses_soon_and_the_others_go_on() -> Result<()>
     Ok(())
 }
 
+/// Bad input 159.
 #[test]
 fn p_a8_one_way_that_is_cut_stops_nobody_who_has_a_majority() -> Result<()> {
     let Some(mut rig) = Rig::start()? else { return Ok(()) };
@@ -145,6 +162,47 @@ fn p_a8_two_nodes_that_do_not_reach_each_other_stop_nobody_who_reaches_both() ->
         eprintln!("nodes {one} and {two} parted: the next after {next:?}");
         rig.clone_through(between, &format!("between-{between}"))?;
         rig.mend(&format!("met-{between}"))?;
+    }
+    Ok(())
+}
+
+/// A link that is there for a second and gone for the next: who reaches all goes on, and leaders stay.
+#[test]
+fn bad_input_159_a_link_that_flaps_stops_nobody_and_makes_no_election_storm() -> Result<()> {
+    let Some(mut rig) = Rig::start()? else { return Ok(()) };
+    let before = rig.terms()?;
+    let (began, flaps_for) = (now(), if is_long() { 2 * FLAPS_FOR } else { FLAPS_FOR });
+    while began.elapsed() < flaps_for {
+        rig.apart.cut(0, 1)?;
+        rig.apart.cut(1, 0)?;
+        rig.push(2, ON_WITHIN)?;
+        std::thread::sleep(FLAP);
+        rig.apart.mend()?;
+        rig.push(2, ON_WITHIN)?;
+        std::thread::sleep(FLAP);
+    }
+    rig.mend("flapped")?;
+    let after = rig.terms()?;
+    let most = TERMS_A_MINUTE * began.elapsed().as_secs().div_ceil(60);
+    let grown = before.iter().zip(&after).map(|(before, after)| after - before).max();
+    eprintln!("terms before {before:?}, after {after:?}, pushes {}", rig.pushed);
+    ensure!(before.len() == after.len() && grown <= Some(most), "{before:?} became {after:?}");
+    Ok(())
+}
+
+/// Large packets of one node are swallowed, small ones pass: it looks well until it has something to say.
+#[test]
+fn bad_input_159_a_node_whose_large_packets_are_lost_stops_no_other() -> Result<()> {
+    let Some(mut rig) = Rig::start()? else { return Ok(()) };
+    for victim in 0..3 {
+        let others = [(victim + 1) % 3, (victim + 2) % 3];
+        rig.apart.narrow(victim)?;
+        for other in others {
+            let took = rig.push(other, ON_WITHIN)?;
+            eprintln!("node {victim} narrow: pushed through {other} after {took:?}");
+        }
+        others.iter().try_for_each(|other| rig.clone_through(*other, &format!("wide-{victim}")))?;
+        rig.mend(&format!("widened-{victim}"))?;
     }
     Ok(())
 }

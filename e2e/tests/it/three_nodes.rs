@@ -212,6 +212,7 @@ fn p_c5_a_push_through_one_node_is_seen_at_once_through_the_others() -> Result<(
     three.verify("again")
 }
 
+/// GS-FE-32: a frontend goes with each of them, and takes nothing along.
 #[test]
 fn gs_op_39_any_node_may_be_killed_and_pushes_go_on() -> Result<()> {
     let mut three = Three::start()?;

@@ -219,6 +219,7 @@ mod tests {
         assert!(!settled(9), "nor is a partition");
     }
 
+    /// RV-S5: nobody is called down because the control plane changed its leader.
     #[test]
     fn a_new_leader_gives_every_node_all_its_time() {
         let patience =

@@ -16,8 +16,8 @@ use gitstratum_control_plane::Cluster;
 use gitstratum_core::{Clock, Entropy, NodeId, ProcessRole, SystemClock, SystemEntropy};
 use gitstratum_identity::Peer;
 use gitstratum_process::{
-    Drain, DrainTrigger, Health, LogConfig, Metrics, ProbeServer, Signals, StallWatch, TaskGroup,
-    exit_at_once, spawn, start_logging,
+    Drain, DrainTrigger, Health, LogConfig, Metrics, Probe, ProbeServer, Signals, StallWatch,
+    TaskGroup, exit_at_once, spawn, start_logging,
 };
 use gitstratum_store::{Files, RocksEngine, RocksMemory, RoleDirectory, SystemFiles};
 
@@ -241,6 +241,11 @@ async fn control_plane(
     let known = known.map(|node| NodeId(node.id)).collect();
     let opened = control::join(plan, common, known, drain, running).await?;
     let led = serve_control(plan, common, opened.service, drain, running).await?;
+    let joined = Arc::clone(&led);
+    common.health.check(Probe::Ready, "control", move || match joined.get() {
+        Some(_) => Ok(()),
+        None => Err("the other control planes have yet to let it in".to_owned()),
+    });
     let leads = Some((led, leading::watch_stalls(&common.clock)));
     if let Transport::Between(between) = &common.transport {
         let kept = Arc::clone(&between.certificates).keep(news, drain.clone());

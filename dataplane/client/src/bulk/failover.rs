@@ -18,8 +18,9 @@ const STALL_MAX: Duration = Duration::from_secs(3);
 /// Longest wait for the list of a segment's owners.
 const LIST_MAX: Duration = Duration::from_secs(3);
 
-/// Ranges of one segment, from `owners`, which must be one at least: the nearest first, else in
-/// the order given, but those last that failed lately. When every one has failed those are asked that
+/// Ranges of one segment, from `owners`, which must be one at least: the nearest first, of equally
+/// near ones who is likely to answer soonest (GS-FE-28), else in the order given; but those last that
+/// failed lately. When every one has failed those are asked that
 /// the list names by then, that of the partition `listed_in` (S9, S19); it fails when they have
 /// failed too.
 pub fn read_any(
@@ -56,7 +57,7 @@ pub fn read_any(
 fn last_is_next(bulk: &dyn BulkRead, owners: &[NodeId]) -> Vec<NodeId> {
     let (out, mut fit): (Vec<_>, Vec<_>) =
         owners.iter().copied().partition(|node| bulk.is_out(*node));
-    fit.sort_by_key(|node| bulk.distance(*node));
+    fit.sort_by_key(|node| (bulk.distance(*node), bulk.wait_millis(*node)));
     fit.into_iter().chain(out).rev().collect()
 }
 

@@ -152,6 +152,22 @@ mod tests {
     }
 
     #[test]
+    fn gs_ob_27_one_to_five_copies_are_honoured_and_what_is_more_than_half_is_the_quorum() {
+        for (copies, quorum) in [(1, 1), (2, 2), (3, 2), (4, 3), (5, 3)] {
+            let placement = Placement::new(&layout(copies, &[UP; 7]), 3).unwrap();
+            assert_eq!(placement.quorum, quorum);
+            let entropy = SeededEntropy::new(1);
+            for _ in 0..100 {
+                let owners: BTreeSet<NodeId> =
+                    placement.draw(entropy.as_ref()).unwrap().owners.into_iter().collect();
+                assert_eq!(owners.len(), copies as usize, "each on a node of its own");
+            }
+            let few = vec![UP; quorum - 1];
+            assert!(Placement::new(&layout(copies, &few), 3).is_err(), "{copies} copies");
+        }
+    }
+
+    #[test]
     fn below_write_quorum_nothing_is_stored() {
         let refused = Placement::new(&layout(3, &[UP, DOWN, DOWN]), 3);
         assert!(matches!(refused, Err(NoOwners { owners: 1, quorum: 2 })));

@@ -1,9 +1,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use bytes::Bytes;
 use gitstratum_core::NodeId;
 use parking_lot::Mutex;
+use rand::rngs::SmallRng;
+use rand::{RngExt as _, SeedableRng as _};
 
 use crate::host::Host;
 use crate::id::GroupId;
@@ -19,6 +22,12 @@ pub struct LocalNetwork {
 struct State {
     hosts: BTreeMap<NodeId, Weak<Host>>,
     cut: BTreeSet<NodeId>,
+    /// Ways on which everything is lost, and nobody is told.
+    silent: BTreeSet<(NodeId, NodeId)>,
+    /// How long a message is on its way.
+    delay: Duration,
+    /// So many of a hundred messages are lost, drawn from this.
+    losses: Option<(u32, SmallRng)>,
     messages: u64,
 }
 
@@ -43,6 +52,26 @@ impl LocalNetwork {
         self.state.lock().cut.remove(&node);
     }
 
+    /// From now on what `from` sends to `to` is lost, and neither is told.
+    pub fn silence(&self, from: NodeId, to: NodeId) {
+        self.state.lock().silent.insert((from, to));
+    }
+
+    /// Ends that.
+    pub fn unsilence(&self, from: NodeId, to: NodeId) {
+        self.state.lock().silent.remove(&(from, to));
+    }
+
+    /// From now on a message is on its way for so long.
+    pub fn slow(&self, delay: Duration) {
+        self.state.lock().delay = delay;
+    }
+
+    /// From now on so many of a hundred messages are lost; which ones follows from `seed`.
+    pub fn lose(&self, percent: u32, seed: u64) {
+        self.state.lock().losses = Some((percent, SmallRng::seed_from_u64(seed)));
+    }
+
     /// Messages sent so far, lost ones too.
     pub fn messages(&self) -> u64 {
         self.state.lock().messages
@@ -62,6 +91,22 @@ impl LocalNetwork {
         }
         state.hosts.get(&to).and_then(Weak::upgrade).ok_or_else(unreachable)
     }
+
+    /// The way of one message: it takes its time, or never ends.
+    async fn travel(&self, from: NodeId, to: NodeId) {
+        let (delay, is_lost) = {
+            let mut state = self.state.lock();
+            let draw =
+                state.losses.as_mut().map(|(percent, rng)| rng.random_range(0..100) < *percent);
+            (state.delay, draw.unwrap_or(false) || state.silent.contains(&(from, to)))
+        };
+        if is_lost {
+            return std::future::pending().await;
+        }
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
+    }
 }
 
 struct Place {
@@ -79,7 +124,9 @@ impl Network for Place {
         let (network, from) = (Arc::clone(&self.network), self.node);
         Box::pin(async move {
             let host = network.route(from, target)?;
+            network.travel(from, target).await;
             let answer = host.receive(from, message).await;
+            network.travel(target, from).await;
             // The way back may be cut meanwhile.
             drop(network.route(target, from)?);
             answer.map_err(|error| NetworkError::Lost(error.to_string()))

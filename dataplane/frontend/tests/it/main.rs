@@ -8,6 +8,7 @@ mod http;
 mod http_foreign;
 mod http_login;
 mod listing;
+mod pool;
 mod raw;
 mod service;
 mod ssh;

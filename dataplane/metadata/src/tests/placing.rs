@@ -17,11 +17,11 @@ use crate::testing::{ScriptedCopies, ScriptedPlanner};
 use crate::{Deps, Service, WithChecksums};
 
 /// Longest that a service may take to end.
-const STOP_WITHIN: Duration = Duration::from_secs(20);
+pub(super) const STOP_WITHIN: Duration = Duration::from_secs(20);
 
 /// A metadata node.
-struct Member {
-    service: Arc<Service>,
+pub(super) struct Member {
+    pub(super) service: Arc<Service>,
     host: Arc<Host>,
     publisher: Publisher,
     trigger: DrainTrigger,
@@ -29,7 +29,7 @@ struct Member {
 }
 
 impl Member {
-    fn start(network: &Arc<LocalNetwork>, node: NodeId) -> Self {
+    pub(super) fn start(network: &Arc<LocalNetwork>, node: NodeId) -> Self {
         let (publisher, feed) = Feed::channel();
         let heartbeat_interval = Duration::from_millis(50);
         let host = Host::start(HostOptions {
@@ -57,7 +57,7 @@ impl Member {
         Self { service, host, publisher, trigger, tasks }
     }
 
-    fn publish(&self, update: &SnapshotUpdate) {
+    pub(super) fn publish(&self, update: &SnapshotUpdate) {
         self.publisher.publish(self.publisher.current().apply(update));
     }
 
@@ -101,7 +101,7 @@ impl Member {
         self.service.partitions().is_empty() && !self.host.holds(group).await.unwrap()
     }
 
-    async fn stop(self) {
+    pub(super) async fn stop(self) {
         let Self { host, trigger, tasks, .. } = self;
         trigger.start();
         tasks.drain(STOP_WITHIN).await;
@@ -109,7 +109,7 @@ impl Member {
     }
 }
 
-fn placed(version: u64, voters: &[u64], epoch: u64) -> SnapshotUpdate {
+pub(super) fn placed(version: u64, voters: &[u64], epoch: u64) -> SnapshotUpdate {
     let placement = PartitionPlacement {
         partition: PARTITION.0,
         voters: voters.to_vec(),
@@ -122,7 +122,7 @@ fn placed(version: u64, voters: &[u64], epoch: u64) -> SnapshotUpdate {
     SnapshotUpdate { version, layout: Some(layout), repositories, ..SnapshotUpdate::default() }
 }
 
-async fn wait_for_voters(members: &[Member], wanted: &[u64]) {
+pub(super) async fn wait_for_voters(members: &[Member], wanted: &[u64]) {
     let wanted: BTreeSet<u64> = wanted.iter().copied().collect();
     eventually(async || {
         members.iter().for_each(Member::hear);
@@ -141,7 +141,7 @@ async fn wait_for_voters(members: &[Member], wanted: &[u64]) {
 }
 
 /// Waits until another than `gone` leads, by the word of somebody else.
-async fn leader_beside(members: &[Member], gone: u64) -> u64 {
+pub(super) async fn leader_beside(members: &[Member], gone: u64) -> u64 {
     let found = async {
         loop {
             members.iter().for_each(Member::hear);
@@ -156,6 +156,7 @@ async fn leader_beside(members: &[Member], gone: u64) -> u64 {
     tokio::time::timeout(STOP_WITHIN, found).await.expect("because a majority is there")
 }
 
+/// RV-H2: a replica that was taken away is gone, by its own word and by that of those who stay.
 #[tokio::test(flavor = "multi_thread")]
 async fn s39_voters_follow_the_layout_and_who_votes_no_more_has_nothing_left() {
     let network = LocalNetwork::new();

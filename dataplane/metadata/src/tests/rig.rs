@@ -185,7 +185,7 @@ pub(super) fn repository(id: u64, path: &str) -> Repository {
     }
 }
 
-fn user(id: u64, name: &str) -> UserRecord {
+pub(super) fn user(id: u64, name: &str) -> UserRecord {
     let key = SshKey { fingerprint: format!("SHA256:{id}"), ..SshKey::default() };
     UserRecord { id, name: name.to_owned(), keys: vec![key], ..UserRecord::default() }
 }

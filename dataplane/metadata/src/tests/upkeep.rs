@@ -154,6 +154,25 @@ async fn s23_a_copy_under_a_passed_incarnation_is_asked_for_again() {
     .await;
 }
 
+/// GS-CP-53: a frontend hears of a new ring a moment later than the partition. What it stores by
+/// the one before is taken, read where it was stored, and moved.
+#[tokio::test]
+async fn gs_cp_53_a_push_by_the_ring_before_is_taken_and_follows_the_new_one() {
+    let rig = start(&[(A, UP), (B, UP), (C, UP)]).await;
+    rig.publish(layout(&rig, 5, &[(A, UP), (B, UP), (C, UP), (D, UP)])).await;
+    for id in 1..40 {
+        push_on(&rig, id, &[A, B, C]).await;
+        assert_eq!(owners(&rig, id).await, [A, B, C], "where it is, until it has been copied");
+    }
+    up(&rig, &[A, B, C, D]);
+    let service = &rig.double.service;
+    let moved = async || {
+        pass_time(&rig);
+        service.node_use(PARTITION, NodeId(D)).await.unwrap().segments > 20
+    };
+    eventually(moved).await;
+}
+
 #[tokio::test]
 async fn s20_moves_follow_the_ring_when_a_node_has_joined() {
     let rig = start(&[(A, UP), (B, UP), (C, UP)]).await;

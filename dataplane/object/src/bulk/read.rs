@@ -6,10 +6,11 @@ use bytes::Bytes;
 use gitstratum_client::bulk::Span;
 use gitstratum_core::SegmentId;
 use gitstratum_process::spawn;
-use gitstratum_proto::bulk::{FRAME_BYTES_MAX, FrameHeader, RANGES_MAX};
+use gitstratum_proto::bulk::{FRAME_BYTES_MAX, FrameHeader, IN_FLIGHT_HEADER, RANGES_MAX};
 use gitstratum_proto::object::v1::ReadRequest;
 use http_body_util::{BodyExt, Limited, StreamBody};
 use hyper::body::{Frame, Incoming};
+use hyper::header::HeaderValue;
 use hyper::{Request, Response};
 use prost::Message;
 use tokio::sync::mpsc;
@@ -34,18 +35,23 @@ pub(super) async fn answer(
     let asking = tokio::time::timeout(bulk.write_idle, parse(request)).await;
     let (segment, spans) = asking.map_err(|_| Error::Request("body does not come"))??;
     let segments = Arc::clone(&bulk.segments);
+    let under_way = segments.metrics().reads_in_flight.track();
     // Opened first, so that a segment that is not here is a status and not a broken body.
     let opening = Arc::clone(&segments);
     blocking(move || opening.open_to_read(segment)).await?;
+    let told = HeaderValue::from(segments.metrics().reads_in_flight.get());
     let (frames, waiting) = mpsc::channel(FRAMES_WAITING_MAX);
     let reading = spawn("segment read", async move {
         read_all(&segments, segment, &spans, &frames).await;
     });
-    let stream = futures::stream::unfold((waiting, reading), |(mut waiting, reading)| async {
+    let held = (waiting, reading, under_way);
+    let stream = futures::stream::unfold(held, |(mut waiting, reading, under_way)| async {
         let bytes: Bytes = waiting.recv().await?;
-        Some((Ok::<_, Infallible>(Frame::data(bytes)), (waiting, reading)))
+        Some((Ok::<_, Infallible>(Frame::data(bytes)), (waiting, reading, under_way)))
     });
-    Ok(Response::new(StreamBody::new(stream).boxed_unsync()))
+    let mut response = Response::new(StreamBody::new(stream).boxed_unsync());
+    response.headers_mut().insert(IN_FLIGHT_HEADER, told);
+    Ok(response)
 }
 
 async fn parse(request: Request<Incoming>) -> Result<(SegmentId, Vec<Span>), Error> {

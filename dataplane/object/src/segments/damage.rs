@@ -8,7 +8,23 @@ use gitstratum_core::{ErrorKind, PartitionId, SegmentId};
 use super::{Segments, Unsound};
 use crate::error::Error;
 
+/// Most segments that may wait to be asked about because a reader found them missing: more are
+/// found by the next comparison.
+const GAPS_MAX: usize = 1_024;
+
 impl Segments {
+    /// A reader took this node for an owner of `segment`, which is not here: whoever lists it is
+    /// asked, and if that is so has it repaired (RV-M3). Most often the reader's list is old.
+    pub(super) fn note_gap(&self, segment: SegmentId) {
+        if self.is_known_bad(segment) {
+            return;
+        }
+        let mut lost = self.lost.lock();
+        if lost.len() < GAPS_MAX {
+            lost.insert(segment, None);
+        }
+    }
+
     /// `error` was met while `segment` was read. If a second look finds the same, the copy is
     /// put aside and told as lost. Blocking.
     pub(crate) fn note_damage(self: &Arc<Self>, segment: SegmentId, error: &Error) {

@@ -26,11 +26,13 @@ impl Segments {
         Ok(opened)
     }
 
-    /// Opens `segment` for a reader; damage is noted. Blocking.
+    /// Opens `segment` for a reader; damage is noted, and that it is not here. Blocking.
     pub(crate) fn open_to_read(self: &Arc<Self>, segment: SegmentId) -> Result<Arc<Opened>, Error> {
         let opened = self.open_known(segment);
-        if let Err(error) = &opened {
-            self.note_damage(segment, error);
+        match &opened {
+            Err(Error::NotHeld { .. }) => self.note_gap(segment),
+            Err(error) => self.note_damage(segment, error),
+            Ok(_) => {}
         }
         opened
     }

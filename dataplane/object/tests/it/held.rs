@@ -163,6 +163,26 @@ async fn s21_what_is_listed_and_not_held_is_told_with_the_lists_number() {
     world.stop().await;
 }
 
+/// Nothing is compared meanwhile: it is the read that finds the gap.
+#[tokio::test]
+async fn rv_m3_a_read_that_finds_a_gap_has_it_repaired() {
+    let (disk, partitions) = (Disk::new(), Partitions::default());
+    let on = (Arc::clone(&disk.files) as _, Arc::clone(&disk.engine) as _);
+    let rarely = |config| Config { inventory_every: Duration::from_secs(3_600), ..quick(config) };
+    let world = World::start_before(&partitions, on, rarely).await;
+    let (gone, moved) = (segment(2, SMALL, CLUSTER), segment(3, SMALL, CLUSTER));
+    eventually("the comparison of the start", || partitions.compared() > 0).await;
+    partitions.list(gone.id, &[NODE, OTHER], 7);
+    partitions.list(moved.id, &[OTHER], 3);
+    for made in [&moved, &gone] {
+        let missing = world.read(made.id, whole(made)).await.unwrap_err();
+        assert_eq!(missing.kind(), ErrorKind::NotFound);
+    }
+    eventually("the gap is told", || !partitions.lost().is_empty()).await;
+    assert_eq!(partitions.lost(), [(gone.id, 7)], "who reads by an old list finds no gap");
+    world.stop().await;
+}
+
 #[tokio::test]
 async fn s21_a_listed_copy_goes_when_a_newer_list_has_other_owners_and_not_before() {
     let (disk, partitions) = (Disk::new(), Partitions::default());

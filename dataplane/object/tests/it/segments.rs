@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::stream::{self, StreamExt as _};
-use gitstratum_client::bulk::{Error, Span, Written};
+use gitstratum_client::bulk::{BulkRead as _, Error, Span, Written};
 use gitstratum_core::{ClusterId, ErrorKind, Incarnation, ProcessRole};
 use gitstratum_git::segment::{ClaimNumber, Origin};
 use gitstratum_object::Config;
@@ -61,6 +61,31 @@ async fn s29_a_flipped_bit_is_found_and_never_served() {
     assert!(other_block.to_string().contains("put aside"), "no byte of it: {other_block}");
     assert!(problem(&world, &made).await.contains("damaged"), "the check tells");
     assert_eq!(world.figure("gitstratum_object_damage_found_total"), 1);
+    world.stop().await;
+}
+
+/// Of which everybody who reads there learns by the answers.
+#[tokio::test]
+async fn gs_cp_19_a_node_tells_how_many_reads_it_has_under_way() {
+    const READS: u64 = 50;
+    let (disk, made) = (Disk::new(), segment(2, LARGE, CLUSTER));
+    let world = World::start(&disk).await;
+    world.write(&made).await.unwrap();
+    let figure = || world.figure("gitstratum_object_reads_in_flight");
+    let (others, reader) =
+        (world.client(ProcessRole::Frontend), world.client(ProcessRole::Frontend));
+    let mut waiting = Vec::new();
+    for _ in 0..READS {
+        waiting.push(others.read(NODE, made.id, vec![whole(&made)]).await.unwrap());
+    }
+    assert_eq!(figure(), READS, "nobody has taken what they asked for");
+    let span = Span { offset: 0, length: 1 };
+    let read: Vec<_> = reader.read(NODE, made.id, vec![span]).await.unwrap().collect().await;
+    assert_eq!(read.len(), 1);
+    let wait = reader.wait_millis(NODE);
+    assert!(wait >= u128::from(READS / 10), "a tenth of a millisecond for each: {wait}");
+    drop(waiting);
+    eventually("the end of all reads", || figure() == 0).await;
     world.stop().await;
 }
 

@@ -157,7 +157,7 @@ impl World {
         let config = change(Config::new(directory));
         let service = Service::open(config, deps).await.unwrap();
         let control = network.listen(node, Port::Object, 16, drain.clone()).unwrap();
-        let bulk = network.listen(node, Port::Bulk, 16, drain.clone()).unwrap();
+        let bulk = network.listen(node, Port::Bulk, 64, drain.clone()).unwrap();
         let running = spawn("object node", service.run(control, bulk, drain));
         let partitions = partitions.clone();
         Self { node, network, partitions, metrics, stop, running }

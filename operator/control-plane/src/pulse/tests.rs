@@ -59,6 +59,7 @@ fn gs_cp_03_silence_makes_a_node_suspect_then_down_and_a_heartbeat_up() {
     assert_eq!(node.state, NodeState::Up, "the first time at once");
 }
 
+/// RV-S4: flap damping.
 #[test]
 fn gs_cp_04_a_node_that_flaps_is_held_back_longer_each_time() {
     let mut node = Watched::new();

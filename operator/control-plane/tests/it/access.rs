@@ -33,6 +33,7 @@ async fn validate(world: &World, token: &str) -> ValidateTokenResponse {
     world.admin().validate_token(request).await.expect("an answer").into_inner()
 }
 
+/// GS-CP-32: who asks the control plane is known by a token.
 #[tokio::test(flavor = "multi_thread")]
 async fn gs_cp_06_bad_tokens_are_refused_and_counted() {
     let world = World::new().await;

@@ -1,7 +1,10 @@
+use std::time::Duration;
+
 use gitstratum_client::cluster::Snapshot;
 use gitstratum_control_plane::Founding;
 use gitstratum_proto::control::v1::{
-    AuditRequest, NodeRequest, PlanRingRequest, RemoveNodeRequest, SetSettingRequest, WatchRequest,
+    AuditRequest, Node, NodeRequest, PlanRingRequest, RemoveNodeRequest, SetSettingRequest,
+    WatchRequest,
 };
 use tonic::Code;
 
@@ -30,6 +33,65 @@ async fn gs_cp_29_the_ring_is_shown_with_its_points_and_version() {
     let refused = admin(&world).plan_ring(none).await.expect_err("no such node");
     assert_eq!(refused.code(), Code::NotFound);
     let stranger = world.administration(None).get_hash_ring(()).await.expect_err("no token");
+    assert_eq!(stranger.code(), Code::Unauthenticated);
+}
+
+/// Half of the changes are seen within a second, which no regular look of a longer period gives.
+#[tokio::test(flavor = "multi_thread")]
+async fn gs_cp_13_watchers_are_told_of_a_change_of_the_ring_within_a_second_of_its_commit() {
+    let world = World::of(3).await;
+    for node in 1..=3 {
+        world.register_other(Founding::node(node)).await;
+    }
+    let held = world.handle.version().await.expect("running").0;
+    let watch = WatchRequest { node: NODE.0, from_version: held };
+    let mut stream = world.agent().watch(watch).await.expect("a stream").into_inner();
+    let node = Founding::node(2).0;
+    let (mut epoch, mut took) = (0, Vec::new());
+    for change in 0..6 {
+        let request = NodeRequest { node };
+        let changed = match change % 2 {
+            0 => admin(&world).drain_node(request).await,
+            _ => admin(&world).undrain_node(request).await,
+        };
+        let is_in = changed.expect("changed").into_inner().in_ring;
+        let began = tokio::time::Instant::now();
+        let layout = loop {
+            let update = tokio::time::timeout(PATIENCE, stream.message()).await.expect("soon");
+            let update = update.expect("an update").expect("no end");
+            let layout = update.layout.filter(|layout| layout.epoch > epoch);
+            let is_told = |known: &Node| known.id == node && known.in_ring == is_in;
+            if let Some(layout) = layout.filter(|layout| layout.nodes.iter().any(is_told)) {
+                break layout;
+            }
+        };
+        took.push(began.elapsed());
+        epoch = layout.epoch;
+    }
+    took.sort_unstable();
+    assert!(took[took.len() / 2] < Duration::from_secs(1), "{took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gs_cp_31_the_state_of_the_cluster_names_nodes_ring_leader_and_version() {
+    let world = World::of(3).await;
+    for node in 1..=3 {
+        world.register_other(Founding::node(node)).await;
+    }
+    let state = world.admin().get_cluster_state(()).await.expect("for admins").into_inner();
+    assert_eq!(state.cluster_id, world.cluster.0.to_vec());
+    assert_eq!((state.leader, state.control_voters.as_slice()), (NODE.0, [NODE.0].as_slice()));
+    assert!(state.term > 0 && state.generation == 1);
+    assert_eq!(state.version, world.handle.version().await.expect("running").0);
+    let nodes: Vec<u64> = state.nodes.iter().map(|node| node.id).collect();
+    assert_eq!(nodes, [1, 2, 3].map(|number| Founding::node(number).0));
+    let layout = state.layout.expect("a ring");
+    assert_eq!((layout.epoch, layout.replication_factor, layout.partitions.len()), (1, 3, 4));
+    assert!(layout.nodes.iter().all(|node| node.in_ring && node.weight > 0));
+    admin(&world).drain_node(NodeRequest { node: nodes[1] }).await.expect("two stay");
+    let next = world.admin().get_cluster_state(()).await.expect("for admins").into_inner();
+    assert!(next.version > state.version && next.layout.expect("a ring").epoch > 1);
+    let stranger = world.client(None).get_cluster_state(()).await.expect_err("no token");
     assert_eq!(stranger.code(), Code::Unauthenticated);
 }
 

@@ -8,7 +8,7 @@ use tonic::Code;
 
 use crate::world::{PATIENCE, World, config, memory};
 
-/// A disk that hangs ends no call by itself; the deadline of the proposal does.
+/// RV-M5: a disk that hangs ends no call by itself; the deadline of the proposal does.
 #[tokio::test(flavor = "multi_thread")]
 async fn s11_a_change_ends_at_its_deadline_though_the_disk_hangs() {
     let engine = RecordingEngine::new(memory());

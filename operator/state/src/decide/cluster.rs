@@ -14,6 +14,8 @@ use crate::state::{Header, Mutation};
 
 /// Metadata partitions of a cluster.
 const PARTITIONS_MAX: u32 = 1_024;
+/// Most copies of a segment (GS-OB-27).
+const COPIES_MAX: u8 = 5;
 /// Voters of a partition.
 pub(super) const VOTERS_MAX: usize = 3;
 
@@ -89,8 +91,10 @@ fn found_layout(found: &Found, nodes: &[Node], at: At) -> Result<Layout, Refusal
     }
     let replication_factor = u8::try_from(found.replication_factor)
         .ok()
-        .filter(|factor| usize::from(*factor) <= nodes.len())
-        .ok_or_else(|| Refusal::invalid("replication factor", "is larger than the cluster"))?;
+        .filter(|factor| (1..=COPIES_MAX).contains(factor) && usize::from(*factor) <= nodes.len())
+        .ok_or_else(|| {
+            Refusal::invalid("replication factor", "is not 1 to 5, or larger than the cluster")
+        })?;
     let voters = nodes.len().min(VOTERS_MAX);
     let place = |partition: u32| {
         let first = usize::try_from(partition).expect("because a u32 fits a usize here");

@@ -79,6 +79,21 @@ fn bad_foundings_are_refused() {
     }
 }
 
+#[test]
+fn gs_ob_27_a_cluster_is_founded_with_one_to_five_copies() {
+    for copies in 1..=5 {
+        let mut world = World::empty();
+        world.ok(None, Change::Found(Found { replication_factor: copies, ..found(6) }));
+        assert_eq!(u32::from(world.state.layout().replication_factor), copies);
+    }
+    for copies in [0, 6] {
+        let mut world = World::empty();
+        let six = Change::Found(Found { replication_factor: copies, ..found(6) });
+        let (kind, message) = world.refused(None, six);
+        assert_eq!(kind, ErrorKind::Invalid, "{message}");
+    }
+}
+
 fn register(id: u64, incarnation: u64) -> RegisterNode {
     let roles = vec!["metadata".to_owned(), "object".to_owned()];
     RegisterNode { id, roles, incarnation, ..Default::default() }

@@ -97,6 +97,7 @@ async fn s13_w_owners_suffice_when_one_refuses() {
 
 /// P-A8: an idle connection whose other end is gone looks well until it is used. The third owner
 /// is away, so this one cannot be spared, and the client does not wait for the third.
+/// GS-FE-37: retry, once.
 #[tokio::test(start_paused = true)]
 async fn p_a8_an_owner_whose_connection_breaks_is_tried_once_more() {
     for breaks_after in [0, 200] {
@@ -128,6 +129,7 @@ async fn p_a8_an_owner_that_is_said_to_be_down_may_make_the_quorum() {
 }
 
 /// It is not waited for, and left alone while it is known to fail.
+/// GS-FE-37: an owner whose circuit is open gets no call.
 #[tokio::test(start_paused = true)]
 async fn s18_an_owner_that_is_down_costs_nothing() {
     let rig = Rig::new();
@@ -169,6 +171,7 @@ async fn an_owner_whose_connections_all_break_is_tried_twice_and_no_more() {
     assert_eq!(rig.nodes.calls().writes, 4);
 }
 
+/// RV-M5: an owner that hangs costs a push its limit and no more.
 #[tokio::test(start_paused = true)]
 async fn s18_an_owner_that_hangs_is_dropped_and_the_push_goes_on() {
     for mood in [Mood::Hangs, Mood::NeverAcks] {
@@ -193,6 +196,7 @@ async fn s18_an_owner_four_mebibytes_behind_is_dropped_within_two_seconds() {
     assert!(before.elapsed() < Duration::from_secs(5), "{:?}", before.elapsed());
 }
 
+/// GS-OB-05, RV-C1: acknowledged only at quorum.
 #[tokio::test(start_paused = true)]
 async fn below_write_quorum_a_push_fails_and_says_so() {
     let rig = Rig::new();

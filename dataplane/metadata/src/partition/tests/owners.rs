@@ -98,6 +98,7 @@ fn s19_readers_of_an_older_manifest_read_a_changed_owner_list() {
     assert!(row.has_manifest_changes_since(row.manifest_version()));
 }
 
+/// GS-OB-05: what is partly there is noted until it is whole.
 #[test]
 fn s18_a_segment_below_the_replication_factor_is_on_the_repair_list_until_it_is_whole() {
     let (mut rig, _) = rig_with_listed(&[(A, 1), (B, 1)]);

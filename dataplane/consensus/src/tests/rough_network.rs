@@ -1,0 +1,206 @@
+//! Three voters whose network is bad and not gone (bad input 159), in virtual time on one thread: what
+//! is counted are elections, and how long a proposal takes.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gitstratum_core::{NodeId, SystemClock};
+use gitstratum_process::run_blocking_in_line;
+use gitstratum_store::MemoryEngine;
+use parking_lot::Mutex;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::testing::{LocalNetwork, Register, seed_elections};
+use crate::{Config, Group, GroupId, Host, HostOptions, families};
+
+const GROUP: GroupId = GroupId(9);
+const NODES: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
+const LINKS: [(NodeId, NodeId); 3] =
+    [(NODES[0], NODES[1]), (NODES[1], NODES[2]), (NODES[2], NODES[0])];
+/// For how long the network is bad.
+const BAD_FOR: Duration = Duration::from_secs(60);
+/// More terms than that in a minute are an election storm.
+const TERMS_MAX: u64 = 5;
+/// Within what somebody takes a proposal (P-A2).
+const TAKEN_WITHIN: Duration = Duration::from_secs(5);
+/// Within what a voter without a majority refuses (P-A8).
+const REFUSED_WITHIN: Duration = Duration::from_secs(2);
+const SEEDS: std::ops::Range<u64> = 0..2;
+/// One at a time: other tests beside these count in real time.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// Runs `test` on a thread of its own, where time goes on only when all wait.
+fn virtually<F: Future<Output = ()>>(seed: u64, test: impl FnOnce() -> F + Send + 'static) {
+    let _turn = TURN.lock();
+    let run = move || {
+        run_blocking_in_line();
+        seed_elections(seed);
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        runtime.enable_time().start_paused(true).build().unwrap().block_on(test());
+    };
+    std::thread::spawn(run).join().expect("because the test has not failed");
+}
+
+/// Three voters with the limits of the product.
+struct Three {
+    network: Arc<LocalNetwork>,
+    hosts: Vec<Arc<Host>>,
+    groups: Vec<Group<Register>>,
+}
+
+impl Three {
+    async fn start() -> Self {
+        let (network, mut hosts, mut groups) = (LocalNetwork::new(), Vec::new(), Vec::new());
+        for node in NODES {
+            let host = Host::start(HostOptions {
+                node,
+                engine: MemoryEngine::new(&families()),
+                network: network.from(node),
+                clock: SystemClock::new(),
+                config: Config::default(),
+            })
+            .unwrap();
+            network.join(node, &host);
+            groups.push(host.open(GROUP, Register::new()).await.unwrap());
+            hosts.push(host);
+        }
+        groups[0].initialize(&BTreeSet::from(NODES)).await.unwrap();
+        let three = Self { network, hosts, groups };
+        three.propose().await;
+        // All have heard of the leader.
+        sleep(Duration::from_secs(2)).await;
+        three
+    }
+
+    /// A proposal that somebody takes; how long that took.
+    async fn propose(&self) -> Duration {
+        let began = Instant::now();
+        let proposing = async {
+            loop {
+                for group in &self.groups {
+                    // As a caller that goes on with another voter: the command is idempotent.
+                    let tried = timeout(Duration::from_secs(1), group.propose("again")).await;
+                    if matches!(tried, Ok(Ok(_))) {
+                        return;
+                    }
+                }
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(TAKEN_WITHIN, proposing).await.expect("nobody takes a proposal");
+        began.elapsed()
+    }
+
+    fn term(&self) -> u64 {
+        self.groups.iter().map(|group| group.status().term).max().unwrap()
+    }
+
+    /// Proposes all the time while the network is as bad as `worsen` makes it; the elections.
+    async fn suffer(&self, worsen: impl Future<Output = ()>) -> u64 {
+        let before = self.term();
+        let working = async {
+            loop {
+                self.propose().await;
+                sleep(Duration::from_millis(500)).await;
+            }
+        };
+        tokio::select! {
+            () = worsen => {}
+            () = working => unreachable!("it goes on"),
+        }
+        self.term() - before
+    }
+
+    async fn stop(self) {
+        for host in &self.hosts {
+            host.shutdown().await;
+        }
+    }
+}
+
+/// A link that is there for a second and gone for the next.
+async fn flap(network: &LocalNetwork, ways: &[(NodeId, NodeId)]) {
+    let began = Instant::now();
+    while began.elapsed() < BAD_FOR {
+        ways.iter().for_each(|(from, to)| network.silence(*from, *to));
+        sleep(Duration::from_secs(1)).await;
+        ways.iter().for_each(|(from, to)| network.unsilence(*from, *to));
+        sleep(Duration::from_secs(1)).await;
+    }
+}
+
+#[test]
+fn bad_input_159_a_link_that_flaps_makes_no_election_storm() {
+    for seed in SEEDS {
+        virtually(seed, move || async move {
+            for (one, other) in LINKS {
+                for ways in [&[(one, other), (other, one)][..], &[(one, other)], &[(other, one)]] {
+                    let three = Three::start().await;
+                    let terms = three.suffer(flap(&three.network, ways)).await;
+                    assert!(terms <= TERMS_MAX, "seed {seed}, {ways:?}: {terms} terms");
+                    three.stop().await;
+                }
+            }
+        });
+    }
+}
+
+#[test]
+fn bad_input_159_a_way_that_stays_cut_makes_no_election_storm() {
+    for seed in SEEDS {
+        virtually(seed, move || async move {
+            for (one, other) in LINKS.into_iter().chain(LINKS.map(|(one, other)| (other, one))) {
+                let three = Three::start().await;
+                three.network.silence(one, other);
+                let terms = three.suffer(sleep(BAD_FOR)).await;
+                assert!(terms <= TERMS_MAX, "seed {seed}, {one} to {other}: {terms} terms");
+                three.stop().await;
+            }
+        });
+    }
+}
+
+#[test]
+fn bad_input_159_losses_of_5_percent_and_50_ms_stop_nobody() {
+    for seed in SEEDS {
+        virtually(seed, move || async move {
+            for (percent, round_trip) in [(5, 0), (0, 50), (5, 50)] {
+                let three = Three::start().await;
+                three.network.lose(percent, seed);
+                three.network.slow(Duration::from_millis(round_trip / 2));
+                let terms = three.suffer(sleep(BAD_FOR)).await;
+                assert!(terms <= TERMS_MAX, "seed {seed}: {percent} %, {round_trip} ms: {terms}");
+                three.stop().await;
+            }
+        });
+    }
+}
+
+/// An answer has to come within three quarters of a heartbeat. Beyond that nobody has a majority, each
+/// says so within 2 s (P-A8), and it is over when the network is well again. That elections are few
+/// meanwhile is not so: six a minute were seen.
+#[test]
+fn bad_input_159_p_a8_with_200_ms_between_nodes_all_is_refused_soon_and_comes_back() {
+    for seed in SEEDS {
+        virtually(seed, move || async move {
+            let three = Three::start().await;
+            three.network.slow(Duration::from_millis(100));
+            sleep(Duration::from_secs(5)).await;
+            let began = Instant::now();
+            while began.elapsed() < BAD_FOR {
+                for group in &three.groups {
+                    let asked = Instant::now();
+                    let read = group.read_barrier().await;
+                    assert!(read.is_err(), "seed {seed}: nobody can know that it leads");
+                    let took = asked.elapsed();
+                    assert!(took <= REFUSED_WITHIN, "seed {seed}: refused after {took:?}");
+                }
+                sleep(Duration::from_millis(200)).await;
+            }
+            three.network.slow(Duration::ZERO);
+            three.propose().await;
+            three.stop().await;
+        });
+    }
+}
