@@ -14,7 +14,7 @@ use tokio::runtime::{Handle, Id};
 
 use crate::clock::elapsed;
 use crate::events;
-use crate::workload::BACK;
+use crate::workload::{BACK, HELD, HELD_FOR};
 use crate::world::Draw;
 
 /// One push in so many does not simply arrive.
@@ -54,8 +54,14 @@ impl Late {
     }
 
     fn judge(&self, partition: PartitionId, request: &UpdateRefsRequest) -> Fate {
-        let is_return =
-            request.commands.iter().any(|command| command.name.starts_with(BACK.as_bytes()));
+        let is_of = |names: &str| {
+            request.commands.iter().any(|command| command.name.starts_with(names.as_bytes()))
+        };
+        if is_of(HELD) {
+            self.waiting.lock().push((elapsed() + HELD_FOR, partition, request.clone()));
+            return Fate::Silent;
+        }
+        let is_return = is_of(BACK);
         if self.draw.below(if is_return { EVERY_RETURN } else { EVERY }) > 0 {
             return Fate::Sent;
         }

@@ -101,6 +101,7 @@ impl World {
             ("returns", history.returns),
             ("runs", history.runs),
             ("dropped", history.dropped),
+            ("races", history.races),
             ("faults", faults as u64),
             ("leaders", self.leader_changes() as u64),
             ("changes", self.progress.lock().changes as u64),

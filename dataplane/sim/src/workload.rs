@@ -3,6 +3,7 @@
 mod chain;
 mod mixed;
 mod prober;
+mod race;
 mod returns;
 mod runs;
 
@@ -22,6 +23,7 @@ use crate::world::Draw;
 
 pub(crate) use chain::BRANCH;
 pub(crate) use mixed::{ATOMIC, SINGLE};
+pub(crate) use race::{HELD, HELD_FOR, Racer};
 pub(crate) use returns::BACK;
 pub(crate) use runs::Runner;
 
@@ -65,6 +67,8 @@ pub(crate) struct History {
     pub(crate) returns: u64,
     pub(crate) runs: u64,
     pub(crate) dropped: u64,
+    /// Drop runs that ended while a push was held back.
+    pub(crate) races: u64,
     /// What a client saw that must not be.
     pub(crate) broken: Option<Broken>,
 }

@@ -24,7 +24,7 @@ use crate::late::{self, Late};
 use crate::network::host;
 use crate::node::{Cluster, SimNode};
 use crate::operator::{self, Operator, Progress};
-use crate::workload::{History, Part, Runner, Worker};
+use crate::workload::{History, Part, Racer, Runner, Worker};
 
 const NODES: u8 = 3;
 /// Nodes that faults happen to: those that joined too.
@@ -201,6 +201,10 @@ impl World {
         let runner = self.runner(7)?;
         let over = Arc::clone(&is_over);
         self.sim.client("runner", async move { Ok(runner.run(over).await?) });
+        let worker = self.worker("racer", Part::Return, 9);
+        let racer = Racer { worker, runner: self.runner(10)? };
+        let over = Arc::clone(&is_over);
+        self.sim.client("racer", async move { Ok(racer.run(over).await?) });
         let operator = self.operator(5);
         let changes = operator::plan(&operator.draw, usize::from(NODES));
         self.sim.client("operator", async move { Ok(operator.run(begun, changes).await?) });
