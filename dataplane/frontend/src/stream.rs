@@ -1,8 +1,7 @@
 //! The outgoing pack: entries copied as they are stored, only what cannot be copied
-//! encoded (S25, S26). Memory is a few frames of a few segments and a batch of encoded
-//! objects, whatever the size of the pack.
+//! encoded (S25, S26). Memory is a frame and a batch of encoded objects, whatever the
+//! size of the pack.
 
-mod ahead;
 mod arrange;
 mod framed;
 mod send;

@@ -10,7 +10,6 @@ use gitstratum_git::pack::{Deflate, EntryKind, Header, PACK_HEADER_LEN, Writer};
 use gitstratum_git::part::Ordinal;
 
 use super::Framed;
-use super::ahead::read_ahead;
 use super::arrange::{Arrangement, Slot};
 use crate::Error;
 use crate::plan::{PackEntries, Selection};
@@ -70,7 +69,7 @@ async fn verbatim(
     out.write(&header).await.map_err(gone)?;
     let entries = pack.length - (PACK_HEADER_LEN + pack.trailer.len()) as u64;
     let span = PackSpan { offset: PACK_HEADER_LEN as u64, length: entries };
-    let mut pieces = read_ahead(reader, pack, vec![span]);
+    let mut pieces = reader.stream_pack(Arc::clone(pack), vec![span]);
     while let Some(piece) = pieces.next().await {
         out.write(&piece?.1).await.map_err(gone)?;
     }
@@ -196,7 +195,7 @@ impl Sending<'_> {
         let spans = copied
             .iter()
             .map(|record| PackSpan { offset: record.offset, length: record.packed_len });
-        let mut pieces = read_ahead(reader, &entries.pack, spans.collect());
+        let mut pieces = reader.stream_pack(Arc::clone(&entries.pack), spans.collect());
         let mut current: Option<(usize, Copying<'_>)> = None;
         while let Some(piece) = pieces.next().await {
             let (asked, bytes) = piece?;

@@ -10,6 +10,7 @@ mod http_login;
 mod listing;
 mod pool;
 mod raw;
+mod segments;
 mod service;
 mod ssh;
 mod ssh_hostile;
