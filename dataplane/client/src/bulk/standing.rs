@@ -66,6 +66,8 @@ mod tests {
 
     const NODE: NodeId = NodeId(1);
 
+    /// RV-S6, RV-C1, GS-FE-37: a failure opens the circuit, for twice as long each time; one try
+    /// when its time is over closes it.
     #[tokio::test(start_paused = true)]
     async fn a_node_that_fails_is_left_alone_for_longer_each_time() {
         let standings = Standings::default();

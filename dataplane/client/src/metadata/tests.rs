@@ -156,6 +156,7 @@ async fn without_a_hint_the_voters_are_asked_in_turn() {
     assert_eq!(world.calls(), [1, 2, 3]);
 }
 
+/// RV-C1, GS-FE-37: retries pause, and end.
 #[tokio::test(start_paused = true)]
 async fn voters_that_point_at_each_other_are_given_up() {
     let world = World::new([not_leading(Some(2)), not_leading(Some(1)), answered()]);
