@@ -17,7 +17,7 @@ use crate::Cli;
 /// Longest that a seed may take, on a machine that does other things too.
 const SEED_WITHIN: Duration = Duration::from_secs(240);
 /// Most memory of a seed, bytes.
-const SEED_BYTES_MAX: u64 = 1 << 30;
+const SEED_BYTES_MAX: u64 = 2 << 30;
 /// How often a process is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Bytes of a page, as `/proc` counts.
