@@ -151,7 +151,7 @@ impl Losses {
     async fn drop_unwanted(&self, segment: SegmentId) {
         let Ok(hold) = self.segments.hold(segment) else { return };
         let segments = Arc::clone(&self.segments);
-        let dropped = hold.blocking(move || segments.drop_aside(segment));
+        let dropped = hold.blocking(move || segments.forget_aside(segment));
         if let Err(error) = dropped.await {
             tracing::warn!(%segment, %error, "a damaged copy that nobody wants stays");
         }

@@ -25,7 +25,7 @@ pub(crate) use chain::BRANCH;
 pub(crate) use mixed::{ATOMIC, SINGLE};
 pub(crate) use race::{HELD, HELD_FOR, Racer};
 pub(crate) use returns::BACK;
-pub(crate) use runs::Runner;
+pub(crate) use runs::{RUN_WITHIN, Runner};
 
 /// Pause of a client between two operations, at most.
 const PAUSE_MAX_MILLIS: u64 = 100;

@@ -37,25 +37,21 @@ pub(crate) fn of_flows(nodes: usize) -> Result<Vec<(&'static str, Calls)>> {
     (0..COMMITS).try_for_each(commit)?;
     git.run(&source, &["push", "-q", &url, "main"])?;
     commit(COMMITS)?;
-    let mut flows = Vec::new();
-    let mut flow = |name, args: &[&str]| -> Result<()> {
-        flows.push((name, counted(&stratum, || git.run(home, args).map(drop))?));
-        Ok(())
+    let flow = |name, args: &[&str]| -> Result<_> {
+        Ok((name, counted(&stratum, || git.run(home, args).map(drop))?))
     };
     let (from, first, again) = (source.to_string_lossy().into_owned(), at("first"), at("again"));
-    flow("push of one commit", &["-C", &from, "push", "-q", &url, "main"])?;
-    flow("ls-remote", &["ls-remote", "-q", &url])?;
-    flow("clone, depth 1", &["clone", "-q", "--depth", "1", &url, &at("shallow")])?;
-    flow("clone", &["clone", "-q", &url, &first])?;
-    flow("clone again", &["clone", "-q", &url, &again])?;
-    flow("fetch of nothing new", &["-C", &first, "fetch", "-q"])?;
+    let mut flows = vec![
+        flow("push of one commit", &["-C", &from, "push", "-q", &url, "main"])?,
+        flow("ls-remote", &["ls-remote", "-q", &url])?,
+        flow("clone, depth 1", &["clone", "-q", "--depth", "1", &url, &at("shallow")])?,
+        flow("clone", &["clone", "-q", &url, &first])?,
+        flow("clone again", &["clone", "-q", &url, &again])?,
+        flow("fetch of nothing new", &["-C", &first, "fetch", "-q"])?,
+    ];
     commit(COMMITS + 1)?;
     git.run(&source, &["push", "-q", &url, "main"])?;
-    let mut flow = |name, args: &[&str]| -> Result<()> {
-        flows.push((name, counted(&stratum, || git.run(home, args).map(drop))?));
-        Ok(())
-    };
-    flow("fetch of one commit", &["-C", &first, "fetch", "-q"])?;
+    flows.push(flow("fetch of one commit", &["-C", &first, "fetch", "-q"])?);
     stratum.stop()?;
     Ok(flows)
 }

@@ -6,6 +6,7 @@ use gitstratum_client::audit::{Granted, Shares};
 use gitstratum_consensus::{Group, Host, LogIndex, ProposeError, Role};
 use gitstratum_core::{Clock, Entropy};
 use gitstratum_identity::{Authority, Dialer};
+use gitstratum_process::failpoint;
 use gitstratum_state::command::{Change, Command, Origin, RecordRefusal};
 use gitstratum_state::{Outcome, Preview, Refusal, State};
 use tokio::sync::{Semaphore, watch};
@@ -18,7 +19,6 @@ use crate::fleet::Fleet;
 use crate::machine::Machine;
 use crate::metric_names::ControlMetrics;
 use crate::recovery::Loss;
-use gitstratum_process::failpoint;
 
 /// How often a proposal whose outcome is unknown is sent again. It carries its request id,
 /// so it is applied once at most.

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use gitstratum_core::NodeId;
+use gitstratum_process::failpoint;
 use openraft::async_runtime::watch::WatchReceiver as _;
 
 use super::showing::{Begun, show_all};
@@ -16,7 +17,6 @@ use crate::id::GroupId;
 use crate::machine::StateMachine;
 use crate::peer::Peers;
 use crate::wire;
-use gitstratum_process::failpoint;
 use wire::{Answer, Ask};
 
 /// Longest wait for what a peer knows, and until it has noted a start.

@@ -108,25 +108,26 @@ impl Segments {
         Ok(self.record(segment)?.is_some_and(|record| record.pulled > 0))
     }
 
-    /// Removes what was put aside for `segment`, now that there is a sound copy or nobody wants
-    /// one, and then what is known of it too. Blocking.
+    /// Removes what was put aside for `segment`, now that there is a sound copy. Blocking.
     pub(crate) fn drop_aside(&self, segment: SegmentId) -> Result<(), Error> {
         let aside = self.aside(segment);
         if self.deps.files.metadata(&aside)?.is_some() {
             self.deps.files.remove(&aside)?;
         }
-        if !self.is_here(segment)? {
+        Ok(())
+    }
+
+    /// Removes what was put aside for `segment`, of which nobody wants a copy here, and what is known
+    /// of it, unless there is a copy all the same. The record goes first: without it the file
+    /// is found at the next start, a record alone by nobody. Blocking.
+    pub(crate) fn forget_aside(&self, segment: SegmentId) -> Result<(), Error> {
+        let has_row = self.deps.engine.get(INLINE, &segment.0)?.is_some();
+        if !has_row && self.deps.files.metadata(&self.path(segment))?.is_none() {
             let mut batch = Batch::new();
             batch.delete(RECORDS, segment.0.to_vec());
             self.deps.engine.write(batch, Durability::Buffered)?;
         }
-        Ok(())
-    }
-
-    /// Whether bytes of it are here, sound or not. Blocking.
-    fn is_here(&self, segment: SegmentId) -> Result<bool, Error> {
-        let has_row = self.deps.engine.get(INLINE, &segment.0)?.is_some();
-        Ok(has_row || self.deps.files.metadata(&self.path(segment))?.is_some())
+        self.drop_aside(segment)
     }
 
     /// Takes a damaged copy out of what is served, and keeps its bytes. Blocking.

@@ -127,8 +127,11 @@ pub(super) struct Change<'a> {
 fn judge(seen: &mut Seen, group: u64, change: &Change<'_>) -> Result<(), Broken> {
     for (key, value) in &change.after.changes {
         let Some(value) = value else {
-            let before = change.before_row(key).filter(|_| key.first() == Some(&UNLISTED));
-            before.map_or(Ok(()), |row| seen.readers.purged(group, &row))?;
+            if key.first() == Some(&UNLISTED)
+                && let Some(before) = change.before_row(key)
+            {
+                seen.readers.purged(group, &before)?;
+            }
             continue;
         };
         match key.first() {

@@ -23,7 +23,7 @@ use crate::world::Draw;
 const PAUSE_MAX_MILLIS: u64 = 3_000;
 /// Longest wait for what a run says next, and for the end of one that is not broken off.
 const WORD_WITHIN: Duration = Duration::from_secs(25);
-const RUN_WITHIN: Duration = Duration::from_secs(30);
+pub(crate) const RUN_WITHIN: Duration = Duration::from_secs(30);
 /// One run in so many is broken off by whoever asked for it.
 const BROKEN_OFF_EVERY: u64 = 5;
 

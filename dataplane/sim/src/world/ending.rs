@@ -7,15 +7,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use bytes::Bytes;
 use gitstratum_core::{NodeId, ObjectId, PartitionId};
+use gitstratum_proto::metadata::v1::PartitionStatus;
 use gitstratum_proto::object::v1::RunKind;
 use parking_lot::Mutex;
 
-use super::{LIVENESS, World};
+use super::{LIVENESS, Place, World};
 use crate::checks::{self, Broken, Cloned};
 use crate::events;
 use crate::git::{Fetched, Refs};
-use crate::workload::{ATOMIC, BRANCH, Part, SINGLE, Worker};
+use crate::workload::{ATOMIC, BRANCH, Part, RUN_WITHIN, SINGLE, Worker};
 
 /// Within this after the last fault every push succeeds again.
 const BACK_WITHIN: Duration = Duration::from_secs(30);
@@ -29,7 +31,6 @@ const LOOK_AFTER: Duration = Duration::from_millis(500);
 /// Within this the last runs are made, and within that all is gone that they replaced.
 const RUNS_WITHIN: Duration = Duration::from_secs(60);
 const GIVEN_BACK_WITHIN: Duration = Duration::from_secs(60);
-const RUN_WITHIN: Duration = Duration::from_secs(30);
 /// Copies of a segment.
 const COPIES: usize = 3;
 
@@ -45,7 +46,7 @@ impl World {
         self.judge_history()?;
         back?;
         let tip = self.read_everywhere("reader")?;
-        self.converge()?;
+        self.until_none(COPIED_WITHIN, |world| world.differing().and_then(|()| world.lacking()))?;
         checks::chain(&self.history.lock(), tip)?;
         self.judge_history()?;
         self.give_back()?;
@@ -70,13 +71,22 @@ impl World {
             tells.store(true, Ordering::SeqCst);
             Ok(())
         });
-        let until = self.sim.elapsed() + RUNS_WITHIN;
-        while !done.load(Ordering::SeqCst) {
-            self.step()?;
-            let words = || format!("a drop run and a compaction: not within {RUNS_WITHIN:?}");
-            ensure!(self.sim.elapsed() < until, Broken::new(LIVENESS, words()));
-        }
-        let until = self.sim.elapsed() + GIVEN_BACK_WITHIN;
+        let is_done = || done.load(Ordering::SeqCst);
+        let late = format!("a drop run and a compaction: not within {RUNS_WITHIN:?}");
+        self.until_none(RUNS_WITHIN, |_| match is_done() {
+            true => Ok(()),
+            false => Err(Broken::new(LIVENESS, late.clone())),
+        })?;
+        self.until_none(GIVEN_BACK_WITHIN, Self::surplus)
+    }
+
+    /// Goes on until what `broken` looks for is mended.
+    fn until_none(
+        &mut self,
+        within: Duration,
+        broken: impl Fn(&Self) -> Result<(), Broken>,
+    ) -> Result<()> {
+        let until = self.sim.elapsed() + within;
         let mut next = self.sim.elapsed();
         loop {
             self.step()?;
@@ -84,21 +94,28 @@ impl World {
                 continue;
             }
             next += LOOK_AFTER;
-            let Err(broken) = self.surplus() else { return Ok(()) };
+            let Err(broken) = broken(self) else { return Ok(()) };
             ensure!(self.sim.elapsed() < until, broken);
         }
+    }
+
+    fn place(&self, id: NodeId) -> Option<&Place> {
+        self.places.iter().find(|place| place.node.id == id)
+    }
+
+    /// The rows of each partition, as its leader has them.
+    fn leader_rows(&self) -> impl Iterator<Item = (Bytes, Bytes)> {
+        let of = |(number, status): (u32, PartitionStatus)| {
+            let leader = self.place(NodeId(status.leader))?;
+            checks::groups(leader.node.disk.state()).remove(&PartitionId(number))
+        };
+        self.cluster.statuses().into_iter().filter_map(of).flatten()
     }
 
     /// Whether a node still has what nobody lists.
     fn surplus(&self) -> Result<(), Broken> {
         let there = self.nodes.lock().clone();
-        let of = |id: NodeId| self.places.iter().find(|place| place.node.id == id);
-        let mut rows = Vec::new();
-        for (number, status) in self.cluster.statuses() {
-            let Some(leader) = of(NodeId(status.leader)) else { continue };
-            let mut groups = checks::groups(leader.node.disk.state());
-            rows.extend(groups.remove(&PartitionId(number)).unwrap_or_default());
-        }
+        let rows: Vec<_> = self.leader_rows().collect();
         for place in self.places.iter().filter(|place| there.contains(&place.node.id)) {
             let surplus = checks::surplus(&rows, place.node.disk.segments());
             if let Some(segment) = surplus.first() {
@@ -121,21 +138,28 @@ impl World {
         Ok(())
     }
 
-    /// The tip of the branch; all frontends show the same refs, and give all that they reach. A
-    /// push that came late may lie between two of them, once or twice.
+    /// The tip of the branch; all frontends show the same refs, and give all that they reach. Only
+    /// where a push that came late changed them meanwhile may they differ, and are read again.
     fn read_everywhere(&mut self, reader: &str) -> Result<Option<ObjectId>> {
-        let until = self.sim.elapsed() + BACK_WITHIN;
-        for round in 0.. {
+        let (mut round, until) = (0, self.sim.elapsed() + BACK_WITHIN);
+        loop {
+            let before = self.repositories();
             let found = self.read_each(&format!("{reader}-{round}"))?;
             let mut shown = found.values();
             let first = shown.next().cloned().unwrap_or_default();
             if shown.all(|refs| *refs == first) {
                 return Ok(first.get(BRANCH).copied());
             }
+            let has_changed = before != self.repositories() && self.sim.elapsed() < until;
             let words = || format!("frontends show different refs: {found:?}");
-            ensure!(self.sim.elapsed() < until, Broken::new("frontends-show-the-same", words()));
+            ensure!(has_changed, Broken::new("frontends-show-the-same", words()));
+            round += 1;
         }
-        Ok(None)
+    }
+
+    /// The records of all repositories, which every change of a ref changes.
+    fn repositories(&self) -> BTreeMap<Bytes, Bytes> {
+        self.leader_rows().filter(|(key, _)| key.first() == Some(&b'R')).collect()
     }
 
     /// The refs as each frontend shows them.
@@ -167,21 +191,6 @@ impl World {
         Ok(found)
     }
 
-    /// Waits until replicas are equal and every copy is there.
-    fn converge(&mut self) -> Result<()> {
-        let until = self.sim.elapsed() + COPIED_WITHIN;
-        let mut next = self.sim.elapsed();
-        loop {
-            self.step()?;
-            if self.sim.elapsed() < next {
-                continue;
-            }
-            next += LOOK_AFTER;
-            let Err(broken) = self.differing().and_then(|()| self.lacking()) else { return Ok(()) };
-            ensure!(self.sim.elapsed() < until, broken);
-        }
-    }
-
     /// Whether voters of a partition differ in their state (S14).
     fn differing(&self) -> Result<(), Broken> {
         let replicas = self.places.iter().map(|place| (place.node.id, place.node.disk.state()));
@@ -200,19 +209,12 @@ impl World {
 
     /// Whether a listed segment has too few copies.
     fn lacking(&self) -> Result<(), Broken> {
-        let of = |id: NodeId| self.places.iter().find(|place| place.node.id == id);
-        let durable = |id: NodeId, segment| Some(of(id)?.node.disk.durable(segment)?.len() as u64);
-        for (number, status) in self.cluster.statuses() {
-            let Some(leader) = of(NodeId(status.leader)) else { continue };
-            let mut groups = checks::groups(leader.node.disk.state());
-            let rows = groups.remove(&PartitionId(number)).unwrap_or_default();
-            let lacking = checks::lacking(&rows, COPIES, durable);
-            if let Some((segment, what)) = lacking.first_key_value() {
-                let what = format!("{} segments, among them {segment}: {what}", lacking.len());
-                return Err(Broken::new("every-segment-has-all-its-copies", what));
-            }
-        }
-        Ok(())
+        let durable = |id, segment| Some(self.place(id)?.node.disk.durable(segment)?.len() as u64);
+        let rows: Vec<_> = self.leader_rows().collect();
+        let lacking = checks::lacking(&rows, COPIES, durable);
+        let Some((segment, what)) = lacking.first_key_value() else { return Ok(()) };
+        let what = format!("{} segments, among them {segment}: {what}", lacking.len());
+        Err(Broken::new("every-segment-has-all-its-copies", what))
     }
 }
 

@@ -2,9 +2,9 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use gitstratum_process::failpoint;
 
 use super::{Attempt, Error, Files, Permissions};
-use gitstratum_process::failpoint;
 
 /// Puts `bytes` at `path` so that a crash at any moment leaves the old content or the
 /// new one, whole: a temporary file, fsync, rename, fsync of the directory (RV-M2).
