@@ -30,6 +30,7 @@ impl World {
                 self.begin(next, now);
             }
             self.end_those_over(now);
+            self.wipe(now);
             self.step()?;
         }
         self.end_those_over(Duration::MAX);
@@ -45,9 +46,12 @@ impl World {
 
     fn begin(&mut self, planned: &Planned, now: Duration) {
         events::story(|| planned.to_string());
-        *self.happened.entry(planned.fault.kind()).or_default() += 1;
         let until = now + planned.lasts;
         let Some(fault) = planned.fault.among(self.places.len()) else { return };
+        if let Fault::Wipe(node) = fault {
+            return self.want_wipe(node, planned.lasts, now);
+        }
+        *self.happened.entry(planned.fault.kind()).or_default() += 1;
         let name = |index: usize| self.places[index].name.clone();
         match fault {
             Fault::Kill(node) => return self.stop(node, End::Kill, until),
@@ -57,6 +61,7 @@ impl World {
                     .for_each(|node| self.stop(node, End::PowerCut, until));
             }
             Fault::Damage(node, count) => return self.damage(node, count, until),
+            Fault::Wipe(_) => return,
             Fault::Pause(node) => {
                 let runtime = *self.places[node].node.runtime.lock();
                 runtime.into_iter().for_each(pause);
@@ -100,11 +105,13 @@ impl World {
     /// Bits of segments rot while their node is down. No segment loses more than one copy.
     fn damage(&mut self, node: usize, count: usize, until: Duration) {
         self.stop(node, End::Kill, until);
+        // Of what a lost disk had, one copy may be all that is left.
+        let count = if self.wiping.is_done() { 0 } else { count };
         for _ in 0..count {
             let at = self.draw.index(1 << 20);
             let Some(segment) = self.watch.take_to_damage(at) else { return };
-            let was_there = self.places[node].node.disk.damage(segment, self.draw.index(1 << 20));
-            events::story(|| format!("a bit of segment {segment} flips: {was_there}"));
+            let how = self.places[node].node.disk.damage(segment, self.draw.index(1 << 20));
+            events::story(|| format!("of segment {segment}: {how:?}"));
         }
     }
 
@@ -150,6 +157,7 @@ impl World {
             | Fault::PowerCut(_)
             | Fault::PowerCutAll
             | Fault::Damage(..)
+            | Fault::Wipe(_)
             | Fault::FailSync(..)
             | Fault::Swizzle(_)
             | Fault::Night(_) => {}
