@@ -72,6 +72,21 @@ impl Fault {
         }
     }
 
+    /// Whether `other` is wrong in the same place as this.
+    pub(crate) fn has_place_of(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Pause(one), Self::Pause(other))
+            | (Self::SlowDisk(one, _), Self::SlowDisk(other, _))
+            | (Self::ClockJump(one, _), Self::ClockJump(other, _))
+            | (Self::Drift(one, _), Self::Drift(other, _)) => one == other,
+            (Self::SlowLink(a, b, _), Self::SlowLink(c, d, _)) => {
+                (a, b) == (c, d) || (a, b) == (d, c)
+            }
+            (Self::ControlAway, Self::ControlAway) => true,
+            _ => false,
+        }
+    }
+
     /// The same among `count` nodes; none when it needs two and names one.
     pub(crate) fn among(&self, count: usize) -> Option<Self> {
         let of = |node: usize| node % count;

@@ -1,6 +1,7 @@
 //! One run: nodes, clients, faults, and the verdict.
 
 mod ending;
+mod links;
 mod suffering;
 mod wiping;
 
@@ -27,6 +28,7 @@ use crate::network::host;
 use crate::node::{Cluster, SimNode};
 use crate::operator::{self, Operator, Progress};
 use crate::workload::{History, Part, Racer, Runner, Worker};
+use links::Link;
 use wiping::Wiping;
 
 const NODES: u8 = 3;
@@ -118,6 +120,8 @@ pub(crate) struct World {
     pub(crate) happened: BTreeMap<&'static str, usize>,
     /// Faults under way and when they end.
     under_way: Vec<(Duration, Fault)>,
+    /// How they left the links between places.
+    links: BTreeMap<(usize, usize), Link>,
     /// The disk that is to be lost, and the one that was.
     wiping: Wiping,
     spools: tempfile::TempDir,
@@ -156,6 +160,7 @@ impl World {
             nodes: Arc::default(),
             happened: BTreeMap::new(),
             under_way: Vec::new(),
+            links: BTreeMap::new(),
             wiping: Wiping::default(),
             spools,
             inline_bytes_max: INLINE_BYTES[Draw::new(seed, INLINE).index(INLINE_BYTES.len())],
