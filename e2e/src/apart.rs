@@ -2,7 +2,7 @@
 //! with an address of its own, so that any way between two of them can be cut.
 //!
 //! Cutting is one way: what the first sends to the second goes to a hardware address that nobody
-//! has. Nothing tells the sender, as with a broken cable.
+//! has. Nothing tells the sender, as with a broken cable. A narrow link swallows large packets only.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -18,6 +18,9 @@ use crate::stratum::{Endpoint, Options, Stratum, program};
 
 /// Nodes of the cluster.
 const NODES: usize = 3;
+/// The largest packet of a link, in bytes, and of one that swallows what is larger.
+const PACKET_BYTES: &str = "1500";
+const NARROW_BYTES: &str = "600";
 /// A hardware address that no machine has.
 const NOBODY: &str = "02:00:00:00:00:ee";
 /// Longest wait until a node says where it is found.
@@ -106,11 +109,20 @@ impl Apart {
         self.net.cut(from % NODES, to % NODES)
     }
 
-    /// Mends every cut.
+    /// From now on large packets from and to a node are lost, small ones pass, and nobody is told.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn narrow(&self, index: usize) -> Result<()> {
+        self.net.set_packets(index % NODES, NARROW_BYTES)
+    }
+
+    /// Mends every cut, and every link that is narrow.
     ///
     /// # Errors
     /// When the system refuses.
     pub fn mend(&self) -> Result<()> {
+        (0..NODES).try_for_each(|index| self.net.set_packets(index, PACKET_BYTES))?;
         self.net.mend()
     }
 }
@@ -222,7 +234,8 @@ impl Net {
             ip(&[&["-n", &switch, "link", "add", &port][..], &peer[..]].concat())?;
             ip(&["-n", &switch, "link", "set", &port, "master", "br0", "up"])?;
             ip(&["-n", &node, "addr", "add", &format!("{}/24", host(index)), "dev", "eth0"])?;
-            ip(&["-n", &node, "link", "set", "eth0", "up"])?;
+            // Each packet by itself: several that are handed over as one fit through anything.
+            ip(&["-n", &node, "link", "set", "eth0", "gso_max_segs", "1", "up"])?;
             ip(&["-n", &node, "link", "set", "lo", "up"])?;
         }
         let switch = File::open(format!("/run/netns/{switch}"))?;
@@ -244,6 +257,12 @@ impl Net {
     fn cut(&self, from: usize, to: usize) -> Result<()> {
         let (node, to) = (self.node(from), host(to));
         ip(&["-n", &node, "neigh", "replace", &to, "lladdr", NOBODY, "dev", "eth0"])
+    }
+
+    /// The largest packet that passes between a node and the switch.
+    fn set_packets(&self, index: usize, bytes: &str) -> Result<()> {
+        let port = format!("port{index}");
+        ip(&["-n", &self.switch(), "link", "set", &port, "mtu", bytes])
     }
 
     fn mend(&self) -> Result<()> {

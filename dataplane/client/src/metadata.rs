@@ -2,9 +2,11 @@
 //! deadline, and what may be tried again is.
 
 mod claims;
+mod error;
 mod leaders;
 mod lists;
 mod reach;
+mod readers;
 #[cfg(feature = "test-util")]
 pub mod tap;
 
@@ -26,7 +28,10 @@ use tonic::{Request, Status, Streaming};
 
 use crate::cluster::Feed;
 use crate::grpc::{self, Channel};
+pub use error::Error;
+use error::has_no_quorum;
 use reach::Probe;
+use readers::Readers;
 
 /// Response metadata in which a voter that is not the leader names the leader.
 pub const LEADER_HEADER: &str = "gs-leader";
@@ -53,72 +58,26 @@ const STATUS_WITHIN: Duration = Duration::from_secs(2);
 struct Limit {
     /// Longest wait for one try.
     deadline: Duration,
-    /// Every voter can answer: it is a read (S27).
-    any_voter: bool,
+    /// Who can answer.
+    by: By,
 }
 
-const READ: Limit = Limit { deadline: Duration::from_secs(10), any_voter: true };
-const PLAN: Limit = Limit { deadline: Duration::from_secs(60), any_voter: false };
-const SESSION: Limit = Limit { deadline: Duration::from_secs(10), any_voter: false };
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum By {
+    Leader,
+    /// Every voter: it is a read (S27).
+    AnyVoter,
+    /// The same; one that is slow is asked of another beside.
+    AnyVoters,
+}
+
+const READ: Limit = Limit { deadline: Duration::from_secs(10), by: By::AnyVoters };
+const PLAN: Limit = Limit { deadline: Duration::from_secs(60), by: By::AnyVoter };
+const USE: Limit = Limit { deadline: Duration::from_secs(60), by: By::Leader };
+const SESSION: Limit = Limit { deadline: Duration::from_secs(10), by: By::Leader };
 /// The partition reads all its manifests for an answer now and then.
-const INVENTORY: Limit = Limit { deadline: Duration::from_secs(20), any_voter: false };
-const UPDATE: Limit = Limit { deadline: Duration::from_secs(60), any_voter: false };
-
-/// Why a call to a partition failed.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The layout names no voter for it.
-    #[error("partition {partition} has no voters in the layout")]
-    NoVoters {
-        /// The partition.
-        partition: PartitionId,
-    },
-    /// No answer in time.
-    #[error("partition {partition} did not answer in time")]
-    Deadline {
-        /// The partition.
-        partition: PartitionId,
-    },
-    /// A majority of its voters is out of reach (P-A8).
-    #[error("partition {partition}: a majority of its voters is out of reach")]
-    NoQuorum {
-        /// The partition.
-        partition: PartitionId,
-    },
-    /// The partition refused.
-    #[error("partition {partition}: {}", status.message())]
-    Refused {
-        /// The partition.
-        partition: PartitionId,
-        /// Its answer.
-        status: Box<Status>,
-    },
-}
-
-impl Error {
-    /// What kind of failure it is.
-    pub fn kind(&self) -> ErrorKind {
-        match self {
-            Self::NoVoters { .. } | Self::Deadline { .. } | Self::NoQuorum { .. } => {
-                ErrorKind::Unavailable
-            }
-            Self::Refused { status, .. } => grpc::kind(status),
-        }
-    }
-
-    fn is_of_quorum(&self) -> bool {
-        matches!(self, Self::Refused { status, .. } if has_no_quorum(status))
-    }
-
-    fn leader_hint(&self) -> Option<NodeId> {
-        let Self::Refused { status, .. } = self else { return None };
-        NodeId::parse(status.metadata().get(LEADER_HEADER)?.to_str().ok()?)
-    }
-}
-
-fn has_no_quorum(status: &Status) -> bool {
-    status.metadata().contains_key(QUORUM_HEADER)
-}
+const INVENTORY: Limit = Limit { deadline: Duration::from_secs(20), by: By::Leader };
+const UPDATE: Limit = Limit { deadline: Duration::from_secs(60), by: By::Leader };
 
 /// Channels to the metadata service of every node, and the last known leaders.
 #[derive(Clone)]
@@ -131,6 +90,7 @@ struct Inner {
     feed: Feed,
     channels: Mutex<BTreeMap<NodeId, Channel>>,
     leaders: Mutex<BTreeMap<PartitionId, NodeId>>,
+    readers: Readers,
     probes: Mutex<BTreeMap<PartitionId, Weak<Probe>>>,
 }
 
@@ -150,6 +110,7 @@ impl Partitions {
             feed,
             channels: Mutex::new(BTreeMap::new()),
             leaders: Mutex::new(BTreeMap::new()),
+            readers: Readers::default(),
             probes: Mutex::new(BTreeMap::new()),
         };
         Self { inner: Arc::new(inner) }
@@ -317,7 +278,7 @@ impl Partitions {
         partition: PartitionId,
         request: wire::ShowNodeUseRequest,
     ) -> Result<wire::ShowNodeUseResponse, Error> {
-        self.call(partition, PLAN, request, |mut client, request| async move {
+        self.call(partition, USE, request, |mut client, request| async move {
             client.show_node_use(request).await
         })
         .await
@@ -434,12 +395,22 @@ impl Partitions {
         let (began, mut pause, mut tries) = (Instant::now(), PAUSE_FIRST, 0);
         let (mut silent, mut asked) = (BTreeSet::new(), FuturesUnordered::new());
         loop {
-            let node = self.leader_node(partition).ok_or(Error::NoVoters { partition })?;
+            let node = match limit.by {
+                By::Leader => self.leader_node(partition),
+                By::AnyVoter | By::AnyVoters => self.reader(partition, &silent),
+            };
+            let node = node.ok_or(Error::NoVoters { partition })?;
             // A read that is slow is asked once of each voter, never twice of one.
-            let may_hedge = limit.any_voter && asked.len() + 1 < self.voters(partition).len();
+            let may_hedge =
+                limit.by == By::AnyVoters && asked.len() + 1 < self.voters(partition).len();
+            let under_way = self.inner.readers.begin(node);
             let sent = send(self.client(node), Request::new(request.clone()));
             let sent = tokio::time::timeout(limit.deadline, sent);
-            asked.push(async move { (node, sent.await) });
+            asked.push(async move {
+                let sent = sent.await;
+                drop(under_way);
+                (node, sent)
+            });
             tries += 1;
             let (node, sent) = tokio::select! {
                 biased;

@@ -5,6 +5,8 @@ use std::time::Duration;
 pub struct Config {
     /// Time between two heartbeats of a leader.
     pub heartbeat_interval: Duration,
+    /// Longest wait for a follower's answer to a heartbeat: with longer round trips nobody can lead.
+    pub answer_timeout: Duration,
     /// Shortest silence of a leader after which a follower stands for election.
     pub election_timeout_min: Duration,
     /// Longest such silence; each follower draws its own in between. Also a leader's
@@ -39,6 +41,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             heartbeat_interval: Duration::from_millis(100),
+            answer_timeout: Duration::from_millis(300),
             election_timeout_min: Duration::from_millis(350),
             election_timeout_max: Duration::from_millis(650),
             quorum_silence_max: Duration::from_millis(1_400),
@@ -80,6 +83,17 @@ impl Config {
                 self.heartbeat_interval < self.election_timeout_min,
                 "heartbeat_interval",
                 "below election_timeout_min",
+            ),
+            (
+                // The next heartbeat waits for the last one's answer.
+                self.answer_timeout < self.election_timeout_min,
+                "answer_timeout",
+                "below election_timeout_min",
+            ),
+            (
+                self.heartbeat_interval <= self.answer_timeout,
+                "answer_timeout",
+                "at least heartbeat_interval",
             ),
             (
                 self.election_timeout_min < self.election_timeout_max,

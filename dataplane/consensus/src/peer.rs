@@ -29,6 +29,15 @@ pub(crate) use serve::{Member, Served};
 
 type Failed = RPCError<Types>;
 
+/// What a network carries at least: entries that take longer are sent in vain.
+const BYTES_PER_SECOND: u32 = 8 << 20;
+
+/// How long a message may be on its way for its size.
+fn time_of(bytes: usize) -> Duration {
+    let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+    Duration::from_secs(1).mul_f64(f64::from(bytes) / f64::from(BYTES_PER_SECOND))
+}
+
 /// Makes [`Peer`]s.
 #[derive(Clone)]
 pub(crate) struct Peers {
@@ -54,7 +63,8 @@ impl Peers {
         metrics.membership_config.voter_ids().find(|id| node_of(metrics, *id) == node)
     }
 
-    /// Asks `target`, whichever replica it has, and waits up to `within` for its answer.
+    /// Asks `target`, whichever replica it has, and waits up to `within` for its answer, and longer
+    /// for a large message.
     pub(crate) async fn ask(
         &self,
         target: NodeId,
@@ -72,7 +82,9 @@ impl Peers {
     ) -> Result<Answer, NetworkError> {
         let (group, from, to) = (self.group.0, self.node.0, target.0);
         let request = wire::Request { group, from, to, ask: Some(ask), to_replica };
-        let sent = self.network.send(self.group, target, request.encode_to_vec().into());
+        let message = Bytes::from(request.encode_to_vec());
+        let within = within + time_of(message.len());
+        let sent = self.network.send(self.group, target, message);
         let answered = tokio::time::timeout(within, sent)
             .await
             .map_err(|_| NetworkError::Lost(format!("no answer within {within:?}")))??;
@@ -103,8 +115,11 @@ pub(crate) struct Peer {
 
 impl Peer {
     async fn ask(&self, ask: Ask, option: &RPCOption) -> Result<Answer, Failed> {
-        let asked = self.peers.ask_replica((self.target, self.replica), ask, option.soft_ttl());
-        match asked.await {
+        self.ask_within(ask, option.soft_ttl()).await
+    }
+
+    async fn ask_within(&self, ask: Ask, within: Duration) -> Result<Answer, Failed> {
+        match self.peers.ask_replica((self.target, self.replica), ask, within).await {
             Ok(answer) => Ok(answer),
             Err(NetworkError::Unreachable(why)) => Err(Unreachable::from_string(why).into()),
             Err(NetworkError::Lost(why)) => Err(Lost::from_string(why).into()),
@@ -188,7 +203,7 @@ impl RaftNetworkV2<Types> for Peer {
         rpc: AppendEntriesRequest<Types>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<Types>, Failed> {
-        match self.ask(append_ask(rpc), &option).await? {
+        match self.ask_within(append_ask(rpc), option.hard_ttl()).await? {
             Answer::Append(answer) => Ok(match answer {
                 wire::AppendAnswer { higher_vote: Some(vote), .. } => {
                     AppendEntriesResponse::HigherVote(vote.into())

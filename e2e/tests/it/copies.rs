@@ -110,14 +110,22 @@ fn push_without(three: &mut Three, victim: usize, away: Away) -> Result<()> {
         Away::Stopped => {
             let lacking = missing(three)?;
             ensure!(lacking > 0, "status does not tell what is missing");
-            three.stratum.cli(&["node", "start", &id]).map(drop)
+            let waited = three.stratum.try_cli(&["status", "--wait", "--timeout", "3"])?;
+            let is_told = waited.err.contains("not all in place within 3 s");
+            ensure!(waited.code == 1 && is_told, "{}{}", waited.out, waited.err);
+            three.stratum.cli(&["node", "start", &id])?;
+            // RV-H4: ALL.
+            three.stratum.cli(&["status", "--wait", "--timeout", "120"])?;
+            ensure!(missing(three)? == 0, "what was waited for is not so");
+            Ok(())
         }
     }
 }
 
 /// GS-OB-05, GS-OB-35: pushes go on without the node, and the copies that it missed are made: it
 /// is printed within what time.
-/// RV-H3: two of three nodes serve and take pushes, and `status` tells what lacks copies.
+/// RV-H3: two of three nodes serve and take pushes, and `status` tells what lacks copies. RV-H4: who
+/// needs all of them waits for it.
 #[test]
 fn s18_s21_a_node_that_was_away_has_all_segments_within_60_s_of_its_return() -> Result<()> {
     let mut three = Three::start()?;

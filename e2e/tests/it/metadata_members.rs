@@ -35,7 +35,7 @@ fn votes(stratum: &Stratum) -> Result<BTreeMap<String, usize>> {
 
 /// Waits until these nodes and no others vote, each in as many partitions as the others, or one
 /// more.
-fn wait_for_voters(stratum: &Stratum, wanted: &[&str]) -> Result<Duration> {
+pub(crate) fn wait_for_voters(stratum: &Stratum, wanted: &[&str]) -> Result<Duration> {
     let wanted: BTreeSet<&str> = wanted.iter().copied().collect();
     wait("the votes are spread", || {
         let votes = votes(stratum)?;
@@ -49,7 +49,7 @@ fn wait_for_voters(stratum: &Stratum, wanted: &[&str]) -> Result<Duration> {
 }
 
 /// What is known of the nodes and their votes, and what they have said of them.
-fn told(three: &Three, joined: &[&Member]) -> String {
+pub(crate) fn told(three: &Three, joined: &[&Member]) -> String {
     let ask = |words: &[&str]| {
         three.stratum.try_cli(words).map(|ran| ran.out + &ran.err).unwrap_or_default()
     };

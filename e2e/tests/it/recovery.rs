@@ -6,9 +6,11 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use gitstratum_e2e::{Git, now};
+use gitstratum_e2e::{Git, Member, now};
 use serde_json::Value;
 
+use crate::members::check;
+use crate::metadata_members::wait_for_voters;
 use crate::three_nodes::{Three, beside_others};
 use crate::work::{commit, create};
 
@@ -167,4 +169,36 @@ fn after(three: &mut Three, eva: &Eva, before: &Value) -> Result<()> {
     ensure!(eva.push(three, "revoked").is_err(), "a revoked token is still good");
     let git = three.stratum.git();
     git.run(&three.source, &["reset", "-q", "--hard", "HEAD~1"]).map(drop)
+}
+
+/// Partitions have moved to a node that joined, and away from a founder: what is recovered is where they
+/// are, not where they began.
+#[test]
+fn s45_s39_voters_that_have_moved_are_where_they_were_after_a_recovery() -> Result<()> {
+    let mut three = Three::start()?;
+    let founders: Vec<String> = (0..3).map(|index| three.node(index).id.clone()).collect();
+    let [first, second, third] = [&*founders[0], &*founders[1], &*founders[2]];
+    let mut joined = Member::metadata(&three.stratum, "fourth")?;
+    joined.start()?;
+    let fourth = joined.id(&three.stratum)?;
+    wait_for_voters(&three.stratum, &[first, second, third, &fourth])?;
+    three.stratum.cli(&["node", "drain", first])?;
+    wait_for_voters(&three.stratum, &[second, third, &fourth])?;
+    three.push(0)?;
+
+    wipe(&mut three)?;
+    told(&three, true)?;
+    is_served(&mut three)?;
+    three.stratum.cli(&["cluster", "recover"])?;
+    told(&three, false)?;
+    wait_for_voters(&three.stratum, &[second, third, &fourth])?;
+    create(&three.stratum, "demo/after", "sha1")?;
+    is_served(&mut three)?;
+
+    // Placing goes on from there.
+    three.stratum.cli(&["node", "undrain", first])?;
+    wait_for_voters(&three.stratum, &[first, second, third, &fourth])
+        .with_context(|| crate::metadata_members::told(&three, &[&joined]))?;
+    is_served(&mut three)?;
+    check(&three.stratum)
 }

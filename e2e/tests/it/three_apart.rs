@@ -189,3 +189,21 @@ fn bad_input_159_a_link_that_flaps_stops_nobody_and_makes_no_election_storm() ->
     ensure!(before.len() == after.len() && grown <= Some(most), "{before:?} became {after:?}");
     Ok(())
 }
+
+/// Large packets of one node are swallowed, small ones pass: it looks well until it has something to say,
+/// also if it leads.
+#[test]
+fn bad_input_159_a_node_whose_large_packets_are_lost_stops_no_other() -> Result<()> {
+    let Some(mut rig) = Rig::start()? else { return Ok(()) };
+    for victim in 0..3 {
+        let others = [(victim + 1) % 3, (victim + 2) % 3];
+        rig.apart.narrow(victim)?;
+        for other in others {
+            let took = rig.push(other, ON_WITHIN)?;
+            eprintln!("node {victim} narrow: pushed through {other} after {took:?}");
+        }
+        others.iter().try_for_each(|other| rig.clone_through(*other, &format!("wide-{victim}")))?;
+        rig.mend(&format!("widened-{victim}"))?;
+    }
+    Ok(())
+}

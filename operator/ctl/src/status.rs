@@ -1,6 +1,7 @@
 //! How a cluster is: nodes, ring, partitions, leaders, sizes, versions.
 
 mod show;
+mod whole;
 
 use gitstratum_client::grpc::CONTROL_PLANE_LOST;
 use gitstratum_core::{ClusterId, NodeId};
@@ -15,6 +16,7 @@ use crate::recovery;
 use crate::rpc::Connection;
 
 pub use show::text;
+pub use whole::Whole;
 
 /// The picture of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -131,6 +133,8 @@ pub struct PartitionStatus {
     pub term: Option<u64>,
     /// Log index that was applied last.
     pub applied: Option<u64>,
+    /// How far each voter is that could be asked.
+    pub replicas: Vec<ReplicaStatus>,
     /// Repositories in it.
     pub repositories: Option<u64>,
     /// Refs in it.
@@ -141,6 +145,16 @@ pub struct PartitionStatus {
     pub under_replicated: Option<u64>,
     /// Segments that are not yet where the ring wants them.
     pub misplaced: Option<u64>,
+}
+
+/// What a voter has of its partition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReplicaStatus {
+    /// Its node.
+    pub node: String,
+    /// Log index that it applied last.
+    pub applied: u64,
 }
 
 impl Status {
@@ -217,7 +231,8 @@ fn put_together(
         conditions: Vec::new(),
         partitions: placed
             .map(|placement| {
-                partition_status(placement, best_view(placement.partition, partitions))
+                let replicas = replicas(placement.partition, partitions);
+                partition_status(placement, best_view(placement.partition, partitions), replicas)
             })
             .collect(),
         unknown: Vec::new(),
@@ -234,6 +249,15 @@ fn best_view(
         views.map(|view| ((view.term, view.leader == answer.node, view.applied), view))
     });
     views.max_by_key(|(rank, _)| *rank).map(|(_, view)| view)
+}
+
+/// How far the nodes are that have a replica of the partition.
+fn replicas(partition: u32, answers: &[metadata::v1::StatusResponse]) -> Vec<ReplicaStatus> {
+    let of = |answer: &metadata::v1::StatusResponse| {
+        let view = answer.partitions.iter().find(|view| view.partition == partition)?;
+        Some(ReplicaStatus { node: NodeId(answer.node).to_string(), applied: view.applied })
+    };
+    answers.iter().filter_map(of).collect()
 }
 
 fn node_status(node: wire::Node, stores: &[object::v1::StatusResponse]) -> NodeStatus {
@@ -277,6 +301,7 @@ fn reported_store(node: &wire::Node) -> Option<StoreStatus> {
 fn partition_status(
     placement: &wire::PartitionPlacement,
     status: Option<&metadata::v1::PartitionStatus>,
+    replicas: Vec<ReplicaStatus>,
 ) -> PartitionStatus {
     let voters = status.map_or(&placement.voters, |status| &status.voters);
     PartitionStatus {
@@ -285,6 +310,7 @@ fn partition_status(
         voters: voters.iter().map(|node| NodeId(*node).to_string()).collect(),
         term: status.map(|status| status.term),
         applied: status.map(|status| status.applied),
+        replicas,
         repositories: status.map(|status| status.repositories),
         refs: status.map(|status| status.refs),
         sessions: status.map(|status| status.sessions),

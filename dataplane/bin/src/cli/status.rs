@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use clap::Args;
 use gitstratum_ctl::output::Format;
-use gitstratum_ctl::status::{self, Status};
+use gitstratum_ctl::status::{self, Status, Whole};
 
 use super::{Console, Failure};
 
@@ -18,15 +18,25 @@ const CLEAR: &str = "\u{1b}[H\u{1b}[2J";
 Examples:
   gitstratum status
   gitstratum status --watch
+  gitstratum status --wait --timeout 300
   gitstratum status -o json")]
 pub(crate) struct StatusArgs {
     /// Look again every second, until Ctrl-C
     #[arg(long, short)]
     watch: bool,
+    /// Wait until all that was acknowledged by now is with every voter and has all its copies
+    #[arg(long, conflicts_with = "watch")]
+    wait: bool,
+    /// Seconds that `--wait` waits at most
+    #[arg(long, value_name = "SECONDS", requires = "wait", default_value_t = 60)]
+    timeout: u64,
 }
 
 impl StatusArgs {
     pub(super) async fn run(self, console: &Console) -> Result<(), Failure> {
+        if self.wait {
+            return wait(console, Duration::from_secs(self.timeout)).await;
+        }
         let first = picture(console).await?;
         if !self.watch {
             return console.write(&first);
@@ -52,6 +62,45 @@ async fn watch(console: &Console) -> Result<(), Failure> {
             }
         }
     }
+}
+
+/// Looks until nothing is missing, and shows that; what is missing last when the time is up.
+async fn wait(console: &Console, within: Duration) -> Result<(), Failure> {
+    let (mut whole, mut last) = (Whole::default(), None);
+    let waiting = async {
+        // A system that is not there at all is told at once; later it may be away for a while.
+        let mut connection = console.connect().await?;
+        loop {
+            let lacks = match Status::ask(&connection).await {
+                Ok(asked) => {
+                    let lacks = whole.lacks(&asked);
+                    if lacks.is_empty() {
+                        let text = status::text(&asked, console.format, console.clock.wall())?;
+                        return console.write(&text);
+                    }
+                    lacks
+                }
+                Err(error) => vec![error.to_string()],
+            };
+            last = Some(lacks);
+            tokio::time::sleep(WATCH_INTERVAL).await;
+            if let Ok(again) = console.connect().await {
+                connection = again;
+            }
+        }
+    };
+    let waited = tokio::time::timeout(within, waiting).await;
+    waited.unwrap_or_else(|_| Err(late(within, last.unwrap_or_default())))
+}
+
+fn late(within: Duration, lacks: Vec<String>) -> Failure {
+    let first = lacks.first().map_or("nothing answered", String::as_str);
+    let others = match lacks.len() {
+        0 | 1 => String::new(),
+        count => format!(", and {} more", count - 1),
+    };
+    let reason = format!("not all in place within {} s: {first}{others}", within.as_secs());
+    Failure::failed(reason)
 }
 
 async fn picture(console: &Console) -> Result<String, Failure> {

@@ -19,8 +19,8 @@ use parking_lot::RwLock;
 
 use super::addresses::{Addresses, NodeAddresses};
 
-/// Most voters of a control plane.
-const CONTROLS_MAX: usize = 5;
+/// Most voters of a control plane, and as many that are about to leave it.
+const CONTROLS_MAX: usize = 10;
 
 /// Where every node's services are, as far as is known.
 #[derive(Default)]
@@ -34,7 +34,8 @@ pub(super) struct Book {
 #[derive(Default)]
 struct Learned {
     addresses: BTreeMap<(NodeId, Service), SocketAddr>,
-    /// Nodes with a control plane that is to stay.
+    /// Nodes with a control plane: those that are to stay, then those that are drained, which may
+    /// lead until others have their votes.
     control: Vec<NodeId>,
 }
 
@@ -64,7 +65,7 @@ impl Book {
 
     /// Takes in where the nodes say that they are.
     pub(super) fn learn(&self, layout: &Layout) {
-        let mut learned = Learned::default();
+        let (mut learned, mut drained) = (Learned::default(), Vec::new());
         for node in layout.nodes.iter().filter(|node| node.state != node_state::REMOVED) {
             let id = NodeId(node.id);
             for endpoint in &node.endpoints {
@@ -72,10 +73,13 @@ impl Book {
                 let known = Service::parse(&endpoint.service).zip(address);
                 learned.addresses.extend(known.map(|(service, at)| ((id, service), at)));
             }
-            if has_control(node) && !node.draining {
-                learned.control.push(id);
+            match (has_control(node), node.draining) {
+                (true, false) => learned.control.push(id),
+                (true, true) => drained.push(id),
+                (false, _) => {}
             }
         }
+        learned.control.append(&mut drained);
         *self.learned.write() = learned;
     }
 
@@ -85,7 +89,7 @@ impl Book {
         founders.chain(self.doors.iter().cloned()).collect()
     }
 
-    /// How many ways there may be: one to each voter, and the doors.
+    /// How many ways there may be: one to each control plane, and the doors.
     pub(super) fn ways_max(&self) -> usize {
         CONTROLS_MAX + self.doors.len()
     }
@@ -189,16 +193,19 @@ mod tests {
     }
 
     #[test]
-    fn gs_cp_36_control_planes_that_joined_are_found_and_those_that_leave_are_not_asked() {
+    fn gs_cp_36_control_planes_that_joined_are_found_and_those_that_leave_are_asked_last() {
         let book = Book::of_doors(vec!["cp:9090".to_owned()]);
         let door = Way::Door("cp:9090".to_owned());
         assert_eq!(book.ways(), std::slice::from_ref(&door));
         let control = |id| node(id, &["control"], &[("control", "10.0.0.1:1")]);
         let silent = node(7, &["control"], &[]);
         let leaving = Node { draining: true, ..control(6) };
-        let nodes = vec![control(4), control(5), leaving, silent, node(8, &["object"], &[])];
+        let nodes = vec![control(4), leaving, control(5), silent, node(8, &["object"], &[])];
         book.learn(&Layout { nodes, ..Layout::default() });
-        assert_eq!(book.ways(), [Way::Node(NodeId(4)), Way::Node(NodeId(5)), door]);
+        assert_eq!(
+            book.ways(),
+            [4, 5, 6].map(|id| Way::Node(NodeId(id))).into_iter().chain([door]).collect::<Vec<_>>()
+        );
     }
 
     #[test]

@@ -7,11 +7,23 @@ use super::error::parse_kind;
 use super::pool::Answer;
 use super::{Chunk, Error, Span};
 
+/// A body as it comes.
+pub(super) trait Body {
+    /// The next bytes; `None` at its end.
+    fn next_data(&mut self) -> impl Future<Output = Result<Option<Bytes>, Error>> + Send;
+}
+
+impl Body for Answer {
+    fn next_data(&mut self) -> impl Future<Output = Result<Option<Bytes>, Error>> + Send {
+        Self::next_data(self)
+    }
+}
+
 /// The answer's frames as chunks of the asked ranges. Ends with an error unless every
 /// range came whole.
 pub(super) fn chunks(
     node: NodeId,
-    answer: Answer,
+    answer: impl Body,
     ranges: Vec<Span>,
 ) -> impl Stream<Item = Result<Chunk, Error>> {
     let reader = Reader { node, answer, buffer: BytesMut::new(), cursor: Cursor::new(ranges) };
@@ -25,14 +37,14 @@ pub(super) fn chunks(
     })
 }
 
-struct Reader {
+struct Reader<B> {
     node: NodeId,
-    answer: Answer,
+    answer: B,
     buffer: BytesMut,
     cursor: Cursor,
 }
 
-impl Reader {
+impl<B: Body> Reader<B> {
     async fn next(&mut self) -> Result<Option<Chunk>, Error> {
         let Some(header) = self.header().await? else { return Ok(None) };
         let length = usize::try_from(header.length).expect("because a frame is at most 1 MiB");
@@ -130,7 +142,46 @@ impl Cursor {
 
 #[cfg(test)]
 mod tests {
+    use futures::StreamExt as _;
+
     use super::*;
+
+    const PAYLOAD: &[u8] = b"what was asked for";
+
+    /// A body that comes in pieces of three bytes.
+    struct Pieces(Vec<u8>);
+
+    impl Body for Pieces {
+        async fn next_data(&mut self) -> Result<Option<Bytes>, Error> {
+            let rest = self.0.split_off(self.0.len().min(3));
+            let piece = std::mem::replace(&mut self.0, rest);
+            Ok((!piece.is_empty()).then(|| piece.into()))
+        }
+    }
+
+    async fn read(body: Vec<u8>) -> Result<Vec<u8>, Error> {
+        let span = Span { offset: 0, length: PAYLOAD.len() as u64 };
+        let chunks = chunks(NodeId(1), Pieces(body), vec![span]);
+        let all: Vec<Result<Chunk, Error>> = chunks.collect().await;
+        let all: Result<Vec<Chunk>, Error> = all.into_iter().collect();
+        Ok(all?.iter().flat_map(|chunk| chunk.bytes.to_vec()).collect())
+    }
+
+    #[tokio::test]
+    async fn s50_a_frame_of_which_a_bit_changed_on_the_way_or_that_is_cut_is_an_error() {
+        let length = u32::try_from(PAYLOAD.len()).unwrap();
+        let header = FrameHeader::of_data(length, crc32c::crc32c(PAYLOAD)).encode();
+        let frame = [&header[..], PAYLOAD].concat();
+        assert_eq!(read(frame.clone()).await.unwrap(), PAYLOAD);
+        for bit in 0..frame.len() * 8 {
+            let mut changed = frame.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            assert!(read(changed).await.is_err(), "bit {bit}");
+        }
+        for end in 0..frame.len() {
+            assert!(read(frame[..end].to_vec()).await.is_err(), "cut at {end}");
+        }
+    }
 
     #[test]
     fn bytes_are_assigned_to_ranges_in_order_and_never_cross() {

@@ -252,3 +252,35 @@ async fn p_l7_calls_that_wait_share_what_the_voters_say() {
     tokio::time::sleep(Duration::from_secs(5)).await;
     assert!(world.calls().len() <= 3, "nobody waits any more");
 }
+
+/// The leader needs no other for a read; many at once are spread over all voters, evenly.
+#[tokio::test(start_paused = true)]
+async fn gs_md_13_s27_reads_spread_over_the_voters_once_the_leader_has_much_to_do() {
+    let world = World::new([answered(), answered(), answered()]);
+    for _ in 0..20 {
+        world.ask().await;
+    }
+    assert_eq!(world.calls(), [1; 20], "one after the other");
+    let world = World::of([None, None, None]);
+    let reads = (0..60).map(|_| world.ask());
+    let reading = futures::future::join_all(reads);
+    let waited = tokio::time::timeout(HEDGE_AFTER / 2, reading).await;
+    assert!(waited.is_err(), "all hang");
+    let calls = world.calls();
+    let of = |node| calls.iter().filter(|call| **call == node).count();
+    assert_eq!([of(1), of(2), of(3)], [24, 20, 16], "eight at a time");
+}
+
+/// A voter that hangs makes one read slow, not each.
+#[tokio::test(start_paused = true)]
+async fn gs_md_13_a_voter_that_was_late_is_not_the_first_to_be_asked_for_a_while() {
+    let world = World::of([None, Some(answered()), Some(answered())]);
+    let began = Instant::now();
+    for _ in 0..10 {
+        assert_eq!(world.ask().await, ErrorKind::NotFound);
+    }
+    assert!(began.elapsed() < 2 * HEDGE_AFTER, "after {:?}", began.elapsed());
+    // Once for the first read, and once to hear whether it has a majority.
+    let calls = world.calls().into_iter().filter(|node| *node == 1).count();
+    assert!(calls <= 2, "asked {calls} times");
+}

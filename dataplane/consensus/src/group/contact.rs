@@ -17,25 +17,33 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// it can tell, and says so at once instead of letting callers wait (P-A8).
 #[derive(Clone)]
 pub(crate) struct Contact {
-    heard: Arc<Mutex<Instant>>,
+    heard: Arc<Mutex<Heard>>,
     silence_max: Duration,
+}
+
+/// The last sign.
+#[derive(Clone, Copy)]
+struct Heard {
+    at: Instant,
+    /// What this replica was when it was last looked at.
+    state: ServerState,
 }
 
 impl Contact {
     pub(crate) fn new(silence_max: Duration) -> Self {
-        Self { heard: Arc::new(Mutex::new(Instant::now())), silence_max }
+        let heard = Heard { at: Instant::now(), state: ServerState::Learner };
+        Self { heard: Arc::new(Mutex::new(heard)), silence_max }
     }
 
     /// A leader of this term has spoken to this replica.
     pub(crate) fn hear(&self) {
-        *self.heard.lock() = Instant::now();
+        self.heard.lock().at = Instant::now();
     }
 
     /// Notes what `metrics` say of the answers of a quorum, for as long as there are any.
     pub(crate) async fn follow(self, mut metrics: WatchReceiverOf<Types, Metrics>) {
-        let mut before = ServerState::Learner;
         loop {
-            before = self.observe(&metrics.borrow_watched(), before);
+            self.observe(&metrics.borrow_watched());
             if metrics.changed().await.is_err() {
                 return;
             }
@@ -43,19 +51,19 @@ impl Contact {
     }
 
     /// A leader that is new has all its time to be answered, and one that was deposed was
-    /// answered until then. Returns what this replica is now.
-    fn observe(&self, metrics: &Metrics, before: ServerState) -> ServerState {
+    /// answered until then.
+    fn observe(&self, metrics: &Metrics) {
+        let mut heard = self.heard.lock();
         if metrics.state == ServerState::Leader {
-            let led = before == ServerState::Leader;
+            let led = heard.state == ServerState::Leader;
             let acked = metrics.last_quorum_acked.filter(|_| led);
             let ago = acked.map_or(Duration::ZERO, |acked| acked.elapsed());
             if acked.is_some() || !led {
                 let at = Instant::now().checked_sub(ago).unwrap_or_else(Instant::now);
-                let mut heard = self.heard.lock();
-                *heard = (*heard).max(at);
+                heard.at = heard.at.max(at);
             }
         }
-        metrics.state
+        heard.state = metrics.state;
     }
 
     /// For how long there was no sign, if that is too long.
@@ -94,7 +102,9 @@ impl Contact {
     fn silence(&self, metrics: &Metrics) -> Option<Duration> {
         let leads = metrics.state == ServerState::Leader;
         let is_alone = leads && metrics.membership_config.voter_ids().nth(1).is_none();
-        (!is_alone).then(|| self.heard.lock().elapsed())
+        let heard = *self.heard.lock();
+        let is_new = leads && heard.state != ServerState::Leader;
+        (!is_alone).then(|| if is_new { Duration::ZERO } else { heard.at.elapsed() })
     }
 }
 
@@ -121,10 +131,12 @@ mod tests {
     async fn p_a8_a_new_leader_that_nobody_ever_answered_has_lost_its_quorum_in_time() {
         let (contact, leading) = (Contact::new(SILENCE_MAX), metrics(ServerState::Leader));
         tokio::time::advance(SILENCE_MAX * 60).await;
-        let before = contact.observe(&leading, ServerState::Candidate);
+        contact.observe(&metrics(ServerState::Candidate));
+        assert_eq!(contact.lost(&leading), None, "nobody has looked since it leads");
+        contact.observe(&leading);
         assert_eq!(contact.lost(&leading), None, "it has all its time");
         tokio::time::advance(SILENCE_MAX).await;
-        contact.observe(&leading, before);
+        contact.observe(&leading);
         assert_eq!(contact.lost(&leading), Some(SILENCE_MAX));
     }
 
@@ -133,9 +145,9 @@ mod tests {
         let contact = Contact::new(SILENCE_MAX);
         let (leading, following) = (metrics(ServerState::Leader), metrics(ServerState::Follower));
         tokio::time::advance(SILENCE_MAX * 60).await;
-        contact.observe(&leading, ServerState::Candidate);
+        contact.observe(&leading);
         tokio::time::advance(SILENCE_MAX / 2).await;
-        contact.observe(&following, ServerState::Leader);
+        contact.observe(&following);
         assert_eq!(contact.lost(&following), None);
         tokio::time::advance(SILENCE_MAX / 2).await;
         assert_eq!(contact.lost(&following), Some(SILENCE_MAX), "nobody has spoken since");

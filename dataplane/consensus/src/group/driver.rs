@@ -6,6 +6,7 @@ use openraft::async_runtime::watch::WatchReceiver as _;
 use tokio::sync::{oneshot, watch};
 
 use super::failure::Failure;
+use super::heartbeat::Voice;
 use super::status::{Status, follow};
 use crate::applier::Applied;
 use crate::error::Error;
@@ -26,11 +27,13 @@ use crate::raft::{Fatal, Metrics, Raft, Types};
 pub(crate) struct Driver<M: StateMachine> {
     raft: Raft<M>,
     stage: Arc<watch::Sender<Stage>>,
+    voice: Arc<Voice>,
 }
 
 impl<M: StateMachine> Clone for Driver<M> {
     fn clone(&self) -> Self {
-        Self { raft: self.raft.clone(), stage: Arc::clone(&self.stage) }
+        let (stage, voice) = (Arc::clone(&self.stage), Arc::clone(&self.voice));
+        Self { raft: self.raft.clone(), stage, voice }
     }
 }
 
@@ -52,7 +55,7 @@ impl<M: StateMachine> Driver<M> {
         failure: Failure,
     ) -> Self {
         let stage = Arc::new(watch::Sender::new(Stage::Runs));
-        let driver = Self { raft, stage };
+        let driver = Self { raft, stage, voice: Arc::default() };
         let (running, group) = (driver.clone(), applied.group);
         let running = async move {
             follow(running.metrics(), status).await;
@@ -132,7 +135,7 @@ impl<M: StateMachine> Driver<M> {
     /// From now on this replica sends heartbeats while it leads, and stands for election by
     /// itself.
     pub(crate) fn take_part(&self) {
-        self.raft.runtime_config().heartbeat(true);
+        self.voice.note_working_disk();
         self.raft.runtime_config().elect(true);
     }
 
@@ -141,9 +144,21 @@ impl<M: StateMachine> Driver<M> {
         self.raft.runtime_config().elect(false);
     }
 
-    /// From now on it sends no heartbeats.
+    /// From now on its disk is too slow: it sends no heartbeats.
     pub(crate) fn fall_silent(&self) {
-        self.raft.runtime_config().heartbeat(false);
+        self.voice.note_slow_disk();
+    }
+
+    pub(crate) const fn voice(&self) -> &Arc<Voice> {
+        &self.voice
+    }
+
+    /// A heartbeat to all followers, if this replica leads.
+    pub(crate) async fn send_heartbeat(&self) {
+        if self.is_leader() {
+            // Whoever has ended sends none.
+            drop(self.raft.trigger().heartbeat().await);
+        }
     }
 
     pub(crate) fn is_leader(&self) -> bool {

@@ -116,6 +116,10 @@ impl<M: StateMachine> Reads<M> {
     /// Once; `None` if too few answered in time.
     async fn ask_quorum(&self) -> Result<Option<LogIndex>, ReadError> {
         let group = self.applied.group;
+        if !self.driver.voice().speaks() {
+            // What asks the quorum is a heartbeat too.
+            return Err(ReadError::NoLeader { group, leader: None });
+        }
         let asked =
             |raft: Raft<M>| async move { raft.get_read_linearizer(ReadPolicy::ReadIndex).await };
         let Some(asked) = self.driver.call(asked).await else { return Err(self.stopped()) };

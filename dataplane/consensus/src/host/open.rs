@@ -15,8 +15,8 @@ use crate::admission::Place;
 use crate::applier::{Applied, Applier};
 use crate::error::Error;
 use crate::group::{
-    self, Compactor, Contact, Driver, Failure, Group, Joining, Limits, Named, Reads, Room, Status,
-    Steering,
+    self, Compactor, Contact, Driver, Failure, Group, Heartbeat, Joining, Limits, Named, Reads,
+    Room, Status, Steering,
 };
 use crate::id::GroupId;
 use crate::log::{Context, Length, LogStore};
@@ -171,7 +171,9 @@ impl Host {
         let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
         let config = openraft::Config {
             cluster_name: format!("group {group}"),
-            heartbeat_interval: millis(self.config.heartbeat_interval),
+            // To openraft it is also how long an answer may take; `Heartbeat` sends them.
+            heartbeat_interval: millis(self.config.answer_timeout),
+            enable_heartbeat: false,
             election_timeout_min: millis(self.config.election_timeout_min),
             election_timeout_max: millis(self.config.election_timeout_max),
             install_snapshot_timeout: millis(CHUNK_TIMEOUT),
@@ -255,6 +257,7 @@ impl Host {
             limit: Length::limit(&self.config),
             kept: Length::kept(&self.config),
         };
+        Heartbeat { group, every: self.config.heartbeat_interval }.begin(&driver);
         driver.run_beside("quorum contact", contact.clone().follow(driver.metrics()));
         driver.run_beside("consensus reads", forwarder.run());
         driver.run_beside("log compaction", compactor.run());

@@ -24,6 +24,8 @@ struct State {
     cut: BTreeSet<NodeId>,
     /// Ways on which everything is lost, and nobody is told.
     silent: BTreeSet<(NodeId, NodeId)>,
+    /// Nodes from and to which messages of more bytes are lost.
+    narrow: BTreeMap<NodeId, usize>,
     /// How long a message is on its way.
     delay: Duration,
     /// So many of a hundred messages are lost, drawn from this.
@@ -62,6 +64,16 @@ impl LocalNetwork {
         self.state.lock().silent.remove(&(from, to));
     }
 
+    /// From now on messages of more than `bytes` from and to `node` are lost, and nobody is told.
+    pub fn narrow(&self, node: NodeId, bytes: usize) {
+        self.state.lock().narrow.insert(node, bytes);
+    }
+
+    /// Ends that.
+    pub fn widen(&self, node: NodeId) {
+        self.state.lock().narrow.remove(&node);
+    }
+
     /// From now on a message is on its way for so long.
     pub fn slow(&self, delay: Duration) {
         self.state.lock().delay = delay;
@@ -93,12 +105,14 @@ impl LocalNetwork {
     }
 
     /// The way of one message: it takes its time, or never ends.
-    async fn travel(&self, from: NodeId, to: NodeId) {
+    async fn travel(&self, from: NodeId, to: NodeId, bytes: usize) {
         let (delay, is_lost) = {
             let mut state = self.state.lock();
             let draw =
                 state.losses.as_mut().map(|(percent, rng)| rng.random_range(0..100) < *percent);
-            (state.delay, draw.unwrap_or(false) || state.silent.contains(&(from, to)))
+            let is_narrow = |node| state.narrow.get(&node).is_some_and(|limit| bytes > *limit);
+            let is_cut = state.silent.contains(&(from, to)) || is_narrow(from) || is_narrow(to);
+            (state.delay, draw.unwrap_or(false) || is_cut)
         };
         if is_lost {
             return std::future::pending().await;
@@ -124,9 +138,10 @@ impl Network for Place {
         let (network, from) = (Arc::clone(&self.network), self.node);
         Box::pin(async move {
             let host = network.route(from, target)?;
-            network.travel(from, target).await;
+            network.travel(from, target, message.len()).await;
             let answer = host.receive(from, message).await;
-            network.travel(target, from).await;
+            let bytes = answer.as_ref().map_or(0, Bytes::len);
+            network.travel(target, from, bytes).await;
             // The way back may be cut meanwhile.
             drop(network.route(target, from)?);
             answer.map_err(|error| NetworkError::Lost(error.to_string()))

@@ -133,6 +133,25 @@ async fn s21_a_copy_that_takes_for_ever_holds_up_no_other() {
     assert_eq!(of_first, 1, "what is under way is not ordered again");
 }
 
+/// S38, P-L1: a partition has eight copies made at a time, however many wait.
+#[tokio::test]
+async fn s21_the_ninth_copy_waits_for_one_of_eight() {
+    const AT_ONCE: u8 = 8;
+    let rig = start(&[(A, UP), (B, UP), (C, UP)]).await;
+    up(&rig, &[A, B, C]);
+    for id in 1..=AT_ONCE {
+        rig.copies.hang(SegmentId([id; 16]));
+        push_on(&rig, id, &[A, B]).await;
+    }
+    eventually(async || rig.copies.orders().len() == usize::from(AT_ONCE)).await;
+    push_on(&rig, AT_ONCE + 1, &[A, B]).await;
+    for _ in 0..20 {
+        pass_time(&rig);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(rig.copies.orders().len(), usize::from(AT_ONCE), "it waits");
+}
+
 #[tokio::test]
 async fn s23_a_copy_under_a_passed_incarnation_is_asked_for_again() {
     let rig = start(&[(A, UP), (B, UP), (C, UP)]).await;

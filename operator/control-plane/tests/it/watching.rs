@@ -146,3 +146,32 @@ async fn a_drain_ends_the_streams() {
     let end = tokio::time::timeout(PATIENCE, stream.message()).await.expect("soon");
     assert_eq!(end.ok().flatten(), None);
 }
+
+/// Each node has one, and a cluster has fewer nodes.
+#[tokio::test(flavor = "multi_thread")]
+async fn p_l1_one_stream_more_than_2_000_is_refused_until_another_ends() {
+    const STREAMS: usize = 2_000;
+    const STREAMS_OF_A_CONNECTION: usize = 100;
+    let world = World::new().await;
+    let mut streams = Vec::new();
+    while streams.len() < STREAMS {
+        let mut agent = world.agent();
+        for _ in 0..STREAMS_OF_A_CONNECTION {
+            let request = WatchRequest { node: NODE.0, from_version: u64::MAX };
+            streams.push(agent.watch(request).await.expect("a place"));
+        }
+    }
+    let one_more = async || {
+        let request = WatchRequest { node: NODE.0, from_version: 0 };
+        world.agent().watch(request).await
+    };
+    let refused = one_more().await.expect_err("there is no place");
+    assert_eq!(refused.code(), tonic::Code::ResourceExhausted, "{refused}");
+    streams.pop();
+    let again = async {
+        while one_more().await.is_err() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, again).await.expect("a place is free again");
+}

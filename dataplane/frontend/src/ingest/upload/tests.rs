@@ -1,6 +1,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use gitstratum_client::bulk;
+use gitstratum_client::cluster::Draw;
 use gitstratum_core::{ErrorKind, NodeId, ObjectKind, SegmentId};
 use gitstratum_git::testing::PackBuilder;
 use gitstratum_process::spawn;
@@ -194,6 +198,45 @@ async fn s18_an_owner_four_mebibytes_behind_is_dropped_within_two_seconds() {
     let stock = store(&rig, &taken, &begun, 3).await.unwrap();
     assert_eq!(stock.row().segments[0].owners, nodes(&[1, 2]));
     assert!(before.elapsed() < Duration::from_secs(5), "{:?}", before.elapsed());
+}
+
+/// Owners that take all and say nothing, but for the third, which takes nothing.
+struct Takers;
+
+impl Storage for Takers {
+    fn write(
+        &self,
+        node: NodeId,
+        _: SegmentId,
+        mut body: BoxStream<'static, Bytes>,
+    ) -> BoxFuture<'static, Result<Written, bulk::Error>> {
+        Box::pin(async move {
+            while node != NodeId(3) && body.next().await.is_some() {}
+            std::future::pending().await
+        })
+    }
+
+    fn give_up(&self, _: NodeId, _: GiveUpRequest) -> BoxFuture<'static, Result<(), ErrorKind>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+/// Who takes nothing gets 4 MiB ahead of it for nothing; from then on the others wait for it, 2 s.
+#[tokio::test(start_paused = true)]
+async fn s18_four_mebibytes_wait_for_an_owner_before_anybody_waits() {
+    let storage: Arc<dyn Storage> = Arc::new(Takers);
+    let begun = begin(&Rig::new());
+    let draw = Draw { segment: SegmentId([9; 16]), owners: nodes(&[1, 2, 3]), down: Vec::new() };
+    let mut lanes = Lanes::begin(&storage, &begun, &draw, 2);
+    let before = tokio::time::Instant::now();
+    for _ in 0..4 * 1024 * 1024 / PIECE_BYTES {
+        lanes.send(vec![0; PIECE_BYTES].into()).await.unwrap();
+    }
+    assert_eq!(before.elapsed(), Duration::ZERO);
+    lanes.send(vec![0; PIECE_BYTES].into()).await.unwrap();
+    assert_eq!(before.elapsed(), Duration::from_secs(2), "the piece that is too much");
+    lanes.send(vec![0; PIECE_BYTES].into()).await.unwrap();
+    assert_eq!(before.elapsed(), Duration::from_secs(2), "it was dropped");
 }
 
 /// GS-OB-05, RV-C1: acknowledged only at quorum.

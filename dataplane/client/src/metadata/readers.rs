@@ -1,0 +1,84 @@
+//! Who is asked for a read: any voter can answer (S27), and the leader needs no other for it. So it is
+//! the leader until it has much to do, then the voter that has least (GS-MD-13).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use gitstratum_core::{NodeId, PartitionId};
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use super::Partitions;
+
+/// Calls of this process under way at a voter that make the next one as good.
+const CALLS_AHEAD: usize = 8;
+/// A voter that was late or gone is not the first to be asked for so long.
+const AVOIDED_FOR: Duration = Duration::from_secs(5);
+
+/// What this process has asked the voters of all partitions.
+#[derive(Debug, Default)]
+pub(super) struct Readers {
+    voters: Mutex<BTreeMap<NodeId, Voter>>,
+}
+
+#[derive(Debug, Default)]
+struct Voter {
+    under_way: usize,
+    late_at: Option<Instant>,
+}
+
+/// A call that is under way until this is dropped.
+pub(super) struct UnderWay<'a> {
+    readers: &'a Readers,
+    node: NodeId,
+}
+
+impl Readers {
+    /// A call of `node` begins.
+    pub(super) fn begin(&self, node: NodeId) -> UnderWay<'_> {
+        self.voters.lock().entry(node).or_default().under_way += 1;
+        UnderWay { readers: self, node }
+    }
+
+    /// `node` was late, or gone.
+    pub(super) fn note_late(&self, node: NodeId) {
+        self.voters.lock().entry(node).or_default().late_at = Some(Instant::now());
+    }
+
+    /// Of several the first one that has least to do.
+    fn least_busy(&self, among: impl Iterator<Item = NodeId>) -> Option<NodeId> {
+        let voters = self.voters.lock();
+        let load = |node: &NodeId| {
+            let voter = voters.get(node);
+            let late_at = voter.and_then(|voter| voter.late_at);
+            let is_late = late_at.is_some_and(|at| at.elapsed() < AVOIDED_FOR);
+            (is_late, voter.map_or(0, |voter| voter.under_way / CALLS_AHEAD))
+        };
+        among.min_by_key(load)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        let mut voters = self.readers.voters.lock();
+        if let Some(voter) = voters.get_mut(&self.node) {
+            voter.under_way -= 1;
+        }
+    }
+}
+
+impl Partitions {
+    /// Whom to ask for a read; those that are `silent` come last.
+    pub(super) fn reader(
+        &self,
+        partition: PartitionId,
+        silent: &BTreeSet<NodeId>,
+    ) -> Option<NodeId> {
+        let leader = self.leader_node(partition)?;
+        let others = self.voters(partition).into_iter().filter(|node| *node != leader);
+        let all: Vec<NodeId> = std::iter::once(leader).chain(others).collect();
+        let speaking = all.iter().copied().filter(|node| !silent.contains(node));
+        let found = self.inner.readers.least_busy(speaking);
+        found.or_else(|| self.inner.readers.least_busy(all.into_iter()))
+    }
+}
