@@ -60,6 +60,8 @@ pub(crate) struct History {
     /// Pushes of any kind: all, and those acknowledged.
     pub(crate) begun: u64,
     pub(crate) acked: u64,
+    /// Those to the branch by the node that they went through.
+    pub(crate) acked_through: BTreeMap<NodeId, u64>,
     /// Whole clones that were looked at, and probes for what must not be given.
     pub(crate) clones: u64,
     pub(crate) probes: u64,

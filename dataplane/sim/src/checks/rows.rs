@@ -39,6 +39,8 @@ pub(crate) struct Seen {
     pub(super) listed: BTreeMap<Bytes, (u64, u64, Bytes)>,
     /// Segments of which a copy was damaged on purpose.
     pub(super) damaged: BTreeSet<SegmentId>,
+    /// Whose disk was lost, and how often it had started by then.
+    pub(super) wiped: Option<(NodeId, u64)>,
     pub(super) readers: Readers,
     broken: Option<Broken>,
 }
@@ -78,6 +80,16 @@ impl Watch {
         let segment = *sound.get(at.checked_rem(sound.len())?)?;
         seen.damaged.insert(segment);
         Some(segment)
+    }
+
+    /// Segments of which a copy was damaged.
+    pub(crate) fn damaged(&self) -> BTreeSet<SegmentId> {
+        self.seen.lock().damaged.clone()
+    }
+
+    /// The disk of `node` is lost, which has started so often.
+    pub(crate) fn note_wiped(&self, node: NodeId, starts: u64) {
+        self.seen.lock().wiped = Some((node, starts));
     }
 
     /// `node` is about to write `batch`, and has `before`.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Push, Worker};
-use crate::checks::{Broken, Cloned};
+use crate::checks::{Broken, Cloned, GIVEN};
 use crate::clock::elapsed;
 use crate::events;
 use crate::git::{Fetched, Pushed, commit};
@@ -33,6 +33,7 @@ impl Worker {
         let is_acked = outcome == Some(Pushed::Acked);
         let mut history = self.history.lock();
         history.acked += u64::from(is_acked);
+        *history.acked_through.entry(to).or_default() += u64::from(is_acked);
         if let Some(push) = history.pushes.get_mut(&made.id) {
             (push.outcome, push.ended) = (outcome, elapsed());
         }
@@ -61,7 +62,7 @@ impl Worker {
             Fetched::Pack(pack) => Cloned::read(&pack).and_then(|cloned| cloned.check([tip])),
             Fetched::Refused(why) => {
                 let what = format!("{tip} was shown, and {node} does not give it: {why}");
-                Err(Broken::new("what-is-shown-is-given", what))
+                Err(Broken::new(GIVEN, what))
             }
         });
         true
