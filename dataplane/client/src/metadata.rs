@@ -31,7 +31,7 @@ use crate::grpc::{self, Channel};
 pub use error::Error;
 use error::has_no_quorum;
 use reach::Probe;
-use readers::Readers;
+use readers::{Late, Readers};
 
 /// Response metadata in which a voter that is not the leader names the leader.
 pub const LEADER_HEADER: &str = "gs-leader";
@@ -67,11 +67,11 @@ enum By {
     Leader,
     /// Every voter: it is a read (S27).
     AnyVoter,
-    /// The same; one that is slow is asked of another beside.
-    AnyVoters,
+    /// The same; where one is slow, the next is asked beside.
+    AnyVoterHedged,
 }
 
-const READ: Limit = Limit { deadline: Duration::from_secs(10), by: By::AnyVoters };
+const READ: Limit = Limit { deadline: Duration::from_secs(10), by: By::AnyVoterHedged };
 const PLAN: Limit = Limit { deadline: Duration::from_secs(60), by: By::AnyVoter };
 const USE: Limit = Limit { deadline: Duration::from_secs(60), by: By::Leader };
 const SESSION: Limit = Limit { deadline: Duration::from_secs(10), by: By::Leader };
@@ -397,12 +397,13 @@ impl Partitions {
         loop {
             let node = match limit.by {
                 By::Leader => self.leader_node(partition),
-                By::AnyVoter | By::AnyVoters => self.reader(partition, &silent),
+                By::AnyVoter => self.reader(partition, &silent, Late::Last),
+                By::AnyVoterHedged => self.reader(partition, &silent, Late::TriedAgain),
             };
             let node = node.ok_or(Error::NoVoters { partition })?;
             // A read that is slow is asked once of each voter, never twice of one.
             let may_hedge =
-                limit.by == By::AnyVoters && asked.len() + 1 < self.voters(partition).len();
+                limit.by == By::AnyVoterHedged && asked.len() + 1 < self.voters(partition).len();
             let under_way = self.inner.readers.begin(node);
             let sent = send(self.client(node), Request::new(request.clone()));
             let sent = tokio::time::timeout(limit.deadline, sent);
@@ -417,18 +418,30 @@ impl Partitions {
                 Some(answered) = asked.next() => answered,
                 () = tokio::time::sleep(HEDGE_AFTER), if may_hedge => {
                     let late = Error::Deadline { partition };
+                    self.inner.readers.note_late(node);
                     self.learn_leader(partition, node, &late, &mut silent);
                     continue;
                 }
             };
             let error = match sent {
-                Ok(Ok(answer)) => return Ok(answer.into_inner()),
+                Ok(Ok(answer)) => {
+                    self.inner.readers.note_well(node);
+                    return Ok(answer.into_inner());
+                }
                 Ok(Err(status)) => Error::Refused { partition, status: Box::new(status) },
                 Err(_) => Error::Deadline { partition },
             };
+            // A voter that is behind says that it is busy; who leads is not behind.
+            let is_behind = limit.by != By::Leader
+                && error.kind() == ErrorKind::Busy
+                && self.leader_node(partition) != Some(node);
+            if is_behind {
+                self.inner.readers.note_late(node);
+                silent.insert(node);
+            }
             self.learn_leader(partition, node, &error, &mut silent);
             let is_over = tries >= TRIES_MIN && began.elapsed() >= TRY_FOR;
-            if error.kind() != ErrorKind::Unavailable || is_over {
+            if (error.kind() != ErrorKind::Unavailable && !is_behind) || is_over {
                 return Err(if error.is_of_quorum() {
                     Error::NoQuorum { partition }
                 } else {

@@ -7,9 +7,11 @@ mod failure;
 mod heartbeat;
 mod joining;
 mod limits;
+mod progress;
 mod reads;
 mod status;
 mod steering;
+mod voice;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -215,6 +217,18 @@ impl<M: StateMachine> Group<M> {
         self.inner.reads.confirm_leadership().await?;
         // What `status` says may be older than the confirmation.
         Ok(Status::of(&self.inner.driver.metrics().borrow_watched()))
+    }
+
+    /// The last entry that every voter has, as this leader knows; none on any other.
+    pub fn held_by_all(&self) -> Option<LogIndex> {
+        let metrics = self.inner.driver.metrics();
+        let metrics = metrics.borrow_watched();
+        let replication = metrics.replication.as_ref()?;
+        let held = |voter: u64| match voter == metrics.id {
+            true => metrics.last_log_index.unwrap_or_default(),
+            false => replication.get(&voter).cloned().flatten().map_or(0, |log| log.index),
+        };
+        metrics.membership_config.voter_ids().map(held).min().map(LogIndex)
     }
 
     /// The index applied last on this replica, with changes told at once.

@@ -115,11 +115,8 @@ pub(crate) struct Peer {
 
 impl Peer {
     async fn ask(&self, ask: Ask, option: &RPCOption) -> Result<Answer, Failed> {
-        self.ask_within(ask, option.soft_ttl()).await
-    }
-
-    async fn ask_within(&self, ask: Ask, within: Duration) -> Result<Answer, Failed> {
-        match self.peers.ask_replica((self.target, self.replica), ask, within).await {
+        let asked = self.peers.ask_replica((self.target, self.replica), ask, option.hard_ttl());
+        match asked.await {
             Ok(answer) => Ok(answer),
             Err(NetworkError::Unreachable(why)) => Err(Unreachable::from_string(why).into()),
             Err(NetworkError::Lost(why)) => Err(Lost::from_string(why).into()),
@@ -203,7 +200,7 @@ impl RaftNetworkV2<Types> for Peer {
         rpc: AppendEntriesRequest<Types>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<Types>, Failed> {
-        match self.ask_within(append_ask(rpc), option.hard_ttl()).await? {
+        match self.ask(append_ask(rpc), &option).await? {
             Answer::Append(answer) => Ok(match answer {
                 wire::AppendAnswer { higher_vote: Some(vote), .. } => {
                     AppendEntriesResponse::HigherVote(vote.into())

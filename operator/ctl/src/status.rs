@@ -133,8 +133,6 @@ pub struct PartitionStatus {
     pub term: Option<u64>,
     /// Log index that was applied last.
     pub applied: Option<u64>,
-    /// How far each voter is that could be asked.
-    pub replicas: Vec<ReplicaStatus>,
     /// Repositories in it.
     pub repositories: Option<u64>,
     /// Refs in it.
@@ -145,16 +143,6 @@ pub struct PartitionStatus {
     pub under_replicated: Option<u64>,
     /// Segments that are not yet where the ring wants them.
     pub misplaced: Option<u64>,
-}
-
-/// What a voter has of its partition.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ReplicaStatus {
-    /// Its node.
-    pub node: String,
-    /// Log index that it applied last.
-    pub applied: u64,
 }
 
 impl Status {
@@ -231,8 +219,7 @@ fn put_together(
         conditions: Vec::new(),
         partitions: placed
             .map(|placement| {
-                let replicas = replicas(placement.partition, partitions);
-                partition_status(placement, best_view(placement.partition, partitions), replicas)
+                partition_status(placement, best_view(placement.partition, partitions))
             })
             .collect(),
         unknown: Vec::new(),
@@ -249,15 +236,6 @@ fn best_view(
         views.map(|view| ((view.term, view.leader == answer.node, view.applied), view))
     });
     views.max_by_key(|(rank, _)| *rank).map(|(_, view)| view)
-}
-
-/// How far the nodes are that have a replica of the partition.
-fn replicas(partition: u32, answers: &[metadata::v1::StatusResponse]) -> Vec<ReplicaStatus> {
-    let of = |answer: &metadata::v1::StatusResponse| {
-        let view = answer.partitions.iter().find(|view| view.partition == partition)?;
-        Some(ReplicaStatus { node: NodeId(answer.node).to_string(), applied: view.applied })
-    };
-    answers.iter().filter_map(of).collect()
 }
 
 fn node_status(node: wire::Node, stores: &[object::v1::StatusResponse]) -> NodeStatus {
@@ -301,7 +279,6 @@ fn reported_store(node: &wire::Node) -> Option<StoreStatus> {
 fn partition_status(
     placement: &wire::PartitionPlacement,
     status: Option<&metadata::v1::PartitionStatus>,
-    replicas: Vec<ReplicaStatus>,
 ) -> PartitionStatus {
     let voters = status.map_or(&placement.voters, |status| &status.voters);
     PartitionStatus {
@@ -310,7 +287,6 @@ fn partition_status(
         voters: voters.iter().map(|node| NodeId(*node).to_string()).collect(),
         term: status.map(|status| status.term),
         applied: status.map(|status| status.applied),
-        replicas,
         repositories: status.map(|status| status.repositories),
         refs: status.map(|status| status.refs),
         sessions: status.map(|status| status.sessions),

@@ -24,7 +24,8 @@ pub(crate) struct StatusArgs {
     /// Look again every second, until Ctrl-C
     #[arg(long, short)]
     watch: bool,
-    /// Wait until all that was acknowledged by now is with every voter and has all its copies
+    /// Wait until all that was acknowledged by now is with every voter and has all its copies, as the
+    /// leaders among the nodes of `up` say
     #[arg(long, conflicts_with = "watch")]
     wait: bool,
     /// Seconds that `--wait` waits at most
@@ -73,7 +74,8 @@ async fn wait(console: &Console, within: Duration) -> Result<(), Failure> {
         loop {
             let lacks = match Status::ask(&connection).await {
                 Ok(asked) => {
-                    let lacks = whole.lacks(&asked);
+                    let led = connection.confirmed_partitions().await;
+                    let lacks = whole.lacks(&asked, &led);
                     if lacks.is_empty() {
                         let text = status::text(&asked, console.format, console.clock.wall())?;
                         return console.write(&text);

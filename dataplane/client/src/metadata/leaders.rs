@@ -26,7 +26,6 @@ impl Partitions {
         let hint = error.leader_hint().filter(|node| self.may_lead(&voters, *node));
         if hint.is_none() {
             silent.insert(asked);
-            self.inner.readers.note_late(asked);
             if self.leader_node(partition) != Some(asked) {
                 // A read of a voter that was not thought to lead.
                 return;

@@ -1,5 +1,5 @@
-//! Who is asked for a read: any voter can answer (S27), and the leader needs no other for it. So it is
-//! the leader until it has much to do, then the voter that has least (GS-MD-13).
+//! Who is asked for a read: any voter can answer (S27), and the leader does so with one step less. So it
+//! is the leader until it has much to do, then the voter that has least (GS-MD-13).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::Partitions;
 
 /// Calls of this process under way at a voter that make the next one as good.
 const CALLS_AHEAD: usize = 8;
-/// A voter that was late or gone is not the first to be asked for so long.
+/// A voter that was late or behind is not asked for so long, then by one call until it has answered.
 const AVOIDED_FOR: Duration = Duration::from_secs(5);
 
 /// What this process has asked the voters of all partitions.
@@ -25,6 +25,15 @@ pub(super) struct Readers {
 struct Voter {
     under_way: usize,
     late_at: Option<Instant>,
+}
+
+/// What a voter is to a call that was late when it was last asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Late {
+    /// The last to be asked.
+    Last,
+    /// Asked again after a while, by one call at a time: one that does not wait for it.
+    TriedAgain,
 }
 
 /// A call that is under way until this is dropped.
@@ -40,19 +49,28 @@ impl Readers {
         UnderWay { readers: self, node }
     }
 
-    /// `node` was late, or gone.
+    /// `node` was late, or behind.
     pub(super) fn note_late(&self, node: NodeId) {
         self.voters.lock().entry(node).or_default().late_at = Some(Instant::now());
     }
 
+    /// `node` has answered.
+    pub(super) fn note_well(&self, node: NodeId) {
+        if let Some(voter) = self.voters.lock().get_mut(&node) {
+            voter.late_at = None;
+        }
+    }
+
     /// Of several the first one that has least to do.
-    fn least_busy(&self, among: impl Iterator<Item = NodeId>) -> Option<NodeId> {
+    fn least_busy(&self, among: impl Iterator<Item = NodeId>, late: Late) -> Option<NodeId> {
         let voters = self.voters.lock();
         let load = |node: &NodeId| {
-            let voter = voters.get(node);
-            let late_at = voter.and_then(|voter| voter.late_at);
-            let is_late = late_at.is_some_and(|at| at.elapsed() < AVOIDED_FOR);
-            (is_late, voter.map_or(0, |voter| voter.under_way / CALLS_AHEAD))
+            let Some(voter) = voters.get(node) else { return (false, 0) };
+            let is_due = |at: Instant| {
+                late == Late::TriedAgain && at.elapsed() >= AVOIDED_FOR && voter.under_way == 0
+            };
+            let is_late = voter.late_at.is_some_and(|at| !is_due(at));
+            (is_late, voter.under_way / CALLS_AHEAD)
         };
         among.min_by_key(load)
     }
@@ -73,12 +91,13 @@ impl Partitions {
         &self,
         partition: PartitionId,
         silent: &BTreeSet<NodeId>,
+        late: Late,
     ) -> Option<NodeId> {
         let leader = self.leader_node(partition)?;
         let others = self.voters(partition).into_iter().filter(|node| *node != leader);
         let all: Vec<NodeId> = std::iter::once(leader).chain(others).collect();
         let speaking = all.iter().copied().filter(|node| !silent.contains(node));
-        let found = self.inner.readers.least_busy(speaking);
-        found.or_else(|| self.inner.readers.least_busy(all.into_iter()))
+        let found = self.inner.readers.least_busy(speaking, late);
+        found.or_else(|| self.inner.readers.least_busy(all.into_iter(), late))
     }
 }

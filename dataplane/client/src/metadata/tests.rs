@@ -253,7 +253,7 @@ async fn p_l7_calls_that_wait_share_what_the_voters_say() {
     assert!(world.calls().len() <= 3, "nobody waits any more");
 }
 
-/// The leader needs no other for a read; many at once are spread over all voters, evenly.
+/// The leader answers a read soonest; many at once are spread over all voters, evenly.
 #[tokio::test(start_paused = true)]
 async fn gs_md_13_s27_reads_spread_over_the_voters_once_the_leader_has_much_to_do() {
     let world = World::new([answered(), answered(), answered()]);
@@ -283,4 +283,22 @@ async fn gs_md_13_a_voter_that_was_late_is_not_the_first_to_be_asked_for_a_while
     // Once for the first read, and once to hear whether it has a majority.
     let calls = world.calls().into_iter().filter(|node| *node == 1).count();
     assert!(calls <= 2, "asked {calls} times");
+}
+
+/// S44: a voter that knows older grants than the group, or is behind, says that it is busy. The leader
+/// is not.
+#[tokio::test(start_paused = true)]
+async fn s44_gs_md_13_a_voter_that_is_behind_is_passed_over() {
+    let world = World::of([None, Some(Status::resource_exhausted("behind")), Some(answered())]);
+    // Eight calls wait for the leader; the ninth is for the second voter.
+    let hanging = futures::future::join_all((0..8).map(|_| world.ask()));
+    let asking = async {
+        tokio::time::sleep(HEDGE_AFTER / 4).await;
+        world.ask().await
+    };
+    tokio::select! {
+        _ = hanging => unreachable!("they are hedged only later"),
+        asked = asking => assert_eq!(asked, ErrorKind::NotFound),
+    }
+    assert_eq!(world.calls(), [1, 1, 1, 1, 1, 1, 1, 1, 2, 3]);
 }

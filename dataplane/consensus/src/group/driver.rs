@@ -6,8 +6,8 @@ use openraft::async_runtime::watch::WatchReceiver as _;
 use tokio::sync::{oneshot, watch};
 
 use super::failure::Failure;
-use super::heartbeat::Voice;
 use super::status::{Status, follow};
+use super::voice::Voice;
 use crate::applier::Applied;
 use crate::error::Error;
 use crate::id::GroupId;

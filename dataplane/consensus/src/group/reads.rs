@@ -118,7 +118,11 @@ impl<M: StateMachine> Reads<M> {
         let group = self.applied.group;
         if !self.driver.voice().speaks() {
             // What asks the quorum is a heartbeat too.
-            return Err(ReadError::NoLeader { group, leader: None });
+            let silence = self.contact.lost(&self.driver.metrics().borrow_watched());
+            return Err(match silence {
+                Some(silence) => ReadError::NoQuorum { group, silence },
+                None => ReadError::NoLeader { group, leader: None },
+            });
         }
         let asked =
             |raft: Raft<M>| async move { raft.get_read_linearizer(ReadPolicy::ReadIndex).await };

@@ -84,8 +84,10 @@ impl Host {
 }
 
 async fn silence(member: Arc<dyn Member>) {
+    // First: by the time it could not hand over the disk may work again, and nobody else would end it.
+    member.fall_silent();
     if !member.hand_over().await {
-        member.fall_silent();
+        tracing::debug!("leadership was not handed over: the others have to elect");
     }
 }
 

@@ -194,6 +194,12 @@ fn bad_input_159_p_a2_200_ms_between_nodes_stop_nobody() {
             for group in &three.groups {
                 group.read_barrier().await.expect("a read takes no longer than its limit");
             }
+            // An election is round trips too.
+            let leader = three.groups.iter().find(|group| group.is_leader()).unwrap().node();
+            three.network.cut(leader);
+            three.propose().await;
+            three.network.heal(leader);
+            three.propose().await;
             three.stop().await;
         });
     }

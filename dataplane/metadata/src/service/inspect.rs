@@ -175,7 +175,9 @@ impl Service {
             });
             let known = known.ok()?;
             let placement_epoch = epochs.get(&known.partition).copied().unwrap_or_default();
-            Some(self.confirmed(PartitionStatus { placement_epoch, ..known }, confirmed))
+            let held_by_all = hosted.group().held_by_all().unwrap_or_default().0;
+            let known = PartitionStatus { placement_epoch, held_by_all, ..known };
+            Some(self.confirmed(known, confirmed))
         });
         join_all(confirming).await.into_iter().flatten().collect()
     }

@@ -126,7 +126,7 @@ impl Segments {
         if !has_row && self.deps.files.metadata(&self.path(segment))?.is_none() {
             let mut batch = Batch::new();
             batch.delete(RECORDS, segment.0.to_vec());
-            self.deps.engine.write(batch, Durability::Buffered)?;
+            self.deps.engine.write(batch, Durability::Synced)?;
         }
         self.drop_aside(segment)
     }

@@ -58,6 +58,17 @@ impl Connection {
         join_all(asked).await
     }
 
+    /// The same without checksums; where a node leads, it has confirmed that.
+    pub async fn confirmed_partitions(&self) -> Vec<metadata::v1::PartitionStatus> {
+        let asked = self.stores.iter().filter_map(|store| {
+            let mut client = MetadataClient::new(store.metadata.clone()?);
+            let request = metadata::v1::StatusRequest { brief: true, confirm: true };
+            Some(async move { self.within(CALL_DEADLINE, client.status(request)).await })
+        });
+        let answers = join_all(asked).await.into_iter().filter_map(Result::ok);
+        answers.flat_map(|answer| answer.partitions).filter(|known| known.confirmed).collect()
+    }
+
     /// How full each object store is.
     pub async fn object_stores(&self) -> Vec<(NodeId, Result<object::v1::StatusResponse, Error>)> {
         let stores = self.stores.iter().filter(|store| store.object.is_some());

@@ -1,71 +1,67 @@
 use std::collections::BTreeMap;
 
-use super::{PartitionStatus, Status};
+use gitstratum_proto::metadata::v1::PartitionStatus;
 
-/// Waits for consistency ALL (RV-H4): what was acknowledged before the first look is with every voter
-/// of its partition and on every node that is to hold it.
+use super::Status;
+
+/// Waits for consistency ALL (RV-H4): what was acknowledged before the first look is in the log of every
+/// voter of its partition, and no segment lacks a copy.
 #[derive(Debug, Default)]
 pub struct Whole {
-    /// What each partition had applied at the first look.
+    /// The last entry of each partition at the first look.
     targets: BTreeMap<u32, u64>,
 }
 
 impl Whole {
-    /// What is not yet so, in words; nothing once all is.
-    pub fn lacks(&mut self, status: &Status) -> Vec<String> {
-        let mut lacks = status.unknown.clone();
-        lacks.extend(status.conditions.iter().map(|condition| condition.message.clone()));
+    /// What is not yet so, in words; nothing once all is. `led` is what leaders say that have confirmed
+    /// that they lead.
+    pub fn lacks(&mut self, status: &Status, led: &[PartitionStatus]) -> Vec<String> {
+        let mut lacks: Vec<String> =
+            status.conditions.iter().map(|condition| condition.message.clone()).collect();
         lacks.extend(status.partitions.iter().filter_map(|partition| {
-            let lack = self.lack(partition)?;
-            Some(format!("partition {}: {lack}", partition.partition))
+            let number = partition.partition;
+            let views = led.iter().filter(|view| view.partition == number);
+            let lack = self.lack(number, views.max_by_key(|view| view.term))?;
+            Some(format!("partition {number}: {lack}"))
         }));
         lacks
     }
 
-    fn lack(&mut self, partition: &PartitionStatus) -> Option<String> {
-        let Some(applied) = partition.applied.filter(|_| partition.leader.is_some()) else {
-            return Some("nobody leads it".to_owned());
+    fn lack(&mut self, partition: u32, led: Option<&PartitionStatus>) -> Option<String> {
+        let Some(led) = led else {
+            return Some("nobody who leads it can be asked from here".to_owned());
         };
-        let target = *self.targets.entry(partition.partition).or_insert(applied);
-        let has_it = |voter: &&String| {
-            let mut replicas = partition.replicas.iter();
-            replicas.any(|replica| replica.node == **voter && replica.applied >= target)
-        };
-        if let Some(voter) = partition.voters.iter().find(|voter| !has_it(voter)) {
-            return Some(format!("node {voter} does not have all that was acknowledged"));
+        let target = *self.targets.entry(partition).or_insert(led.log_length);
+        if led.applied < target {
+            return Some("its leader has not applied all of its log".to_owned());
         }
-        let number = |count: Option<u64>| count.unwrap_or_default();
-        match (number(partition.under_replicated), number(partition.misplaced)) {
-            (0, 0) => None,
-            (0, misplaced) => Some(format!("{misplaced} segments are not where they belong")),
-            (missing, _) => Some(format!("{missing} segments have too few copies")),
+        if led.held_by_all < target || !led.voters_settled {
+            return Some("a voter does not have all that was acknowledged".to_owned());
         }
+        let missing = led.under_replicated;
+        (missing > 0).then(|| format!("{missing} segments have too few copies"))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::status::{ReplicaStatus, RingStatus};
+    use crate::status::{Condition, PartitionStatus as Shown, RingStatus};
 
-    fn replica(node: &str, applied: u64) -> ReplicaStatus {
-        ReplicaStatus { node: node.to_owned(), applied }
-    }
+    const NUMBER: u32 = 7;
 
-    fn status(replicas: [u64; 3], under_replicated: u64, misplaced: u64) -> Status {
-        let nodes = ["a", "b", "c"];
-        let partition = PartitionStatus {
-            partition: 7,
-            leader: Some("a".to_owned()),
-            voters: nodes.map(str::to_owned).to_vec(),
-            term: Some(1),
-            applied: Some(replicas[0]),
-            replicas: nodes.iter().zip(replicas).map(|(node, at)| replica(node, at)).collect(),
-            repositories: Some(1),
-            refs: Some(1),
-            sessions: Some(1),
-            under_replicated: Some(under_replicated),
-            misplaced: Some(misplaced),
+    fn status() -> Status {
+        let partition = Shown {
+            partition: NUMBER,
+            leader: None,
+            voters: Vec::new(),
+            term: None,
+            applied: None,
+            repositories: None,
+            refs: None,
+            sessions: None,
+            under_replicated: None,
+            misplaced: None,
         };
         Status {
             conditions: Vec::new(),
@@ -80,31 +76,46 @@ mod tests {
             ring: RingStatus { epoch: 1, replication_factor: 3, nodes: 3 },
             nodes: Vec::new(),
             partitions: vec![partition],
-            unknown: Vec::new(),
+            unknown: vec!["node 9 does not answer".to_owned()],
+        }
+    }
+
+    fn led(log_length: u64, held_by_all: u64) -> PartitionStatus {
+        PartitionStatus {
+            partition: NUMBER,
+            term: 3,
+            applied: log_length,
+            log_length,
+            held_by_all,
+            voters_settled: true,
+            confirmed: true,
+            ..PartitionStatus::default()
         }
     }
 
     #[test]
     fn rv_h4_all_is_every_voter_and_every_copy_of_what_was_there_at_the_first_look() {
-        let mut whole = Whole::default();
-        let lacks = whole.lacks(&status([9, 9, 8], 0, 0));
-        assert_eq!(lacks, ["partition 7: node c does not have all that was acknowledged"]);
-        assert!(whole.lacks(&status([12, 10, 9], 0, 0)).is_empty(), "what came later may wait");
-        let lacks = whole.lacks(&status([12, 12, 12], 3, 1));
-        assert_eq!(lacks, ["partition 7: 3 segments have too few copies"]);
-        let lacks = whole.lacks(&status([12, 12, 12], 0, 1));
-        assert_eq!(lacks, ["partition 7: 1 segments are not where they belong"]);
+        let (mut whole, status) = (Whole::default(), status());
+        let mut lacks = |view: PartitionStatus| whole.lacks(&status, &[view]).join(", ");
+        let behind = "partition 7: a voter does not have all that was acknowledged";
+        assert_eq!(lacks(led(9, 8)), behind);
+        assert_eq!(lacks(led(12, 9)), "", "what came later may wait");
+        assert_eq!(lacks(PartitionStatus { voters_settled: false, ..led(12, 12) }), behind);
+        let new = PartitionStatus { applied: 8, ..led(12, 12) };
+        assert_eq!(lacks(new), "partition 7: its leader has not applied all of its log");
+        let missing = PartitionStatus { under_replicated: 3, ..led(12, 12) };
+        assert_eq!(lacks(missing), "partition 7: 3 segments have too few copies");
     }
 
     #[test]
-    fn rv_h4_who_does_not_answer_is_not_whole() {
-        let mut silent = status([9, 9, 9], 0, 0);
-        silent.partitions[0].replicas.pop();
-        assert_eq!(Whole::default().lacks(&silent).len(), 1);
-        let mut headless = status([9, 9, 9], 0, 0);
-        headless.partitions[0].leader = None;
-        assert_eq!(Whole::default().lacks(&headless), ["partition 7: nobody leads it"]);
-        let unknown = Status { unknown: vec!["node 3: why".to_owned()], ..status([9; 3], 0, 0) };
-        assert_eq!(Whole::default().lacks(&unknown), ["node 3: why"]);
+    fn rv_h4_a_partition_without_a_leader_is_not_whole_and_the_latest_leader_counts() {
+        let status = status();
+        let lacks = Whole::default().lacks(&status, &[]);
+        assert_eq!(lacks, ["partition 7: nobody who leads it can be asked from here"]);
+        let past = PartitionStatus { term: 2, under_replicated: 5, ..led(9, 0) };
+        assert!(Whole::default().lacks(&status, &[past, led(9, 9)]).is_empty());
+        let lost = Condition { kind: "Lost", status: "True", message: "why".to_owned() };
+        let status = Status { conditions: vec![lost], ..status };
+        assert_eq!(Whole::default().lacks(&status, &[led(9, 9)]), ["why"]);
     }
 }
