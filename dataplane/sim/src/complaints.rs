@@ -46,6 +46,7 @@ const EXPECTED: &[Expected] = &[
     // A sync that fails: the store refuses, and the process ends (P-D5).
     expected("gitstratum_object::segments::write", "a sync failed"),
     expected("gitstratum_consensus::", "Input/output error (os error 5)"),
+    expected("gitstratum_consensus::", "takes no writes since a sync of it failed"),
     expected("gitstratum_metadata::", "Input/output error (os error 5)"),
 ];
 
