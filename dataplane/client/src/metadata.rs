@@ -431,12 +431,8 @@ impl Partitions {
                 Ok(Err(status)) => Error::Refused { partition, status: Box::new(status) },
                 Err(_) => Error::Deadline { partition },
             };
-            // A voter that is behind says that it is busy; who leads is not behind.
-            let is_behind = limit.by != By::Leader
-                && error.kind() == ErrorKind::Busy
-                && self.leader_node(partition) != Some(node);
+            let is_behind = limit.by != By::Leader && self.is_behind(partition, node, &error);
             if is_behind {
-                self.inner.readers.note_late(node);
                 silent.insert(node);
             }
             self.learn_leader(partition, node, &error, &mut silent);

@@ -4,11 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use gitstratum_core::{NodeId, PartitionId};
+use gitstratum_core::{ErrorKind, NodeId, PartitionId};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::Partitions;
+use super::{Error, Partitions};
 
 /// Calls of this process under way at a voter that make the next one as good.
 const CALLS_AHEAD: usize = 8;
@@ -99,5 +99,15 @@ impl Partitions {
         let speaking = all.iter().copied().filter(|node| !silent.contains(node));
         let found = self.inner.readers.least_busy(speaking, late);
         found.or_else(|| self.inner.readers.least_busy(all.into_iter(), late))
+    }
+    /// Whether `error` says that `node` is behind, and notes it: such a voter says that it is busy, and
+    /// who leads is not behind.
+    pub(super) fn is_behind(&self, partition: PartitionId, node: NodeId, error: &Error) -> bool {
+        let leads = self.leader_node(partition) == Some(node);
+        let is_behind = error.kind() == ErrorKind::Busy && !leads;
+        if is_behind {
+            self.inner.readers.note_late(node);
+        }
+        is_behind
     }
 }

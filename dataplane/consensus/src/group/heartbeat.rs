@@ -26,8 +26,9 @@ impl Heartbeat {
         let mut progress = Progress::new(Instant::now());
         loop {
             tokio::time::sleep(self.every).await;
-            let is_stuck = progress.is_stuck(Instant::now(), &View::of(&metrics.borrow_watched()));
-            if voice.note_stuck(is_stuck) {
+            if !progress.is_stuck(Instant::now(), &View::of(&metrics.borrow_watched())) {
+                voice.note_moving();
+            } else if voice.note_stuck() {
                 tracing::warn!(group = %self.group, "no majority takes entries: another is to lead");
             }
             if voice.speaks() {

@@ -20,9 +20,12 @@ impl Voice {
         self.disk_is_slow.store(false, Ordering::SeqCst);
     }
 
-    /// Notes whether no majority takes this leader's entries; true when that is new.
-    pub(crate) fn note_stuck(&self, is_stuck: bool) -> bool {
-        let was_stuck = self.is_stuck.swap(is_stuck, Ordering::SeqCst);
-        is_stuck && !was_stuck
+    /// Notes that no majority takes this leader's entries; true when that is new.
+    pub(crate) fn note_stuck(&self) -> bool {
+        !self.is_stuck.swap(true, Ordering::SeqCst)
+    }
+
+    pub(crate) fn note_moving(&self) {
+        self.is_stuck.store(false, Ordering::SeqCst);
     }
 }
