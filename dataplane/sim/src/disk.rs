@@ -252,9 +252,11 @@ fn path(segment: SegmentId) -> PathBuf {
     Path::new(SEGMENTS).join(format!("{:02x}/{segment}.seg", segment.0[0]))
 }
 
+/// Every other time in its first quarter, where the objects of a small segment lie.
 fn flipped(bytes: &[u8], at: usize) -> Option<Vec<u8>> {
     let mut bytes = bytes.to_vec();
-    let place = at.checked_rem(bytes.len())?;
+    let among = if at.is_multiple_of(2) { bytes.len() } else { bytes.len().div_ceil(4) };
+    let place = (at / 2).checked_rem(among)?;
     *bytes.get_mut(place)? ^= 1;
     Some(bytes)
 }

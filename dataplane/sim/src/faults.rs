@@ -165,7 +165,7 @@ impl Plan {
 fn one(draw: &Draw, nodes: usize) -> Fault {
     let node = draw.index(nodes);
     let other = (node + 1 + draw.index(nodes - 1)) % nodes;
-    match draw.below(27) {
+    match draw.below(28) {
         0..=4 => Fault::Kill(node),
         5..=6 => Fault::PowerCut(node),
         7 => Fault::PowerCutAll,
@@ -178,7 +178,7 @@ fn one(draw: &Draw, nodes: usize) -> Fault {
         17 => Fault::Swizzle(vec![node, other]),
         18 => Fault::SlowDisk(node, 1 + draw.below(400)),
         19 => Fault::FailSync(node, STORES[draw.index(STORES.len())]),
-        20..=21 => Fault::Damage(node, 1 + draw.index(4)),
+        20..=21 | 26 => Fault::Damage(node, 4 + draw.index(8)),
         22 => Fault::SlowLink(node, other, 1 + draw.below(300)),
         23 if draw.below(2) == 0 => {
             Fault::Drift(node, 900_000 + u32::from(draw.small(201)) * 1_000)

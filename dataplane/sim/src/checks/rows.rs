@@ -72,11 +72,17 @@ impl Watch {
         renewals.iter().for_each(|renewal| seen.readers.told(renewal));
     }
 
-    /// A listed segment that has all its copies, the `at`th of them, to be damaged on one node.
-    pub(crate) fn take_to_damage(&self, at: usize) -> Option<SegmentId> {
+    /// A listed segment, the `at`th of those that `node` and another have, to be damaged there.
+    pub(crate) fn take_to_damage(&self, at: usize, node: NodeId) -> Option<SegmentId> {
         let mut seen = self.seen.lock();
-        let all = seen.lists.keys();
-        let sound: Vec<SegmentId> = all.filter(|id| !seen.damaged.contains(id)).copied().collect();
+        let is_held = |segment: SegmentId| {
+            let here = seen.durable(node, segment).map(|bytes| bytes.len());
+            let mut others = seen.disks.keys().filter(|other| **other != node);
+            let is_there = |other| seen.durable(other, segment).map(|bytes| bytes.len()) == here;
+            here.is_some() && others.any(|other| is_there(*other))
+        };
+        let all = seen.lists.keys().filter(|id| !seen.damaged.contains(id));
+        let sound: Vec<SegmentId> = all.filter(|id| is_held(**id)).copied().collect();
         let segment = *sound.get(at.checked_rem(sound.len())?)?;
         seen.damaged.insert(segment);
         Some(segment)

@@ -1,5 +1,6 @@
 //! Faults begin and end.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -104,12 +105,12 @@ impl World {
     /// Bits of segments rot while their node is down. No segment loses more than one copy.
     fn damage(&mut self, node: usize, count: usize, until: Duration) {
         self.stop(node, End::Kill, until);
-        // Of what a lost disk had, one copy may be all that is left.
-        let count = if self.wiping.is_done() { 0 } else { count };
+        let (id, disk) = (self.places[node].node.id, Arc::clone(&self.places[node].node.disk));
+        self.history.lock().suspects.insert(id);
         for _ in 0..count {
             let at = self.draw.index(1 << 20);
-            let Some(segment) = self.watch.take_to_damage(at) else { return };
-            let how = self.places[node].node.disk.damage(segment, self.draw.index(1 << 20));
+            let Some(segment) = self.watch.take_to_damage(at, id) else { return };
+            let how = disk.damage(segment, self.draw.index(1 << 20));
             events::story(|| format!("of segment {segment}: {how:?}"));
         }
     }

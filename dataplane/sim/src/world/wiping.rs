@@ -22,13 +22,6 @@ pub(super) struct Wiping {
     is_done: bool,
 }
 
-impl Wiping {
-    /// Whether a disk has been lost.
-    pub(super) const fn is_done(&self) -> bool {
-        self.is_done
-    }
-}
-
 impl World {
     /// Has the disk of `node` be lost as soon as the others have all of it.
     pub(super) fn want_wipe(&mut self, node: usize, lasts: Duration, now: Duration) {
