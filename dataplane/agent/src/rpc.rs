@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt as _};
-use gitstratum_core::{Incarnation, NodeId};
+use gitstratum_client::grpc::TakeRequestId;
+use gitstratum_core::{Incarnation, NodeId, ProcessRole};
 use gitstratum_process::Drain;
 use gitstratum_proto::agent::v1 as wire;
 use gitstratum_proto::agent::v1::agent_server::{Agent, AgentServer};
@@ -66,7 +67,9 @@ pub(crate) enum Listener {
 
 /// Serves until the drain starts.
 pub(crate) async fn serve(socket: Socket, listener: Listener, drain: Drain) {
-    let server = tonic::transport::Server::builder().add_service(AgentServer::new(socket));
+    let server = tonic::transport::Server::builder()
+        .layer(TakeRequestId { role: ProcessRole::Agent })
+        .add_service(AgentServer::new(socket));
     let stop = async move { drain.started().await };
     let served = match listener {
         Listener::Socket(listener) => {

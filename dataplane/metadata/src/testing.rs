@@ -4,6 +4,7 @@
 mod double;
 mod planner;
 mod rpc;
+pub mod tap;
 
 pub use double::{DoubleOptions, MetadataDouble};
 pub use planner::ScriptedPlanner;

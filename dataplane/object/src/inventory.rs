@@ -110,7 +110,12 @@ impl Inventory {
     /// Compares with each of `partitions`.
     async fn settle_all(&self, partitions: Vec<PartitionId>) -> Vec<(PartitionId, bool)> {
         let store = Arc::clone(&self.segments);
-        let held = match blocking(move || store.recall_lost().and_then(|()| store.held())).await {
+        let recalled = blocking(move || {
+            store.recall_lost()?;
+            store.recall_bare()?;
+            store.held()
+        });
+        let held = match recalled.await {
             Ok(held) => held,
             Err(error) => {
                 tracing::error!(%error, "what is held here could not be listed");

@@ -12,12 +12,15 @@ mod secrecy;
 mod sessions;
 
 pub(crate) use chain::check as chain;
-pub(crate) use durability::{lacking, surplus};
+pub(crate) use durability::{lacking, resting, surplus};
 pub(crate) use objects::Cloned;
 pub(crate) use refs::{Operation, Step, check as refs};
 pub(crate) use replicas::{digests, groups};
 pub(crate) use rows::Watch;
 pub(crate) use secrecy::{SECRECY, check as secrecy};
+
+/// What is broken when a frontend refuses what it shows.
+pub(crate) const GIVEN: &str = "what-is-shown-is-given";
 
 /// An invariant does not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]

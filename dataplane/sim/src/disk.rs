@@ -2,26 +2,39 @@
 //! when the power goes.
 
 mod engine;
+mod files;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use gitstratum_core::{NodeId, SegmentId};
+use gitstratum_store::files::{File, read_whole, write_atomically};
 use gitstratum_store::{
-    Batch, Durability, Engine, Family, KeyRange, KeyValue, MemoryEngine, MemoryFiles, Reader as _,
+    Batch, Durability, Engine, Family, Files, KeyRange, KeyValue, MemoryEngine, MemoryFiles,
+    Permissions, Reader as _,
 };
 use parking_lot::Mutex;
 
 use crate::checks::Watch;
+use crate::events;
+use crate::world::Draw;
 use engine::SimEngine;
+use files::SimFiles;
 
 /// Rows of small segments, and of replicated state (docs/formats).
 const INLINE: Family = gitstratum_object::FAMILIES[0];
 const RECORDS: Family = gitstratum_object::FAMILIES[1];
 pub(crate) const STATE: Family = Family("raft_state");
+/// Where files of large segments lie (docs/formats/data-directory.md), and most bytes of one.
+const SEGMENTS: &str = "/object/segments";
+const SEGMENT_BYTES_MAX: u64 = 1 << 30;
+/// Where a node counts its starts.
+const STARTS: &str = "/agent/incarnation";
+/// The number of the error of a disk that fails.
+const EIO: i32 = 5;
 
 /// Which of a node's engines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,26 +60,49 @@ pub(crate) struct Disk {
     name: String,
     node: NodeId,
     watch: Arc<Watch>,
-    pub(crate) files: Arc<MemoryFiles>,
+    draw: Draw,
+    files: Mutex<Arc<MemoryFiles>>,
     engines: Mutex<[Arc<MemoryEngine>; 3]>,
     /// How long a sync takes, in microseconds.
     sync_micros: Arc<AtomicU64>,
     /// Stores whose next sync fails.
     failing: [Arc<AtomicBool>; 3],
+    /// Whether one has failed since the process started.
+    has_failed: Arc<AtomicBool>,
 }
 
 impl Disk {
-    pub(crate) fn new(name: String, node: NodeId, watch: Arc<Watch>) -> Arc<Self> {
-        let engine = |store| MemoryEngine::new(&families(store));
+    pub(crate) fn new(name: String, node: NodeId, watch: Arc<Watch>, draw: Draw) -> Arc<Self> {
         Arc::new(Self {
             name,
             node,
             watch,
-            files: MemoryFiles::new(),
-            engines: Mutex::new(STORES.map(engine)),
+            draw,
+            files: Mutex::new(MemoryFiles::new()),
+            engines: Mutex::new(STORES.map(empty)),
             sync_micros: Arc::new(AtomicU64::new(200)),
             failing: Default::default(),
+            has_failed: Arc::default(),
         })
+    }
+
+    /// Files as a process opens them.
+    pub(crate) fn files(&self) -> Arc<dyn Files> {
+        Arc::new(SimFiles {
+            name: self.name.clone(),
+            inner: self.memory_files(),
+            failing: Arc::clone(&self.failing[Store::Object as usize]),
+            has_failed: Arc::clone(&self.has_failed),
+        })
+    }
+
+    fn memory_files(&self) -> Arc<MemoryFiles> {
+        Arc::clone(&self.files.lock())
+    }
+
+    /// Whether a sync has failed since the process started.
+    pub(crate) fn has_failed_sync(&self) -> bool {
+        self.has_failed.load(Ordering::Relaxed)
     }
 
     /// How long syncs take from now on.
@@ -93,6 +129,7 @@ impl Disk {
             sync_micros: Arc::clone(&self.sync_micros),
             failing: Arc::clone(&self.failing[store as usize]),
             is_poisoned: AtomicBool::new(false),
+            has_failed: Arc::clone(&self.has_failed),
             watch: (store == Store::Metadata).then(|| (self.node, Arc::clone(&self.watch))),
         })
     }
@@ -109,16 +146,62 @@ impl Disk {
                 End::PowerCut => engine.crash(),
             };
         }
+        let files = self.memory_files();
         match end {
-            End::Kill => self.files.kill(),
-            End::PowerCut => self.files.crash(),
+            End::Kill => files.kill(),
+            End::PowerCut => {
+                let torn = self.torn(&files);
+                files.crash();
+                torn.iter().for_each(|(path, rest)| tear(&files, path, rest));
+            }
         }
+        self.has_failed.store(false, Ordering::Relaxed);
+    }
+
+    /// Of some of the segments' files that are not synced, how much the disk has all the same.
+    fn torn(&self, files: &MemoryFiles) -> Vec<(PathBuf, Bytes)> {
+        let list = |folder: &Path| files.list(folder).unwrap_or_default();
+        let folders = list(Path::new(SEGMENTS)).into_iter().filter(|entry| entry.is_directory);
+        let folders = folders.map(|folder| Path::new(SEGMENTS).join(folder.name));
+        let all = folders
+            .flat_map(|folder| list(&folder).into_iter().map(move |entry| folder.join(entry.name)));
+        let torn = all.filter_map(|path| {
+            let bytes = read_whole(files, &path, SEGMENT_BYTES_MAX).ok()?;
+            let synced = files.durable(&path).map_or(0, |bytes| bytes.len());
+            let rest = bytes.get(synced..).filter(|rest| !rest.is_empty())?;
+            let kept = self.draw.index(rest.len() + 1);
+            Some((path, bytes.slice(synced..synced + kept)))
+        });
+        torn.collect()
+    }
+
+    /// The node gets another disk, with nothing on it but what the control plane tells whoever
+    /// comes back: how often it has started (S23).
+    pub(crate) fn wipe(&self) {
+        let before = self.memory_files();
+        let files = MemoryFiles::new();
+        *self.engines.lock() = STORES.map(empty);
+        let starts = Path::new(STARTS);
+        if let (Ok(count), Some(folder)) = (read_whole(&*before, starts, 32), starts.parent()) {
+            let told = files.create_directory(folder);
+            let told =
+                told.and_then(|()| write_atomically(&*files, starts, &count, Permissions::Private));
+            told.expect("because an empty disk has room");
+        }
+        *self.files.lock() = files;
+    }
+
+    /// How often the node has started.
+    pub(crate) fn starts(&self) -> u64 {
+        let count = read_whole(&*self.memory_files(), Path::new(STARTS), 32).unwrap_or_default();
+        let count = std::str::from_utf8(&count).ok().and_then(|text| text.trim().parse().ok());
+        count.unwrap_or_default()
     }
 
     /// What a power cut now would leave of a segment.
     pub(crate) fn durable(&self, segment: SegmentId) -> Option<Bytes> {
         let row = self.memory(Store::Object).durable(INLINE, &segment.0);
-        let file = || self.files.durable(&path(segment)).map(Bytes::from);
+        let file = || self.memory_files().durable(&path(segment)).map(Bytes::from);
         row.ok().flatten().or_else(file)
     }
 
@@ -129,17 +212,32 @@ impl Disk {
         rows.iter().filter_map(|(key, _)| SegmentId::from_slice(key)).collect()
     }
 
-    /// Flips a bit of a small segment that was synced; whether it is here.
-    pub(crate) fn damage(&self, segment: SegmentId, at: usize) -> bool {
+    /// Flips a bit of a segment that was synced, or loses its file; how, if it is here.
+    pub(crate) fn damage(&self, segment: SegmentId, at: usize) -> Option<&'static str> {
         let engine = self.memory(Store::Object);
-        let Ok(Some(bytes)) = engine.get(INLINE, &segment.0) else { return false };
-        let mut bytes = bytes.to_vec();
-        let place = at % bytes.len().max(1);
-        let Some(byte) = bytes.get_mut(place) else { return false };
-        *byte ^= 1;
+        let Ok(Some(bytes)) = engine.get(INLINE, &segment.0) else {
+            return self.damage_file(&path(segment), at);
+        };
         let mut batch = Batch::new();
-        batch.put(INLINE, segment.0.to_vec(), bytes);
-        engine.write(batch, Durability::Synced).is_ok()
+        batch.put(INLINE, segment.0.to_vec(), flipped(&bytes, at)?);
+        engine.write(batch, Durability::Synced).is_ok().then_some("a bit of its row flips")
+    }
+
+    /// Flips a bit of a file, cuts it, or has it be gone.
+    fn damage_file(&self, path: &Path, at: usize) -> Option<&'static str> {
+        let files = self.memory_files();
+        let bytes = read_whole(&*files, path, SEGMENT_BYTES_MAX).ok()?;
+        let (left, how) = match at % 4 {
+            0 => (None, "its file is gone"),
+            1 => (Some(bytes[..at % bytes.len().max(1)].to_vec()), "its file is cut"),
+            _ => (Some(flipped(&bytes, at)?), "a bit of its file flips"),
+        };
+        let damaged = match left {
+            None => files.remove(path),
+            Some(bytes) => files.open(path).and_then(|file| replace(&*file, &bytes)),
+        };
+        let folder = path.parent()?;
+        damaged.and_then(|()| files.sync_directory(folder)).is_ok().then_some(how)
     }
 
     /// All rows of replicated state.
@@ -149,9 +247,37 @@ impl Disk {
     }
 }
 
-/// Where a large segment lies (docs/formats/data-directory.md).
+/// Where a large segment lies.
 fn path(segment: SegmentId) -> PathBuf {
-    PathBuf::from(format!("/object/segments/{:02x}/{segment}.seg", segment.0[0]))
+    Path::new(SEGMENTS).join(format!("{:02x}/{segment}.seg", segment.0[0]))
+}
+
+/// Every other time in its first quarter, where the objects of a small segment lie.
+fn flipped(bytes: &[u8], at: usize) -> Option<Vec<u8>> {
+    let mut bytes = bytes.to_vec();
+    let among = if at.is_multiple_of(2) { bytes.len() } else { bytes.len().div_ceil(4) };
+    let place = (at / 2).checked_rem(among)?;
+    *bytes.get_mut(place)? ^= 1;
+    Some(bytes)
+}
+
+/// Gives `file` these bytes, synced.
+fn replace(file: &dyn File, bytes: &[u8]) -> Result<(), gitstratum_store::files::Error> {
+    file.truncate(0)?;
+    file.append(bytes)?;
+    file.sync()
+}
+
+/// What the disk has of the file at `path` goes on with `rest`; its name may be lost.
+fn tear(files: &MemoryFiles, path: &Path, rest: &[u8]) {
+    let Ok(file) = files.open(path) else { return };
+    events::story(|| format!("{} is torn, {} bytes more than synced", path.display(), rest.len()));
+    let torn = file.append(rest).and_then(|()| file.sync());
+    torn.expect("because memory has room");
+}
+
+fn empty(store: Store) -> Arc<MemoryEngine> {
+    MemoryEngine::new(&families(store))
 }
 
 fn families(store: Store) -> Vec<Family> {

@@ -33,6 +33,8 @@ pub(crate) enum Fault {
     FailSync(usize, Store),
     /// So many segments of a node are damaged while it is down.
     Damage(usize, usize),
+    /// A node's disk is lost while it is down, once all copies and replicas are there.
+    Wipe(usize),
     /// Messages between two nodes take this many milliseconds.
     SlowLink(usize, usize, u64),
     /// The wall clock jumps by so many milliseconds, and back.
@@ -61,11 +63,27 @@ impl Fault {
             Self::SlowDisk(..) => "slow-disk",
             Self::FailSync(..) => "fail-sync",
             Self::Damage(..) => "damage",
+            Self::Wipe(_) => "wipe",
             Self::SlowLink(..) => "slow-link",
             Self::ClockJump(..) => "clock-jump",
             Self::Drift(..) => "drift",
             Self::ControlAway => "control-away",
             Self::Night(_) => "night",
+        }
+    }
+
+    /// Whether `other` is wrong in the same place as this.
+    pub(crate) fn has_place_of(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Pause(one), Self::Pause(other))
+            | (Self::SlowDisk(one, _), Self::SlowDisk(other, _))
+            | (Self::ClockJump(one, _), Self::ClockJump(other, _))
+            | (Self::Drift(one, _), Self::Drift(other, _)) => one == other,
+            (Self::SlowLink(a, b, _), Self::SlowLink(c, d, _)) => {
+                (a, b) == (c, d) || (a, b) == (d, c)
+            }
+            (Self::ControlAway, Self::ControlAway) => true,
+            _ => false,
         }
     }
 
@@ -83,6 +101,7 @@ impl Fault {
             Self::SlowDisk(node, millis) => Self::SlowDisk(of(node), millis),
             Self::FailSync(node, store) => Self::FailSync(of(node), store),
             Self::Damage(node, segments) => Self::Damage(of(node), segments),
+            Self::Wipe(node) => Self::Wipe(of(node)),
             Self::ClockJump(node, millis) => Self::ClockJump(of(node), millis),
             Self::Drift(node, rate) => Self::Drift(of(node), rate),
             Self::Swizzle(ref nodes) => Self::Swizzle(nodes.iter().copied().map(of).collect()),
@@ -146,7 +165,7 @@ impl Plan {
 fn one(draw: &Draw, nodes: usize) -> Fault {
     let node = draw.index(nodes);
     let other = (node + 1 + draw.index(nodes - 1)) % nodes;
-    match draw.below(26) {
+    match draw.below(28) {
         0..=4 => Fault::Kill(node),
         5..=6 => Fault::PowerCut(node),
         7 => Fault::PowerCutAll,
@@ -159,13 +178,14 @@ fn one(draw: &Draw, nodes: usize) -> Fault {
         17 => Fault::Swizzle(vec![node, other]),
         18 => Fault::SlowDisk(node, 1 + draw.below(400)),
         19 => Fault::FailSync(node, STORES[draw.index(STORES.len())]),
-        20..=21 => Fault::Damage(node, 1 + draw.index(4)),
+        20..=21 | 26 => Fault::Damage(node, 4 + draw.index(8)),
         22 => Fault::SlowLink(node, other, 1 + draw.below(300)),
         23 if draw.below(2) == 0 => {
             Fault::Drift(node, 900_000 + u32::from(draw.small(201)) * 1_000)
         }
         23 => Fault::ClockJump(node, 3_600_000 - i64::try_from(draw.below(7_200_000)).unwrap_or(0)),
         24 => Fault::ControlAway,
+        25 => Fault::Wipe(node),
         _ => Fault::Night(1 + draw.below(8)),
     }
 }
@@ -184,7 +204,7 @@ mod tests {
             .map(|each| format!("{:?}", each.fault))
             .map(|text| text.split('(').next().unwrap_or_default().to_owned())
             .collect();
-        assert_eq!(kinds.len(), 17, "{kinds:?}");
+        assert_eq!(kinds.len(), 18, "{kinds:?}");
     }
 
     /// Seeds that followed one another once shared their draws, moved by one.

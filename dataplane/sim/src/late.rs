@@ -8,6 +8,7 @@ use std::time::Duration;
 use gitstratum_client::metadata::Partitions;
 use gitstratum_client::metadata::tap::{self, Fate};
 use gitstratum_core::PartitionId;
+use gitstratum_metadata::testing::tap as held;
 use gitstratum_proto::metadata::v1::UpdateRefsRequest;
 use parking_lot::Mutex;
 use tokio::runtime::{Handle, Id};
@@ -54,14 +55,7 @@ impl Late {
     }
 
     fn judge(&self, partition: PartitionId, request: &UpdateRefsRequest) -> Fate {
-        let is_of = |names: &str| {
-            request.commands.iter().any(|command| command.name.starts_with(names.as_bytes()))
-        };
-        if is_of(HELD) {
-            self.waiting.lock().push((elapsed() + HELD_FOR, partition, request.clone()));
-            return Fate::Silent;
-        }
-        let is_return = is_of(BACK);
+        let is_return = is_of(request, BACK);
         if self.draw.below(if is_return { EVERY_RETURN } else { EVERY }) > 0 {
             return Fate::Sent;
         }
@@ -103,14 +97,20 @@ impl Late {
     }
 }
 
-/// From now on every push arrives as it is sent.
+fn is_of(request: &UpdateRefsRequest, names: &str) -> bool {
+    request.commands.iter().any(|command| command.name.starts_with(names.as_bytes()))
+}
+
+/// From now on every push arrives as it is sent, and is decided at once.
 pub(crate) fn calm() {
     tap::set(Arc::new(|_, _| Fate::Sent));
+    held::set(Arc::new(|_| Duration::ZERO));
 }
 
 /// Has pushes on this thread go through the node that sends them.
 pub(crate) fn tap() {
     ALL.with_borrow_mut(Vec::clear);
+    held::set(Arc::new(|request| if is_of(request, HELD) { HELD_FOR } else { Duration::ZERO }));
     tap::set(Arc::new(|partition, request| {
         let Ok(here) = Handle::try_current() else { return Fate::Sent };
         let late = ALL.with_borrow(|all| {

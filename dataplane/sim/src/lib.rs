@@ -7,6 +7,7 @@
 
 mod checks;
 mod clock;
+mod complaints;
 mod disk;
 mod events;
 mod faults;

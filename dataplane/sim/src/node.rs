@@ -102,6 +102,8 @@ pub(crate) struct SimNode {
     pub(crate) entropy: Arc<SeededEntropy>,
     /// Where packs are spooled: the machine's own disk, for nothing of it outlives a push.
     pub(crate) spool: PathBuf,
+    /// Larger segments lie in files.
+    pub(crate) inline_bytes_max: usize,
     /// What it has yet to send.
     pub(crate) late: Arc<Late>,
     /// What its process runs on.

@@ -28,7 +28,7 @@ use gitstratum_metadata::plan::{HistoryPlanner, Limits};
 use gitstratum_object as object;
 use gitstratum_process::{Drain, Health, Metrics, TaskGroup};
 use gitstratum_proto::control::v1::Node as Record;
-use gitstratum_store::{Committer, Files as _, SpaceGuard, commit};
+use gitstratum_store::{Committer, SpaceGuard, commit};
 use tokio::sync::{mpsc, watch};
 
 use crate::disk::Store;
@@ -64,7 +64,7 @@ impl Process {
     /// Starts everything, and runs until a part of it ends.
     pub(crate) async fn run(mut self) -> Result<()> {
         for folder in ["agent", "object", "object/segments", "spool"] {
-            self.node.disk.files.create_directory(&self.path(folder))?;
+            self.node.disk.files().create_directory(&self.path(folder))?;
         }
         if self.node.is_founder() {
             self.start_control().await?;
@@ -112,7 +112,7 @@ impl Process {
     }
 
     async fn start_control(&mut self) -> Result<()> {
-        let (files, node) = (Arc::clone(&self.node.disk.files), Arc::clone(&self.node));
+        let (files, node) = (self.node.disk.files(), Arc::clone(&self.node));
         let held = agent::held(files, &self.path("agent"))?;
         let has_control = |record: &&Record| record.roles.iter().any(|role| role == "control");
         let known = held.layout().nodes.iter().filter(has_control).map(|node| NodeId(node.id));
@@ -169,7 +169,7 @@ impl Process {
             node: node.id,
             voters: node.cluster.founders().into_iter().map(voter).collect(),
             record,
-            files: node.disk.files.clone(),
+            files: node.disk.files(),
             clock: node.clock.clone(),
             enrolment: None,
             inside: self.asked.take(),
@@ -256,7 +256,7 @@ impl Process {
         let (publisher, feed) = Feed::channel();
         self.follow(ProcessRole::Object, (publisher, Applied::Published), Some(store));
         let dialer = self.dialer(ProcessRole::Object);
-        let files: Arc<dyn gitstratum_store::Files> = node.disk.files.clone();
+        let files: Arc<dyn gitstratum_store::Files> = node.disk.files();
         let space = SpaceGuard::new(Arc::clone(&files), self.path("object"), 0, clock.clone());
         let deps = object::Deps {
             node: node.id,
@@ -278,6 +278,7 @@ impl Process {
             puts_damage_aside: true,
             ends_when_unsound: true,
             spool: node.spool.clone(),
+            inline_bytes_max: node.inline_bytes_max,
             inventory_every: INVENTORY_EVERY,
             ..object::Config::new(self.path("object/segments"))
         };

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 
 use crate::checks::Broken;
+use crate::complaints;
 use crate::events::{self, Digest, Told};
 use crate::sabotage::Switch;
 use crate::world::World;
@@ -72,6 +73,8 @@ pub fn run(settings: &Settings) -> Result<Outcome> {
         (false, false) => Told::Nothing,
     };
     events::begin(told);
+    // What is done wrong on purpose has to be noticed from outside.
+    let _heard = settings.sabotage.is_none().then(complaints::listen);
     let mut world = World::new(settings.seed)?;
     let ended = world.play();
     let digest = events::end();
@@ -103,6 +106,7 @@ impl World {
             ("dropped", history.dropped),
             ("races", history.races),
             ("faults", faults as u64),
+            ("wiped", self.happened.get("wipe").copied().unwrap_or_default() as u64),
             ("leaders", self.leader_changes() as u64),
             ("changes", self.progress.lock().changes as u64),
         ])

@@ -42,6 +42,7 @@ pub const SWITCHES: &[Switch] = &[
     switch("ok-then-drop", "a ref is answered ok and not moved (P-D1)"),
     switch("partial-atomic", "what can be done of an atomic push is done (P-C2)"),
     switch("serve-unreached-member", "a member that no ref reaches is served (S24)"),
+    switch("drop-without-counter", "a drop run starts and no push has to check anew (S15)"),
     switch("purge-under-session", "a replaced pack is purged under a session that uses it (S30)"),
     switch("look-up-across-repositories", "packs and refs of other repositories count (P-S2)"),
 ];

@@ -7,7 +7,7 @@ mod race;
 mod returns;
 mod runs;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -60,6 +60,10 @@ pub(crate) struct History {
     /// Pushes of any kind: all, and those acknowledged.
     pub(crate) begun: u64,
     pub(crate) acked: u64,
+    /// Nodes that have lost bits and may not have been asked since.
+    pub(crate) suspects: BTreeSet<NodeId>,
+    /// Those to the branch by the node that they went through.
+    pub(crate) acked_through: BTreeMap<NodeId, u64>,
     /// Whole clones that were looked at, and probes for what must not be given.
     pub(crate) clones: u64,
     pub(crate) probes: u64,

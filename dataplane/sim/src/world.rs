@@ -1,7 +1,9 @@
 //! One run: nodes, clients, faults, and the verdict.
 
 mod ending;
+mod links;
 mod suffering;
+mod wiping;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,6 +18,7 @@ use turmoil::Sim;
 
 use crate::checks::{Broken, Watch};
 use crate::clock::SimClock;
+use crate::complaints;
 use crate::disk::{Disk, End};
 use crate::events;
 use crate::faults::{Fault, Plan};
@@ -25,6 +28,8 @@ use crate::network::host;
 use crate::node::{Cluster, SimNode};
 use crate::operator::{self, Operator, Progress};
 use crate::workload::{History, Part, Racer, Runner, Worker};
+use links::Link;
+use wiping::Wiping;
 
 const NODES: u8 = 3;
 /// Nodes that faults happen to: those that joined too.
@@ -49,6 +54,12 @@ const FAULTS_LONGEST: Duration = Duration::from_secs(90);
 const AWAY: Duration = Duration::from_millis(500);
 /// Where the link between two nodes is not slow.
 const LATENCY_MAX: Duration = Duration::from_millis(5);
+/// Parts of a run that random numbers are drawn for, one for each node of the last two.
+const INLINE: u64 = 500;
+const LATE: u64 = 1_000;
+const DISKS: u64 = 2_000;
+/// Largest segments that lie in rows: of none, of some, or of all but those of a few pushes.
+const INLINE_BYTES: [usize; 3] = [0, 512, 256 * 1024];
 /// What is broken when something has to happen in time and does not.
 const LIVENESS: &str = "all-is-well-again-in-time";
 
@@ -109,7 +120,13 @@ pub(crate) struct World {
     pub(crate) happened: BTreeMap<&'static str, usize>,
     /// Faults under way and when they end.
     under_way: Vec<(Duration, Fault)>,
+    /// How they left the links between places.
+    links: BTreeMap<(usize, usize), Link>,
+    /// The disk that is to be lost, and the one that was.
+    wiping: Wiping,
     spools: tempfile::TempDir,
+    /// Segments that are larger lie in files, on every node.
+    inline_bytes_max: usize,
 }
 
 impl World {
@@ -143,8 +160,13 @@ impl World {
             nodes: Arc::default(),
             happened: BTreeMap::new(),
             under_way: Vec::new(),
+            links: BTreeMap::new(),
+            wiping: Wiping::default(),
             spools,
+            inline_bytes_max: INLINE_BYTES[Draw::new(seed, INLINE).index(INLINE_BYTES.len())],
         };
+        let inline = world.inline_bytes_max;
+        events::story(|| format!("segments of more than {inline} bytes lie in files"));
         for id in cluster.founders() {
             world.add(id)?;
         }
@@ -153,7 +175,8 @@ impl World {
 
     /// A node that starts now.
     fn add(&mut self, id: NodeId) -> Result<()> {
-        let disk = Disk::new(host(id), id, Arc::clone(&self.watch));
+        let draw = Draw::new(self.seed, DISKS + id.0);
+        let disk = Disk::new(host(id), id, Arc::clone(&self.watch), draw);
         self.watch.add(id, &disk);
         let node = Arc::new(SimNode {
             id,
@@ -162,7 +185,8 @@ impl World {
             clock: SimClock::new(),
             entropy: SeededEntropy::new(self.seed ^ id.0),
             spool: self.spools.path().join(host(id)),
-            late: Late::new(Draw::new(self.seed, 1_000 + id.0)),
+            late: Late::new(Draw::new(self.seed, LATE + id.0)),
+            inline_bytes_max: self.inline_bytes_max,
             runtime: Mutex::default(),
         });
         std::fs::create_dir(&node.spool)?;
@@ -172,7 +196,11 @@ impl World {
             let (node, ends) = (Arc::clone(&starts), Arc::clone(&ends));
             async move {
                 // The world restarts it, as a supervisor would.
-                let _told = node.run().await;
+                let (name, disk) = (host(node.id), Arc::clone(&node.disk));
+                let how = node.run().await;
+                if !disk.has_failed_sync() {
+                    complaints::ended(&name, &how);
+                }
                 ends.store(true, Ordering::SeqCst);
                 std::future::pending().await
             }
@@ -305,6 +333,7 @@ impl World {
         self.follow_operator()?;
         let broken = self.watch.broken().or_else(|| self.cluster.broken());
         let broken = broken.or_else(|| self.history.lock().broken.clone());
+        let broken = broken.or_else(complaints::broken);
         broken.map_or(Ok(()), |broken| Err(broken.into()))
     }
 

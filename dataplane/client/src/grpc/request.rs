@@ -51,8 +51,9 @@ pub async fn as_part_of<T>(
 
 /// Serves each call as part of the request that caused it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct TakeRequestId {
-    pub(super) role: ProcessRole,
+pub struct TakeRequestId {
+    /// Who serves.
+    pub role: ProcessRole,
 }
 
 impl<S> tower::Layer<S> for TakeRequestId {
@@ -65,7 +66,7 @@ impl<S> tower::Layer<S> for TakeRequestId {
 
 /// A service that [`TakeRequestId`] is round.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Taking<S> {
+pub struct Taking<S> {
     role: ProcessRole,
     inner: S,
 }

@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use gitstratum_core::RepoId;
+use gitstratum_process::sabotage;
 use gitstratum_proto::metadata::v1::ClaimKind;
 
 use super::entry::{CloseClaim, OpenClaim};
@@ -92,7 +93,7 @@ fn start_drop(
     for (run, ids) in (0..).zip(tips.chunks(TIPS_PER_ROW)) {
         rows::store(scope.rows, keys::tips(repo, run), &TipsRow { ids: ids.to_vec() });
     }
-    repository.drop_counter += 1;
+    repository.drop_counter += u64::from(!sabotage!("drop-without-counter"));
     rows::store(scope.rows, keys::repository(repo), &repository);
     Ok(None)
 }

@@ -71,6 +71,8 @@ impl Service {
             Standing::Closed => Ok(Err(Denial::new(Refusal::Unknown, "the session is closed"))),
             Standing::Foreign => return Err(Error::Denied { action: "use another's session" }),
         };
+        #[cfg(any(test, feature = "test-util"))]
+        crate::testing::tap::pass(&push.request).await;
         let are_grants_old = matches!(checked, Err(Error::GrantsBehind { .. }));
         let (change, grants) = match checked.or_else(denied)? {
             Ok((update, grants)) => (Change::UpdateRefs(update), grants),

@@ -119,7 +119,8 @@ impl Segments {
 
     /// Removes what was put aside for `segment`, of which nobody wants a copy here, and what is known
     /// of it, unless there is a copy all the same. The record goes first: without it the file
-    /// is found at the next start, a record alone by nobody. Blocking.
+    /// is found at the next start, a record alone not before the next
+    /// comparison. Blocking.
     pub(crate) fn forget_aside(&self, segment: SegmentId) -> Result<(), Error> {
         let has_row = self.deps.engine.get(INLINE, &segment.0)?.is_some();
         if !has_row && self.deps.files.metadata(&self.path(segment))?.is_none() {

@@ -87,6 +87,18 @@ impl Segments {
         Ok(())
     }
 
+    /// So is what has a record and no bytes: of a copy that is lost the partition is to know, and of
+    /// one that was removed a power cut may have brought the record back, to stay for ever. Blocking.
+    pub(crate) fn recall_bare(&self) -> Result<(), Error> {
+        for segment in self.bare_ids()? {
+            let partition = self.record(segment)?.and_then(|record| record.partition);
+            if !self.taken.lock().contains(&segment) {
+                self.lost.lock().entry(segment).or_insert(partition);
+            }
+        }
+        Ok(())
+    }
+
     /// What is lost and not yet told, with its partition where that is known.
     pub(crate) fn lost(&self) -> Vec<(SegmentId, Option<PartitionId>)> {
         self.lost.lock().iter().map(|(id, partition)| (*id, *partition)).collect()

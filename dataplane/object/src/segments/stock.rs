@@ -54,11 +54,31 @@ impl Segments {
 
     /// Every segment that has a row or a file, by id. Blocking.
     pub(crate) fn ids(&self) -> Result<BTreeSet<SegmentId>, Error> {
+        let (mut ids, held) = (self.recorded_ids()?, self.held_ids()?);
+        ids.extend(held);
+        Ok(ids)
+    }
+
+    /// The segments that have a record and no bytes. Blocking.
+    pub(super) fn bare_ids(&self) -> Result<BTreeSet<SegmentId>, Error> {
+        let (mut bare, held) = (self.recorded_ids()?, self.held_ids()?);
+        bare.retain(|segment| !held.contains(segment));
+        Ok(bare)
+    }
+
+    /// The segments that have a record.
+    fn recorded_ids(&self) -> Result<BTreeSet<SegmentId>, Error> {
         let mut ids = BTreeSet::new();
         for row in pages(self.deps.engine.as_ref(), RECORDS, KeyRange::all(), PAGE) {
             let (key, _) = row?;
             ids.extend(SegmentId::from_slice(&key));
         }
+        Ok(ids)
+    }
+
+    /// The segments whose bytes are here.
+    fn held_ids(&self) -> Result<BTreeSet<SegmentId>, Error> {
+        let mut ids = BTreeSet::new();
         for shard in 0..=u8::MAX {
             ids.extend(self.held_of_shard(shard)?);
         }

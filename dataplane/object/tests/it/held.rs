@@ -282,6 +282,24 @@ async fn s21_gs_ob_09_a_damaged_copy_that_nobody_wants_goes() {
     }
 }
 
+/// The file of a removed segment was gone for good when the power went, its record was not.
+#[tokio::test]
+async fn s21_gs_ob_09_a_record_that_a_power_cut_brought_back_goes() {
+    let (disk, partitions) = (Disk::new(), Partitions::default());
+    let made = segment(2, LARGE, CLUSTER);
+    let world = start(&disk, &partitions).await;
+    world.write(&made).await.unwrap();
+    partitions.list(made.id, &[NODE], 1);
+    eventually("it is known to be listed", || is_known(&disk, &made)).await;
+    world.stop().await;
+    partitions.unlist(made.id);
+    disk.files.remove(&path(&made)).unwrap();
+    let world = start(&disk, &partitions).await;
+    let is_gone = || disk.engine.get(RECORDS, &made.id.0).unwrap().is_none();
+    eventually("its record goes", is_gone).await;
+    world.stop().await;
+}
+
 /// A source gives bytes as they lie there: who copies them is the first to see that they are not
 /// sound, and the source has to hear of it.
 #[tokio::test]

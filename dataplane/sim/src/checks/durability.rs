@@ -90,7 +90,9 @@ fn check(
         let node = NodeId(*owner);
         incarnations::listed(change, node, *incarnation)?;
         let length = seen.durable(node, id).map(|bytes| bytes.len() as u64);
-        if length != Some(segment.total_length) && !seen.damaged.contains(&id) {
+        let is_lost =
+            seen.wiped.is_some_and(|(lost, starts)| lost == node && *incarnation <= starts);
+        if length != Some(segment.total_length) && !seen.damaged.contains(&id) && !is_lost {
             let what = format!(
                 "segment {id} is listed with node {node}, which has {length:?} bytes of {} durable",
                 segment.total_length
@@ -137,6 +139,23 @@ pub(crate) fn lacking(
         }
     }
     lacking
+}
+
+/// A listed segment of which fewer than `copies` are held by whoever `durable` looks at.
+pub(crate) fn resting(
+    rows: &[(Bytes, Bytes)],
+    copies: impl Fn(&SegmentId) -> usize,
+    durable: impl Fn(NodeId, SegmentId) -> Option<u64>,
+) -> Option<SegmentId> {
+    let is_kept = |key: &Bytes| matches!(key.first(), Some(&(MANIFEST | UNLISTED)));
+    let packs = rows.iter().filter(|(key, _)| is_kept(key));
+    let segments = packs.filter_map(|(key, value)| pack(key, value)).flat_map(|pack| pack.segments);
+    let few = |segment: &Segment| {
+        let id = SegmentId::from_slice(&segment.segment_id)?;
+        let holds = |owner: &&u64| durable(NodeId(**owner), id) == Some(segment.total_length);
+        (segment.owners.iter().filter(holds).count() < copies(&id)).then_some(id)
+    };
+    segments.into_iter().find_map(|segment| few(&segment))
 }
 
 /// Segments, of those that a node `holds`, which no row of any partition names; in the end, when

@@ -39,6 +39,8 @@ pub(crate) struct Seen {
     pub(super) listed: BTreeMap<Bytes, (u64, u64, Bytes)>,
     /// Segments of which a copy was damaged on purpose.
     pub(super) damaged: BTreeSet<SegmentId>,
+    /// Whose disk was lost, and how often it had started by then.
+    pub(super) wiped: Option<(NodeId, u64)>,
     pub(super) readers: Readers,
     broken: Option<Broken>,
 }
@@ -70,14 +72,30 @@ impl Watch {
         renewals.iter().for_each(|renewal| seen.readers.told(renewal));
     }
 
-    /// A listed segment that has all its copies, the `at`th of them, to be damaged on one node.
-    pub(crate) fn take_to_damage(&self, at: usize) -> Option<SegmentId> {
+    /// A listed segment, the `at`th of those that `node` and another have, to be damaged there.
+    pub(crate) fn take_to_damage(&self, at: usize, node: NodeId) -> Option<SegmentId> {
         let mut seen = self.seen.lock();
-        let all = seen.lists.keys();
-        let sound: Vec<SegmentId> = all.filter(|id| !seen.damaged.contains(id)).copied().collect();
+        let is_held = |segment: SegmentId| {
+            let here = seen.durable(node, segment).map(|bytes| bytes.len());
+            let mut others = seen.disks.keys().filter(|other| **other != node);
+            let is_there = |other| seen.durable(other, segment).map(|bytes| bytes.len()) == here;
+            here.is_some() && others.any(|other| is_there(*other))
+        };
+        let all = seen.lists.keys().filter(|id| !seen.damaged.contains(id));
+        let sound: Vec<SegmentId> = all.filter(|id| is_held(**id)).copied().collect();
         let segment = *sound.get(at.checked_rem(sound.len())?)?;
         seen.damaged.insert(segment);
         Some(segment)
+    }
+
+    /// Segments of which a copy was damaged.
+    pub(crate) fn damaged(&self) -> BTreeSet<SegmentId> {
+        self.seen.lock().damaged.clone()
+    }
+
+    /// The disk of `node` is lost, which has started so often.
+    pub(crate) fn note_wiped(&self, node: NodeId, starts: u64) {
+        self.seen.lock().wiped = Some((node, starts));
     }
 
     /// `node` is about to write `batch`, and has `before`.

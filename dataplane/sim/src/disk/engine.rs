@@ -9,6 +9,7 @@ use gitstratum_store::{
     Batch, Durability, Engine, Family, KeyRange, KeyValue, MemoryEngine, Reader,
 };
 
+use super::EIO;
 use crate::checks::Watch;
 use crate::events;
 
@@ -21,12 +22,11 @@ pub(super) struct SimEngine {
     pub(super) failing: Arc<AtomicBool>,
     /// A sync has failed: nothing is written until the process starts again.
     pub(super) is_poisoned: AtomicBool,
+    /// Set once a sync has failed.
+    pub(super) has_failed: Arc<AtomicBool>,
     /// Who looks at what is written.
     pub(super) watch: Option<(NodeId, Arc<Watch>)>,
 }
-
-/// The number of the error of a disk that fails.
-const EIO: i32 = 5;
 
 impl SimEngine {
     fn may_write(&self) -> Result<(), Error> {
@@ -44,6 +44,7 @@ impl SimEngine {
         }
         events::story(|| format!("a sync of {} fails", self.name));
         self.is_poisoned.store(true, Ordering::Relaxed);
+        self.has_failed.store(true, Ordering::Relaxed);
         self.inner.fail_sync();
         let source = Arc::new(std::io::Error::from_raw_os_error(EIO));
         Err(Error::Io { attempt: Attempt::Sync, place: self.name.clone(), source })

@@ -91,7 +91,9 @@ impl Operator {
             loop {
                 let made = tokio::time::timeout(ANSWER_WITHIN, self.make(change, &mut joined));
                 let made = made.await.context("no answer in time").flatten();
-                events::story(|| format!("{change:?}: {made:?}"));
+                // Without a backtrace, which says where the program was built and run.
+                let told = made.as_ref().map_err(|error| format!("{error:#}"));
+                events::story(|| format!("{change:?}: {told:?}"));
                 if made.is_ok() {
                     self.progress.lock().changes += 1;
                     break;

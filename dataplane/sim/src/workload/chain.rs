@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use gitstratum_core::NodeId;
+
 use super::{Push, Worker};
-use crate::checks::{Broken, Cloned};
+use crate::checks::{Broken, Cloned, GIVEN};
 use crate::clock::elapsed;
 use crate::events;
 use crate::git::{Fetched, Pushed, commit};
@@ -33,6 +35,7 @@ impl Worker {
         let is_acked = outcome == Some(Pushed::Acked);
         let mut history = self.history.lock();
         history.acked += u64::from(is_acked);
+        *history.acked_through.entry(to).or_default() += u64::from(is_acked);
         if let Some(push) = history.pushes.get_mut(&made.id) {
             (push.outcome, push.ended) = (outcome, elapsed());
         }
@@ -50,18 +53,28 @@ impl Worker {
         text + &noise.collect::<String>()
     }
 
+    /// Every other time a node that has lost bits: it reads its own copies first.
+    fn suspect(&self) -> Option<NodeId> {
+        let suspect = self.history.lock().suspects.first().copied();
+        suspect.filter(|_| self.draw.below(2) == 0)
+    }
+
     /// Clones what a listing shows, through another node; whether it went well.
     pub(super) async fn clone_all(&self) -> bool {
         let Some(refs) = self.read(self.node()).await else { return false };
         let Some(tip) = refs.get(BRANCH).copied() else { return true };
-        let node = self.node();
+        let node = self.suspect().unwrap_or_else(|| self.node());
         let Some(fetched) = self.fetch(node, &[tip]).await else { return false };
-        self.history.lock().clones += 1;
+        {
+            let mut history = self.history.lock();
+            history.clones += 1;
+            history.suspects.remove(&node);
+        }
         self.note(match fetched {
             Fetched::Pack(pack) => Cloned::read(&pack).and_then(|cloned| cloned.check([tip])),
             Fetched::Refused(why) => {
                 let what = format!("{tip} was shown, and {node} does not give it: {why}");
-                Err(Broken::new("what-is-shown-is-given", what))
+                Err(Broken::new(GIVEN, what))
             }
         });
         true

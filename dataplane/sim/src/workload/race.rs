@@ -13,13 +13,13 @@ use crate::checks::Cloned;
 use crate::events;
 use crate::git::{self, Fetched};
 
-/// How the names of refs begin whose pushes are held back on their way, for so long.
+/// How the names of refs begin whose pushes a leader holds back once it has checked them, for so long.
 pub(crate) const HELD: &str = "refs/heads/held/";
-pub(crate) const HELD_FOR: Duration = Duration::from_secs(6);
+pub(crate) const HELD_FOR: Duration = Duration::from_secs(4);
 /// What it takes until a push is on its way.
 const SENT_AFTER: Duration = Duration::from_millis(500);
 /// Longest wait for the drop run.
-const RUN_WITHIN: Duration = Duration::from_secs(5);
+const RUN_WITHIN: Duration = Duration::from_secs(3);
 /// Pause after what could not be tried.
 const PAUSE: Duration = Duration::from_secs(1);
 

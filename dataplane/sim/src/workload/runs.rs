@@ -68,7 +68,9 @@ impl Runner {
         };
         let ended = tokio::time::timeout(patience, asked).await;
         let ended = ended.context("broken off").flatten();
-        events::story(|| format!("{kind:?} by {node}: {ended:?}"));
+        // Without a backtrace, which says where the program was built and run.
+        let told = ended.as_ref().map_err(|error| format!("{error:#}"));
+        events::story(|| format!("{kind:?} by {node}: {told:?}"));
         if let Ok(report) = &ended {
             let mut history = self.history.lock();
             history.runs += u64::from(report.changed);

@@ -14,12 +14,12 @@ use gitstratum_proto::object::v1::RunKind;
 use parking_lot::Mutex;
 
 use super::{LIVENESS, Place, World};
-use crate::checks::{self, Broken, Cloned};
+use crate::checks::{self, Broken, Cloned, GIVEN};
 use crate::events;
 use crate::git::{Fetched, Refs};
 use crate::workload::{ATOMIC, BRANCH, Part, RUN_WITHIN, SINGLE, Worker};
 
-/// Within this after the last fault every push succeeds again.
+/// Within this after the last fault pushes succeed again, through every frontend.
 const BACK_WITHIN: Duration = Duration::from_secs(30);
 /// And every segment has all its copies (P-A7).
 const COPIED_WITHIN: Duration = Duration::from_secs(60);
@@ -37,10 +37,16 @@ const COPIES: usize = 3;
 impl World {
     /// All that has to hold at the end.
     pub(super) fn end(&mut self) -> Result<()> {
-        let before = self.history.lock().acked;
+        let before = {
+            let mut history = self.history.lock();
+            history.acked_through.clear();
+            history.acked
+        };
+        let nodes = Arc::clone(&self.nodes);
         let last = self.worker("last", Part::Chain, 3);
         let back = self.until(BACK_WITHIN, "pushes after the last fault", last, |history| {
-            history.acked >= before + PUSHES
+            let through = |node| history.acked_through.get(node).is_some_and(|acked| *acked > 0);
+            history.acked >= before + PUSHES && nodes.lock().iter().all(through)
         });
         // What clients saw says more than that something takes too long.
         self.judge_history()?;
@@ -99,12 +105,12 @@ impl World {
         }
     }
 
-    fn place(&self, id: NodeId) -> Option<&Place> {
+    pub(super) fn place(&self, id: NodeId) -> Option<&Place> {
         self.places.iter().find(|place| place.node.id == id)
     }
 
     /// The rows of each partition, as its leader has them.
-    fn leader_rows(&self) -> impl Iterator<Item = (Bytes, Bytes)> {
+    pub(super) fn leader_rows(&self) -> impl Iterator<Item = (Bytes, Bytes)> {
         let of = |(number, status): (u32, PartitionStatus)| {
             let leader = self.place(NodeId(status.leader))?;
             checks::groups(leader.node.disk.state()).remove(&PartitionId(number))
@@ -165,12 +171,14 @@ impl World {
     /// The refs as each frontend shows them.
     fn read_each(&mut self, reader: &str) -> Result<BTreeMap<NodeId, Refs>> {
         let found = Arc::new(Mutex::new(BTreeMap::<NodeId, Refs>::new()));
+        let refused = Arc::new(Mutex::new(None));
         let nodes = self.nodes.lock().clone();
         for (number, node) in (100..).zip(nodes.clone()) {
             let name = format!("{reader}-{node}");
             let (reader, found) = (self.worker(&name, Part::Clone, number), Arc::clone(&found));
+            let refused = Arc::clone(&refused);
             self.sim.client(name, async move {
-                let refs = reader.all_of(node).await;
+                let refs = reader.all_of(node, &refused).await;
                 found.lock().insert(node, refs);
                 Ok(())
             });
@@ -184,8 +192,13 @@ impl World {
             if nodes.iter().all(|node| seen.contains(node) || !there.contains(node)) {
                 break;
             }
-            let words = || format!("only {seen:?} give all that they show, of {nodes:?}");
-            ensure!(self.sim.elapsed() < until, Broken::new(LIVENESS, words()));
+            if self.sim.elapsed() < until {
+                continue;
+            }
+            let refused = refused.lock().clone();
+            let invariant = if refused.is_some() { GIVEN } else { LIVENESS };
+            let what = format!("only {seen:?} give all that they show, of {nodes:?}: {refused:?}");
+            return Err(Broken::new(invariant, what).into());
         }
         let found = found.lock().clone();
         Ok(found)
@@ -220,11 +233,11 @@ impl World {
 
 impl Worker {
     /// The refs as `node` shows them, once it also gives all that they reach.
-    async fn all_of(&self, node: NodeId) -> Refs {
+    async fn all_of(&self, node: NodeId, refused: &Mutex<Option<String>>) -> Refs {
         loop {
             if let Some(refs) = self.read(node).await {
                 let tips: Vec<ObjectId> = refs.values().copied().collect();
-                if tips.is_empty() || self.gives(node, &tips).await {
+                if tips.is_empty() || self.gives(node, &tips, refused).await {
                     return refs;
                 }
             }
@@ -233,7 +246,12 @@ impl Worker {
         }
     }
 
-    async fn gives(&self, node: NodeId, tips: &[ObjectId]) -> bool {
+    async fn gives(
+        &self,
+        node: NodeId,
+        tips: &[ObjectId],
+        refused: &Mutex<Option<String>>,
+    ) -> bool {
         match self.fetch(node, tips).await {
             Some(Fetched::Pack(pack)) => {
                 let checked = Cloned::read(&pack).and_then(|all| all.check(tips.iter().copied()));
@@ -244,6 +262,7 @@ impl Worker {
             }
             Some(Fetched::Refused(why)) => {
                 events::story(|| format!("{node} does not give what it shows: {why}"));
+                *refused.lock() = Some(format!("{node}: {why}"));
                 false
             }
             None => false,

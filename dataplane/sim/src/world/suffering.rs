@@ -1,11 +1,11 @@
 //! Faults begin and end.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::Result;
 use gitstratum_process::{pause, resume};
-use turmoil::Sim;
 
 use super::{FAULTS_LAST, FAULTS_LONGEST, LATENCY_MAX, World};
 use crate::disk::End;
@@ -30,6 +30,7 @@ impl World {
                 self.begin(next, now);
             }
             self.end_those_over(now);
+            self.wipe(now);
             self.step()?;
         }
         self.end_those_over(Duration::MAX);
@@ -45,9 +46,16 @@ impl World {
 
     fn begin(&mut self, planned: &Planned, now: Duration) {
         events::story(|| planned.to_string());
-        *self.happened.entry(planned.fault.kind()).or_default() += 1;
         let until = now + planned.lasts;
         let Some(fault) = planned.fault.among(self.places.len()) else { return };
+        if let Fault::Wipe(node) = fault {
+            return self.want_wipe(node, planned.lasts, now);
+        }
+        if matches!(fault, Fault::Kill(node) if self.places[node].starts_at.is_some()) {
+            // There is nothing to kill.
+            return;
+        }
+        *self.happened.entry(planned.fault.kind()).or_default() += 1;
         let name = |index: usize| self.places[index].name.clone();
         match fault {
             Fault::Kill(node) => return self.stop(node, End::Kill, until),
@@ -57,17 +65,13 @@ impl World {
                     .for_each(|node| self.stop(node, End::PowerCut, until));
             }
             Fault::Damage(node, count) => return self.damage(node, count, until),
+            Fault::Wipe(_) => return,
             Fault::Pause(node) => {
                 let runtime = *self.places[node].node.runtime.lock();
                 runtime.into_iter().for_each(pause);
-                self.others(node, |sim, one, other| sim.hold(one, other));
             }
-            Fault::Cut(one, other) => self.sim.partition(name(one), name(other)),
-            Fault::CutOneWay(from, to) => self.sim.partition_oneway(name(from), name(to)),
-            Fault::Hold(one, other) => self.sim.hold(name(one), name(other)),
-            Fault::Isolate(node) => {
-                self.others(node, |sim, one, other| sim.partition(one, other));
-            }
+            // What is under way says how links are.
+            Fault::Cut(..) | Fault::CutOneWay(..) | Fault::Hold(..) | Fault::Isolate(_) => {}
             Fault::Swizzle(ref nodes) => return self.swizzle(nodes.clone(), now, planned.lasts),
             Fault::SlowDisk(node, millis) => {
                 self.places[node].node.disk.set_sync(Duration::from_millis(millis));
@@ -87,30 +91,27 @@ impl World {
             }
         }
         self.under_way.push((until, fault));
+        self.relink();
     }
 
     /// Nodes are isolated one after the other; the first to go comes back first.
     fn swizzle(&mut self, nodes: Vec<usize>, now: Duration, lasts: Duration) {
         for (number, node) in (1_u32..).zip(nodes) {
-            self.others(node, |sim, one, other| sim.partition(one, other));
             self.under_way.push((now + lasts * number / 2, Fault::Isolate(node)));
         }
+        self.relink();
     }
 
     /// Bits of segments rot while their node is down. No segment loses more than one copy.
     fn damage(&mut self, node: usize, count: usize, until: Duration) {
         self.stop(node, End::Kill, until);
+        let (id, disk) = (self.places[node].node.id, Arc::clone(&self.places[node].node.disk));
+        self.history.lock().suspects.insert(id);
         for _ in 0..count {
             let at = self.draw.index(1 << 20);
-            let Some(segment) = self.watch.take_to_damage(at) else { return };
-            let was_there = self.places[node].node.disk.damage(segment, self.draw.index(1 << 20));
-            events::story(|| format!("a bit of segment {segment} flips: {was_there}"));
-        }
-    }
-
-    fn others(&self, node: usize, each: impl Fn(&Sim<'static>, &str, &str)) {
-        for other in (0..self.places.len()).filter(|other| *other != node) {
-            each(&self.sim, &self.places[node].name, &self.places[other].name);
+            let Some(segment) = self.watch.take_to_damage(at, id) else { return };
+            let how = disk.damage(segment, self.draw.index(1 << 20));
+            events::story(|| format!("of segment {segment}: {how:?}"));
         }
     }
 
@@ -118,26 +119,27 @@ impl World {
         let (over, going_on): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.under_way).into_iter().partition(|(until, _)| *until <= now);
         self.under_way = going_on;
-        for (_, fault) in over {
+        for (_, fault) in &over {
             events::story(|| format!("{fault:?} is over"));
-            self.end_one(&fault);
+            self.end_one(fault);
+        }
+        if !over.is_empty() {
+            self.relink();
         }
     }
 
     fn end_one(&mut self, fault: &Fault) {
         let now = self.sim.elapsed();
         let name = |index: usize| self.places[index].name.clone();
+        // Another of its kind goes on: it ends what both began.
+        if self.under_way.iter().any(|(_, other)| other.has_place_of(fault)) {
+            return;
+        }
         match *fault {
             Fault::Pause(node) => {
-                self.others(node, |sim, one, other| sim.release(one, other));
                 let runtime = *self.places[node].node.runtime.lock();
                 runtime.into_iter().for_each(resume);
             }
-            Fault::Cut(one, other) | Fault::CutOneWay(one, other) => {
-                self.sim.repair(name(one), name(other));
-            }
-            Fault::Hold(one, other) => self.sim.release(name(one), name(other)),
-            Fault::Isolate(node) => self.others(node, |sim, one, other| sim.repair(one, other)),
             Fault::SlowDisk(node, _) => self.places[node].node.disk.set_sync(SYNC),
             Fault::SlowLink(one, other, _) => {
                 // turmoil has no way to give a link its range of latencies back.
@@ -146,10 +148,15 @@ impl World {
             Fault::ClockJump(node, _) => self.places[node].node.clock.set_wrong(0),
             Fault::Drift(node, _) => self.places[node].node.clock.set_rate(now, RATE),
             Fault::ControlAway => self.cluster.is_control_away.store(false, Ordering::Relaxed),
-            Fault::Kill(_)
+            Fault::Cut(..)
+            | Fault::CutOneWay(..)
+            | Fault::Hold(..)
+            | Fault::Isolate(_)
+            | Fault::Kill(_)
             | Fault::PowerCut(_)
             | Fault::PowerCutAll
             | Fault::Damage(..)
+            | Fault::Wipe(_)
             | Fault::FailSync(..)
             | Fault::Swizzle(_)
             | Fault::Night(_) => {}
