@@ -401,6 +401,11 @@ impl<M: StateMachine> Group<M> {
     }
 
     #[cfg(test)]
+    pub(crate) fn reads(&self) -> &Reads<M> {
+        &self.inner.reads
+    }
+
+    #[cfg(test)]
     pub(crate) fn driver(&self) -> &Driver<M> {
         &self.inner.driver
     }

@@ -68,6 +68,12 @@ impl<M: StateMachine> Reads<M> {
         (Self { driver, applied, failure, within, contact, forward }, forwarder)
     }
 
+    /// Reads that wait for the leader's answer to a question that is yet to be sent.
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
+        self.forward.max_capacity() - self.forward.capacity()
+    }
+
     /// Waits until this replica has applied what was acknowledged before the call.
     pub(crate) async fn barrier(&self) -> Result<LogIndex, ReadError> {
         let group = self.applied.group;

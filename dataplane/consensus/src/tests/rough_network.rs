@@ -9,6 +9,7 @@ use gitstratum_core::{NodeId, SystemClock};
 use gitstratum_process::run_blocking_in_line;
 use gitstratum_store::MemoryEngine;
 use parking_lot::Mutex;
+use tokio::task::unconstrained;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::testing::{LocalNetwork, Register, seed_elections};
@@ -278,7 +279,10 @@ fn p_a8_p_l1_65_536_reads_wait_for_a_leader_that_is_silent_and_more_wait_for_tho
         }
         let began = Instant::now();
         let reads = (0..READS).map(|_| follower.read_barrier());
-        let ended = futures::future::join_all(reads).await;
+        let mut reads = unconstrained(futures::future::join_all(reads));
+        assert!(futures::poll!(&mut reads).is_pending());
+        assert_eq!(follower.reads().waiting(), 65_536, "the others wait outside");
+        let ended = reads.await;
         assert!(ended.iter().all(Result::is_err), "nobody can confirm a read");
         assert!(began.elapsed() <= REFUSED_WITHIN, "after {:?}", began.elapsed());
         three.stop().await;
