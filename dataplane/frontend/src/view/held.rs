@@ -146,3 +146,43 @@ impl<'a> Building<'a> {
 fn name_of(field: &'static str, bytes: &bytes::Bytes) -> Result<RefName, FieldError> {
     RefName::parse(bytes.clone()).map_err(|_| FieldError { field, problem: "is not a ref name" })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ingest::testing::{History, Rig, view};
+
+    /// A counter of now beside packs of before would let a push lean on what has been dropped (T15).
+    #[tokio::test]
+    async fn s15_s51_the_drop_counter_and_the_packs_are_of_one_answer() {
+        let (rig, history) = (Rig::new(), History::line(1));
+        let pack = rig.put(&view(1, Vec::new()), history.pack(), &[history.tip()]).await.unwrap();
+        let held = view(2, vec![pack.clone()]);
+        let answer = GetRefsResponse {
+            head: "refs/heads/main".into(),
+            refs_version: 3,
+            manifest_version: 3,
+            drop_counter: held.drop_counter + 1,
+            refs_are_changes: true,
+            packs_are_changes: true,
+            packs_gone: vec![pack.id.0.to_vec().into()],
+            last: true,
+            ..GetRefsResponse::default()
+        };
+        let mut building = Building {
+            partition: PartitionId(1),
+            format: ObjectFormat::Sha1,
+            held: Some(&held),
+            first: None,
+            refs: Vec::new(),
+            deleted: Vec::new(),
+            packs: Vec::new(),
+            packs_gone: Vec::new(),
+            complete: false,
+        };
+        building.add(&answer).unwrap();
+        let now = building.finish().unwrap();
+        assert_eq!(now.drop_counter, held.drop_counter + 1);
+        assert_eq!((now.manifest_version, now.packs.len()), (Version(3), 0));
+    }
+}

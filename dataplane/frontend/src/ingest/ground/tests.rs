@@ -82,7 +82,8 @@ async fn s8_an_object_that_is_stored_is_shadowed_and_proved_reachable() {
 async fn bad_input_057_one_id_with_two_contents_is_refused_and_alarmed() {
     let rig = Rig::new();
     let (view_now, next, _) = grown(&rig).await;
-    let forged = forge(&rig, &view_now.packs[0], next.blobs[0]).await;
+    let other_content = |record: &mut index::Record| record.content.0[0] ^= 1;
+    let forged = forge(&rig, &view_now.packs[0], (next.blobs[0], other_content)).await;
     let view = view(3, vec![forged]);
     let taken = rig.take(&view, next.pack(), &[next.tip()]).await.unwrap();
     let refused = survey(&rig, &taken, Copies::Shadowed).await.unwrap_err();
@@ -91,15 +92,33 @@ async fn bad_input_057_one_id_with_two_contents_is_refused_and_alarmed() {
     assert_eq!(refused.words(), format!("object {} was refused", next.blobs[0]));
 }
 
-/// The pack with an index that says that `id` has another content.
-async fn forge(rig: &Rig, pack: &Arc<Pack>, id: ObjectId) -> Pack {
+/// What lies in an older pack and is reached by nothing answers for nothing (T1): what is pushed again is
+/// found in the new pack.
+#[tokio::test]
+async fn s8_a_stored_copy_that_is_stray_shadows_nothing() {
+    let rig = Rig::new();
+    let (view_now, next, _) = grown(&rig).await;
+    let stray = |record: &mut index::Record| record.flags.stray = true;
+    let forged = forge(&rig, &view_now.packs[0], (next.blobs[0], stray)).await;
+    let view = view(3, vec![forged]);
+    let taken = rig.take(&view, next.pack(), &[next.tip()]).await.unwrap();
+    let ground = survey(&rig, &taken, Copies::Shadowed).await.unwrap();
+    assert_eq!(ground.shadowed.len(), 6, "one of the seven has no copy that answers");
+}
+
+/// The pack with an index that says something else about `id`.
+async fn forge(
+    rig: &Rig,
+    pack: &Arc<Pack>,
+    (id, change): (ObjectId, impl Fn(&mut index::Record)),
+) -> Pack {
     let index = rig.context.reader.index(pack).await.unwrap();
     let id_of_pack = gitstratum_core::PackId([0xee; 16]);
     let counts = index.counts();
     let mut builder = index::Builder::new(id_of_pack, pack.format, counts.entries);
     for mut record in index.by_id() {
         if record.id == id {
-            record.content.0[0] ^= 1;
+            change(&mut record);
         }
         builder.add(&record).unwrap();
     }
